@@ -1,0 +1,182 @@
+"""Audio files: the only place that knows their formats. Audio is float32, samples first (S, C) while it streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+from mp3net.errors import Mp3netError
+
+BLOCK_SAMPLES = 1 << 18
+FORMATS = ("wav", "flac", "ogg", "mp3")
+_SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
+_MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# A decoder that ends this much before the length in the header has lost music, not a header's rounding.
+MISSING_SHARE = 0.01
+
+
+class UnusableAudioError(Exception):
+    """The file cannot serve as a recording; the message is the reason that the report shows."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says. `num_samples` (per channel) is None where the format does not tell."""
+
+    sample_rate_hz: int
+    channels: int
+    num_samples: int | None
+    decoder: str
+    format: str
+
+
+def probe(path: Path) -> AudioInfo:
+    """Find out by content, not by name, whether a file holds audio.
+
+    Errors: UnusableAudioError with the reason.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise UnusableAudioError("empty file")
+    except OSError as error:
+        raise UnusableAudioError(f"cannot be read: {error.strerror}") from None
+    try:
+        with soundfile.SoundFile(path) as file:
+            info = AudioInfo(file.samplerate, file.channels, file.frames, "libsndfile", file.format)
+    except soundfile.LibsndfileError:
+        info = _probe_av(path)
+    if not 1 <= info.channels <= 2:
+        raise UnusableAudioError(f"{info.channels} channels: mix it down to mono or stereo first")
+    if not 1000 <= info.sample_rate_hz <= 768000:
+        raise UnusableAudioError(f"sample rate {info.sample_rate_hz} Hz is not plausible")
+    return info
+
+
+def _probe_av(path: Path) -> AudioInfo:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise UnusableAudioError("not audio")
+            stream = container.streams.audio[0]
+            context = stream.codec_context
+            if not context.sample_rate:
+                raise UnusableAudioError("not audio")
+            # No length: containers of compressed audio count padding samples that decoders leave out.
+            return AudioInfo(context.sample_rate, context.channels, None, "ffmpeg", container.format.name)
+    except PermissionError:
+        raise UnusableAudioError("cannot be read: permission denied") from None
+    except (av.error.FFmpegError, ValueError, OSError):
+        raise UnusableAudioError("not audio") from None
+
+
+def stream(path: Path, sample_rate_hz: int, channels: int) -> Iterator[np.ndarray]:
+    """Decode a file block by block: yields float32 (samples, channels) at the wanted rate, in constant memory.
+
+    Resampled with soxr at its HQ setting. Stereo to mono is the mean of both, mono to stereo puts it on both sides.
+    Errors: UnusableAudioError for undecodable, truncated or non-finite audio.
+    """
+    info = probe(path)
+    resampler = None
+    if info.sample_rate_hz != sample_rate_hz:
+        resampler = soxr.ResampleStream(info.sample_rate_hz, sample_rate_hz, channels, dtype="float32", quality="HQ")
+    decoded = _decode_soundfile(path) if info.decoder == "libsndfile" else _decode_av(path, info)
+    seen = 0
+    for block in decoded:
+        if not np.isfinite(block).all():
+            raise UnusableAudioError("holds non-finite samples (NaN or infinity)")
+        seen += len(block)
+        mixed = _match_channels(block, channels)
+        out = mixed if resampler is None else resampler.resample_chunk(mixed)
+        if len(out):
+            yield out
+    if info.num_samples is not None and info.format != "MP3" and seen < info.num_samples * (1 - MISSING_SHARE):
+        raise UnusableAudioError(f"truncated: {seen} of {info.num_samples} samples could be decoded")
+    if resampler is not None:
+        tail = resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+        if len(tail):
+            yield tail
+
+
+def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
+    try:
+        with soundfile.SoundFile(path) as file:
+            while len(block := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                yield block
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        raise UnusableAudioError(f"corrupt: {error}") from None
+
+
+def _decode_av(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
+    import av
+
+    layout = "mono" if info.channels == 1 else "stereo"
+    try:
+        with av.open(str(path)) as container:
+            # ffmpeg's resampler only converts the sample format here; rates are soxr's work.
+            converter = av.AudioResampler(format="flt", layout=layout, rate=info.sample_rate_hz)
+            for frame in container.decode(audio=0):
+                for converted in converter.resample(frame):
+                    yield converted.to_ndarray().reshape(-1, info.channels)
+            for converted in converter.resample(None):
+                yield converted.to_ndarray().reshape(-1, info.channels)
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise UnusableAudioError(f"corrupt: {error}") from None
+
+
+def _match_channels(block: np.ndarray, channels: int) -> np.ndarray:
+    if block.shape[1] == channels:
+        return block
+    if channels == 1:
+        return block.mean(axis=1, keepdims=True, dtype=np.float32)
+    return np.repeat(block, channels, axis=1)
+
+
+def read(path: Path, sample_rate_hz: int | None = None, channels: int | None = None) -> tuple[np.ndarray, int]:
+    """A whole file as float32 (C, S) and its sample rate; converted where a rate or channels are given.
+
+    Errors: Mp3netError naming the file.
+    """
+    try:
+        info = probe(path)
+        rate = sample_rate_hz or info.sample_rate_hz
+        blocks = list(stream(path, rate, channels or info.channels))
+    except UnusableAudioError as error:
+        raise Mp3netError(f"{path}: {error}") from None
+    if not blocks:
+        raise Mp3netError(f"{path}: holds no samples")
+    return np.ascontiguousarray(np.concatenate(blocks).T), rate
+
+
+def write(path: Path, audio: np.ndarray, sample_rate_hz: int, audio_format: str) -> int:
+    """Write (C, S) audio in [-1, 1] to a temporary name, then rename. Returns the sample rate of the file.
+
+    MP3 knows nine sample rates only: audio at another one is resampled to the next higher.
+    Errors: ValueError for samples beyond [-1, 1] (they would be clipped), Mp3netError for an unwritable place.
+    """
+    if audio_format not in FORMATS:
+        raise Mp3netError(f"unknown audio format {audio_format!r}; the formats are: {', '.join(FORMATS)}")
+    if not np.abs(audio).max(initial=0) <= 1:
+        raise ValueError("samples beyond [-1, 1] or not finite: lower the level before writing")
+    rate = sample_rate_hz
+    if audio_format == "mp3" and rate not in _MP3_RATES_HZ:
+        rate = next((candidate for candidate in _MP3_RATES_HZ if candidate >= rate), _MP3_RATES_HZ[-1])
+        audio = soxr.resample(audio.T, sample_rate_hz, rate, quality="HQ").T
+        audio = audio / max(1.0, float(np.abs(audio).max(initial=0)))
+    partial = path.with_name(f".{path.name}.partial")
+    options: dict[str, Any] = {"format": audio_format.upper(), "subtype": _SUBTYPES[audio_format]}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(partial, audio.T, rate, **options)
+        partial.replace(path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        partial.unlink(missing_ok=True)
+        raise Mp3netError(f"{path}: cannot be written: {error}") from None
+    return rate

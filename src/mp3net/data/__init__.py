@@ -1,0 +1,1 @@
+"""Recordings on disk: preparing them and drawing crops from them."""

@@ -1,0 +1,281 @@
+"""A folder of recordings -> a dataset on disk and a report that accounts for every file.
+
+One Arrow stream file per recording, in `train/` or `heldout/`: readable by HF `datasets`, memory-mapped in training.
+A row is a few seconds of one recording; its 16-bit samples are scaled to the row's own peak, so quiet passages keep their
+resolution. `dataset.json` lists the pieces, `report.json` every file that was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mp3net import audio
+from mp3net.config import DataConfig, parse_config, read_json
+from mp3net.errors import Mp3netError
+
+FORMAT_VERSION = 1
+ROW_SAMPLES = 1 << 18
+SPLITS = ("train", "heldout")
+STAGING = "pieces.partial"
+INDEX_FILE = "dataset.json"
+REPORT_FILE = "report.json"
+SCHEMA = pa.schema(
+    [
+        pa.field("piece", pa.string()),
+        pa.field("start_sample", pa.int64()),
+        pa.field("num_samples", pa.int64()),
+        pa.field("channels", pa.int32()),
+        pa.field("sample_rate_hz", pa.int32()),
+        pa.field("scale", pa.float32()),
+        pa.field("audio", pa.list_(pa.int16())),  # interleaved; times `scale` gives the samples in [-1, 1]
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one file: kept as a piece, or skipped and why."""
+
+    path: str
+    piece: str
+    status: str  # "kept" or "skipped"
+    reason: str = ""
+    num_samples: int = 0
+    peak: float = 0.0
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """The outcome of `prepare`."""
+
+    files: list[FileReport]
+    splits: dict[str, str]  # piece -> "train" or "heldout"
+    size_bytes: int
+    config: DataConfig
+
+    @property
+    def kept(self) -> list[FileReport]:
+        return [file for file in self.files if file.status == "kept"]
+
+    def hours(self, split: str) -> float:
+        samples = sum(file.num_samples for file in self.kept if self.splits[file.piece] == split)
+        return samples / self.config.sample_rate_hz / 3600
+
+    def skipped_by_reason(self) -> dict[str, list[str]]:
+        reasons: dict[str, list[str]] = {}
+        for file in self.files:
+            if file.status == "skipped":
+                reasons.setdefault(file.reason, []).append(file.path)
+        return reasons
+
+
+def find_files(folder: Path) -> list[Path]:
+    """All regular files below `folder`, sorted by path; hidden ones and linked folders are left out."""
+    if not folder.is_dir():
+        raise Mp3netError(f"{folder}: no such folder of recordings")
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.is_file() or path.is_symlink())
+
+
+def piece_name(relative: str) -> str:
+    """A name for the piece's file: short, portable, distinct for distinct paths."""
+    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in Path(relative).stem)[:40]
+    digest = hashlib.sha256(os.fsencode(relative)).hexdigest()[:10]
+    return f"{stem.strip('-') or 'piece'}-{digest}"
+
+
+def split_pieces(pieces: list[str], config: DataConfig) -> dict[str, str]:
+    """Assign whole pieces to "train" or "heldout": the seeded hash of its name ranks each piece.
+
+    With two or more pieces and a share above zero, both parts get at least one.
+    """
+    ranked = sorted(pieces, key=lambda piece: hashlib.sha256(f"{config.split_seed}/{piece}".encode()).digest())
+    count = round(config.heldout_share * len(ranked))
+    if config.heldout_share > 0 and len(ranked) > 1:
+        count = min(max(count, 1), len(ranked) - 1)
+    return {piece: "heldout" if index < count else "train" for index, piece in enumerate(ranked)}
+
+
+def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> FileReport:
+    """Decode one recording into one Arrow stream file, complete or not at all.
+
+    Errors: audio.UnusableAudioError with the reason why the file cannot serve.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    num_samples, peak = 0, 0.0
+    try:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as writer:
+            for row in _rows(audio.stream(source, config.sample_rate_hz, config.channels)):
+                writer.write_batch(_row_batch(row, piece, num_samples, config))
+                num_samples += len(row)
+                peak = max(peak, float(np.abs(row).max()))
+        _check_usable(num_samples, peak, config)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return FileReport(str(source), piece, "kept", "", num_samples, peak)
+
+
+def _check_usable(num_samples: int, peak: float, config: DataConfig) -> None:
+    duration_s = num_samples / config.sample_rate_hz
+    if num_samples == 0:
+        raise audio.UnusableAudioError("holds no samples")
+    if duration_s < config.min_duration_s:
+        raise audio.UnusableAudioError(f"shorter than {config.min_duration_s:g} s")
+    if peak < 10 ** (config.silence_peak_db / 20):
+        raise audio.UnusableAudioError(f"silent: its peak is below {config.silence_peak_db:g} dBFS")
+
+
+def _rows(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Regroup decoded blocks (S, C) into rows of ROW_SAMPLES; the last is shorter."""
+    pending: list[np.ndarray] = []
+    held = 0
+    for block in blocks:
+        pending.append(block)
+        held += len(block)
+        while held >= ROW_SAMPLES:
+            joined = np.concatenate(pending)
+            yield joined[:ROW_SAMPLES]
+            pending, held = [joined[ROW_SAMPLES:]], held - ROW_SAMPLES
+    if held:
+        yield np.concatenate(pending)
+
+
+def _row_batch(row: np.ndarray, piece: str, start: int, config: DataConfig) -> pa.RecordBatch:
+    scale = max(float(np.abs(row).max()), 1e-9) / 32767
+    samples = np.rint(row / scale).astype(np.int16).reshape(-1)
+    values = pa.ListArray.from_arrays(pa.array([0, len(samples)], pa.int32()), pa.array(samples))
+    columns = [[piece], [start], [len(row)], [config.channels], [config.sample_rate_hz], [scale]]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=False)]
+    return pa.record_batch([*arrays, values], schema=SCHEMA)
+
+
+def _prepare_one(source: Path, relative: str, staging: Path, config: DataConfig) -> FileReport:
+    """Worker: reuse the finished piece of an interrupted run, else decode. Never raises for a bad file."""
+    piece = piece_name(relative)
+    target, note = staging / f"{piece}.arrow", staging / f"{piece}.json"
+    if note.exists() and target.exists():
+        return FileReport(**json.loads(note.read_text()))
+    try:
+        report = write_piece(source, target, piece, config)
+    except audio.UnusableAudioError as error:
+        return FileReport(str(source), piece, "skipped", str(error))
+    write_json(note, asdict(report))
+    return report
+
+
+def prepare(folder: Path, out: Path, config: DataConfig, workers: int, progress: Any = None) -> PrepareReport:
+    """Prepare `folder` into the dataset `out`; the same call continues an interrupted one.
+
+    `progress` is called with (files done, files in all) after every file. Errors: Mp3netError when `out` holds a
+    finished or foreign dataset, or when no file is usable.
+    """
+    files = [path for path in find_files(folder) if out.resolve() not in path.resolve().parents]
+    if not files:
+        raise Mp3netError(f"{folder}: holds no files. Looked, at any depth, for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF")
+    staging = _open_staging(out, folder, config)
+    reports: dict[Path, FileReport] = {}
+    with ProcessPoolExecutor(max(1, min(workers, len(files)))) as pool:
+        jobs = {
+            pool.submit(_prepare_one, path, str(path.relative_to(folder)), staging, config): path for path in files
+        }
+        for job in as_completed(jobs):
+            reports[jobs[job]] = job.result()
+            if progress is not None:
+                progress(len(reports), len(files))
+    return _finish(out, staging, [reports[path] for path in files], config)
+
+
+def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:
+    if (out / INDEX_FILE).exists():
+        raise Mp3netError(f"{out}: already holds a finished dataset; name another --out, or delete it to prepare again")
+    staging, plan = out / STAGING, out / STAGING / "plan.json"
+    identity = {"folder": str(folder.resolve()), "config": config.model_dump()}
+    if plan.exists():
+        if read_json(plan) != identity:
+            raise Mp3netError(f"{out}: holds an unfinished dataset of other settings or another folder; delete it first")
+    elif out.exists() and any(out.iterdir()) and not (staging.exists() and not any(staging.iterdir())):
+        raise Mp3netError(f"{out}: is not empty and holds no dataset; name another --out")
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Mp3netError(f"{out}: cannot be created: {error.strerror}") from None
+    write_json(plan, identity)
+    return staging
+
+
+def _finish(out: Path, staging: Path, files: list[FileReport], config: DataConfig) -> PrepareReport:
+    """Move the pieces to their splits, then write `report.json` and, last, `dataset.json`: it marks completeness."""
+    kept = [file for file in files if file.status == "kept"]
+    splits = split_pieces([file.piece for file in kept], config)
+    report = PrepareReport(files, splits, 0, config)
+    if not kept:
+        write_json(out / REPORT_FILE, _report_json(report))
+        reasons = ", ".join(f"{reason} ({len(paths)})" for reason, paths in report.skipped_by_reason().items())
+        raise Mp3netError(
+            f"none of {len(files)} files is usable: {reasons}. Looked for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF of at "
+            f"least {config.min_duration_s:g} s; every file is in {out / 'report.json'}"
+        )
+    size = 0
+    for split in SPLITS:
+        (out / split).mkdir(exist_ok=True)
+    for file in kept:
+        target = out / splits[file.piece] / f"{file.piece}.arrow"
+        if not target.exists():  # it exists when an earlier call was stopped in the middle of moving
+            (staging / f"{file.piece}.arrow").replace(target)
+        size += target.stat().st_size
+    report = PrepareReport(files, splits, size, config)
+    write_json(out / REPORT_FILE, _report_json(report))
+    pieces = [
+        {"piece": f.piece, "split": splits[f.piece], "source": f.path, "num_samples": f.num_samples, "peak": f.peak}
+        for f in kept
+    ]
+    index = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "size_bytes": size, "pieces": pieces}
+    write_json(out / INDEX_FILE, index)
+    for leftover in staging.iterdir():
+        leftover.unlink()
+    staging.rmdir()
+    return report
+
+
+def _report_json(report: PrepareReport) -> dict[str, Any]:
+    return {
+        "files": [asdict(file) for file in report.files],
+        "kept": len(report.kept),
+        "skipped": len(report.files) - len(report.kept),
+        "size_bytes": report.size_bytes,
+        "config": report.config.model_dump(),
+    }
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON to a temporary name, then rename."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(data, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_index(folder: Path) -> tuple[DataConfig, list[dict[str, Any]]]:
+    """Configuration and pieces of a finished dataset; Mp3netError where there is none."""
+    path = folder / INDEX_FILE
+    if not path.exists():
+        unfinished = " (it holds an unfinished one: run `mp3net prepare` again)" if (folder / STAGING).exists() else ""
+        raise Mp3netError(f"{folder}: holds no prepared dataset{unfinished}; make one with `mp3net prepare FOLDER --out {folder}`")
+    index = read_json(path)
+    if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
+        raise Mp3netError(f"{path}: not a dataset of format {FORMAT_VERSION}; prepare it again with this version")
+    config: DataConfig = parse_config(index.get("config"), str(path), DataConfig)
+    return config, index["pieces"]

@@ -1,0 +1,1 @@
+"""Signal processing: the MDCT and the psychoacoustic model."""

@@ -1,0 +1,121 @@
+"""From a snapshot to sound: `MP3net.from_pretrained(path).generate(seed=7).save("song.flac")`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mp3net import audio
+from mp3net.config import Config
+from mp3net.dsp.mdct import imdct
+from mp3net.errors import Mp3netError
+from mp3net.model.generator import Generator
+from mp3net.model.snapshot import Snapshot, open_snapshot
+
+BUNDLED = Path(__file__).parent / "bundled"
+FADE_S = 0.01
+CEILING = 0.999
+MAX_SEED = 2**63 - 1
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Song:
+    """Generated audio (C, S), float32, as the model made it: its peak may lie beyond 1."""
+
+    audio: np.ndarray
+    sample_rate_hz: int
+    seed: int
+
+    @property
+    def peak(self) -> float:
+        return float(np.abs(self.audio).max(initial=0))
+
+    @property
+    def duration_s(self) -> float:
+        return self.audio.shape[1] / self.sample_rate_hz
+
+    @property
+    def gain(self) -> float:
+        """What `save` multiplies by: 1, or less where the peak would be clipped."""
+        return min(1.0, CEILING / self.peak) if self.peak > 0 else 1.0
+
+    def save(self, path: str | Path, audio_format: str | None = None) -> int:
+        """Write the song, lowered by `gain`; the format is the name's unless given. Returns the file's sample rate."""
+        target = Path(path)
+        return audio.write(target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower())
+
+
+class MP3net:
+    """A generator with its inverse transform: seeds in, audio out."""
+
+    def __init__(self, generator: Generator, config: Config, precision: Precision = "float32") -> None:
+        self.generator = generator
+        self.config = config
+        self.precision = precision
+        self.snapshot: Snapshot | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path | None = None, device: str = "cpu", precision: Precision = "float32"
+    ) -> MP3net:
+        """Load a snapshot or the latest one of a run directory; without a path, the one that comes with mp3net.
+
+        Errors: Mp3netError for a missing, damaged or foreign snapshot.
+        """
+        snapshot = open_snapshot(BUNDLED if path is None else Path(path))
+        with torch.device("meta"):
+            generator = Generator(snapshot.config.model, snapshot.config.audio.channels)
+        generator = generator.to_empty(device="cpu")
+        snapshot.load_generator(generator)
+        generator = generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        model = cls(generator, snapshot.config, precision)
+        model.snapshot = snapshot
+        return model
+
+    def latent(self, seed: int) -> Tensor:
+        """The latent (1, latent_dim) of a seed; drawn on the CPU, so it is the same for every device."""
+        if not 0 <= seed <= MAX_SEED:
+            raise Mp3netError(f"seed {seed}: seeds run from 0 to {MAX_SEED}")
+        return torch.randn(1, self.config.model.latent_dim, generator=torch.Generator().manual_seed(seed))
+
+    @torch.inference_mode()
+    def coefficients(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> MDCT coefficients (B, C, T, F), float32."""
+        z = z.to(next(self.generator.parameters()).device)
+        with torch.autocast(z.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            coefficients: Tensor = self.generator(z)
+        return coefficients
+
+    @torch.inference_mode()
+    def render(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> audio (B, C, (T - 1) N).
+
+        A generated track is a piece out of the middle of music: its first and last N samples would need the frames before
+        and after to cancel their aliasing, so they are left out, and 10 ms fades let the rest start and end in silence.
+        """
+        sound = imdct(self.coefficients(z), self.config.audio.window, edges="zeros")
+        return sound * fades(sound.shape[-1], self.config.audio.sample_rate_hz).to(sound)
+
+    def generate(self, seed: int) -> Song:
+        """One song. The same seed on the same machine always gives the same samples.
+
+        Errors: Mp3netError for a seed out of range or a model that gives non-finite samples.
+        """
+        sound = self.render(self.latent(seed))[0].float().cpu().numpy()
+        if not np.isfinite(sound).all():
+            raise Mp3netError(f"seed {seed}: the model gives non-finite samples; its weights are damaged")
+        return Song(sound, self.config.audio.sample_rate_hz, seed)
+
+
+def fades(samples: int, sample_rate_hz: int) -> Tensor:
+    """(S,) gains: 1 but for raised-cosine ramps of 10 ms (at most half the length) at both ends, starting at 0."""
+    length = min(round(FADE_S * sample_rate_hz), samples // 2)
+    ramp = 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(length) / length)
+    return torch.cat([ramp, torch.ones(samples - 2 * length), ramp.flip(0)])

@@ -1,0 +1,32 @@
+"""Latent -> MDCT coefficients (paper section 3.1, figure 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mp3net.config import ModelConfig
+from mp3net.model.layers import OctaveUp, leaky
+
+
+class Generator(nn.Module):
+    """z (B, latent_dim) ~ N(0, I) -> coefficients (B, C, T, F) in [-1, 1], at least float32.
+
+    dense -> (B, c, base_frames, base_bins) -> one `OctaveUp` per block, deepest first -> 1x1 convolution -> tanh.
+    """
+
+    def __init__(self, config: ModelConfig, audio_channels: int) -> None:
+        super().__init__()
+        channels = [config.block_channels(index) for index in range(config.num_blocks)]
+        self.base_shape = (channels[0][0], config.base_frames, config.base_bins)
+        base_size = channels[0][0] * config.base_frames * config.base_bins
+        self.dense = nn.Linear(config.latent_dim, base_size)
+        self.blocks = nn.ModuleList(OctaveUp(*block) for block in channels)
+        self.to_audio = nn.Conv2d(channels[-1][2], audio_channels, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = leaky(self.dense(z)).unflatten(1, self.base_shape).contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            x = block(x)
+        x = self.to_audio(x)
+        return torch.tanh(x if x.dtype == torch.float64 else x.float())

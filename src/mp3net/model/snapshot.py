@@ -1,0 +1,122 @@
+"""Snapshots: what users share. A folder with config.json and safetensors; nothing in it can run code.
+
+    config.json               format_version, config, metadata (tracks seen, data, licence, metrics ...)
+    generator.safetensors     averaged (EMA) weights, what users hear
+    discriminator.safetensors optional: lets a later training start from both networks
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from mp3net.config import Config, parse_config, read_json
+from mp3net.errors import Mp3netError
+
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+GENERATOR_FILE = "generator.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
+CHECKPOINTS_FOLDER = "checkpoints"
+SNAPSHOT_FOLDER = "snapshot"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot's place, configuration and metadata; weights are read on demand."""
+
+    folder: Path
+    config: Config
+    metadata: dict[str, Any]
+
+    def load_generator(self, network: nn.Module) -> None:
+        """Fill `network`; Mp3netError when the file is damaged or belongs to another configuration."""
+        load_weights(network, self.folder / GENERATOR_FILE)
+
+    def load_discriminator(self, network: nn.Module) -> None:
+        """Fill `network`; Mp3netError when the snapshot has no discriminator or another one."""
+        load_weights(network, self.folder / DISCRIMINATOR_FILE)
+
+    @property
+    def digest(self) -> str:
+        """First 12 hex digits of the SHA-256 of the generator's weights: tells which model made a song."""
+        return hashlib.sha256((self.folder / GENERATOR_FILE).read_bytes()).hexdigest()[:12]
+
+
+def save_snapshot(
+    folder: Path,
+    config: Config,
+    generator: Mapping[str, Tensor],
+    discriminator: Mapping[str, Tensor] | None,
+    metadata: dict[str, Any],
+) -> None:
+    """Write a snapshot into `folder`, which the caller makes and renames as a whole."""
+    folder.mkdir(parents=True)
+    content = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "metadata": metadata}
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    save_tensors(folder / GENERATOR_FILE, generator)
+    if discriminator is not None:
+        save_tensors(folder / DISCRIMINATOR_FILE, discriminator)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors in their default memory format, whatever the one they are used in."""
+    safetensors.torch.save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; Mp3netError when it is missing, truncated or no such file."""
+    try:
+        return safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise Mp3netError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise Mp3netError(f"{path}: not a complete safetensors file: {error}") from None
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Copy the weights of a file into `network`, keeping its memory format and device."""
+    tensors = load_tensors(path)
+    wanted = network.state_dict()
+    problems = [f"missing {name}" for name in wanted.keys() - tensors.keys()]
+    problems += [f"unexpected {name}" for name in tensors.keys() - wanted.keys()]
+    problems += [
+        f"{name}: {tensor.dtype} {tuple(tensor.shape)} instead of {wanted[name].dtype} {tuple(wanted[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in wanted and (tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype)
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
+        raise Mp3netError(f"{path}: does not fit the configuration beside it: {shown}")
+    network.load_state_dict(tensors)
+
+
+def open_snapshot(path: Path) -> Snapshot:
+    """The snapshot at `path`, or the latest one of the run directory at `path`.
+
+    Errors: Mp3netError for a path that is neither, a damaged configuration or a newer format.
+    """
+    folder = _latest_of_run(path) if (path / CHECKPOINTS_FOLDER).is_dir() else path
+    if not (folder / CONFIG_FILE).is_file():
+        what = "no such folder" if not path.exists() else f"holds neither {CONFIG_FILE} nor {CHECKPOINTS_FOLDER}/"
+        raise Mp3netError(f"{path}: {what}; expected a snapshot, or a run directory that `mp3net train` wrote")
+    content = read_json(folder / CONFIG_FILE)
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        raise Mp3netError(f"{folder / CONFIG_FILE}: not a snapshot configuration of format {FORMAT_VERSION}")
+    config: Config = parse_config(content.get("config"), str(folder / CONFIG_FILE))
+    return Snapshot(folder, config, dict(content.get("metadata") or {}))
+
+
+def _latest_of_run(run: Path) -> Path:
+    found = sorted((run / CHECKPOINTS_FOLDER).glob(f"tracks-*/{SNAPSHOT_FOLDER}"))
+    if not found:
+        raise Mp3netError(f"{run}: this run has not saved a checkpoint yet; wait, or lower train.checkpoint_every_tracks")
+    return found[-1]

@@ -1,0 +1,1 @@
+"""Training: the objective, averaged weights, checkpoints, logging and the loop."""
