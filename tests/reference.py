@@ -82,9 +82,7 @@ def masking_threshold(frame: np.ndarray, sample_rate_hz: float, bands: int = 24,
         quiet = 3.64 * khz**-0.8 - 6.5 * math.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
         quiet = 10 ** ((min(120.0, max(-20.0, quiet)) - 120) / 10)
         limit.append(max(max(total, 1e-14) ** (1 / alpha), quiet))
-    power = [
-        sum(limit[b] * overlap(k, b) / (edges[b + 1] - edges[b]) for b in range(bands)) for k in range(num_bins)
-    ]
+    power = [sum(limit[b] * overlap(k, b) / (edges[b + 1] - edges[b]) for b in range(bands)) for k in range(num_bins)]
     return np.sqrt(np.maximum(power, 1e-14))
 
 

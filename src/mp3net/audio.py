@@ -135,7 +135,8 @@ def _match_channels(block: np.ndarray, channels: int) -> np.ndarray:
     if block.shape[1] == channels:
         return block
     if channels == 1:
-        return block.mean(axis=1, keepdims=True, dtype=np.float32)
+        mono: np.ndarray = block.mean(axis=1, keepdims=True, dtype=np.float32)
+        return mono
     return np.repeat(block, channels, axis=1)
 
 
@@ -174,9 +175,11 @@ def write(path: Path, audio: np.ndarray, sample_rate_hz: int, audio_format: str)
     options: dict[str, Any] = {"format": audio_format.upper(), "subtype": _SUBTYPES[audio_format]}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(partial, audio.T, rate, **options)
-        partial.replace(path)
+        try:
+            soundfile.write(partial, audio.T, rate, **options)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except (OSError, soundfile.LibsndfileError) as error:
-        partial.unlink(missing_ok=True)
         raise Mp3netError(f"{path}: cannot be written: {error}") from None
     return rate

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mp3net.errors import Mp3netError
+from mp3net.files import read_json
 
 WindowName = Literal["vorbis", "sine"]
 
@@ -101,7 +102,13 @@ class TrainConfig(_Frozen):
 # May differ between the runs of one run directory: they steer bookkeeping, not the mathematics of a step.
 RESUMABLE_KEYS = frozenset(
     f"train.{key}"
-    for key in ("total_tracks", "log_every_tracks", "sample_every_tracks", "checkpoint_every_tracks", "keep_checkpoints")
+    for key in (
+        "total_tracks",
+        "log_every_tracks",
+        "sample_every_tracks",
+        "checkpoint_every_tracks",
+        "keep_checkpoints",
+    )
 )
 
 
@@ -144,9 +151,7 @@ PRESETS: dict[str, Config] = {
         TrainConfig(batch_size=64, total_tracks=160_000 * 64),
     ),
     # Today's musicians: full bandwidth. Semitones separate from lower pitches on with 256 bins.
-    "music44k-95s": _preset(
-        AudioConfig(sample_rate_hz=44100, num_bins=256), ModelConfig(base_bins=4), TrainConfig()
-    ),
+    "music44k-95s": _preset(AudioConfig(sample_rate_hz=44100, num_bins=256), ModelConfig(base_bins=4), TrainConfig()),
     "music32k-64s": _preset(
         AudioConfig(sample_rate_hz=32768, num_bins=256), ModelConfig(base_frames=2, base_bins=4), TrainConfig()
     ),
@@ -243,13 +248,3 @@ def read_config(path: Path) -> Config:
     """Read a JSON configuration; Mp3netError names the file and every problem in it."""
     config: Config = parse_config(read_json(path), str(path))
     return config
-
-
-def read_json(path: Path) -> Any:
-    """Parse a JSON file; Mp3netError names the file when it is missing, unreadable or not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Mp3netError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise Mp3netError(f"{path}: cannot be read as JSON: {error}") from None

@@ -16,7 +16,9 @@ def spectrogram_db(audio: np.ndarray, sample_rate_hz: int, window_s: float = 0.0
     """Audio (C, S) -> level in dB (frequencies, times) of the channels' mean power; a full-scale sine reaches 0 dB."""
     length = 1 << round(np.log2(window_s * sample_rate_hz))
     window = torch.hann_window(length)
-    stft = torch.stft(torch.from_numpy(audio), length, length // 4, window=window, return_complex=True)
+    stft = torch.stft(
+        torch.from_numpy(audio), length, length // 4, window=window, pad_mode="constant", return_complex=True
+    )
     power = (stft.abs() * 2 / window.sum()).square().mean(0)
     return (10 * torch.log10(power.clamp(min=1e-14))).numpy()
 
@@ -45,12 +47,12 @@ def spectrogram_grid(rows: list[tuple[str, list[np.ndarray]]], sample_rate_hz: i
 def to_rgb(figure: Figure) -> np.ndarray:
     """Figure -> pixels (height, width, 3), uint8."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
 
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a PNG to a temporary name, then rename."""
     partial = path.with_name(f".{path.name}.partial")
-    FigureCanvasAgg(figure).print_png(partial)
+    FigureCanvasAgg(figure).print_png(partial)  # type: ignore[no-untyped-call]
     partial.replace(path)

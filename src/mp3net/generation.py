@@ -39,17 +39,19 @@ class Song:
 
     @property
     def duration_s(self) -> float:
-        return self.audio.shape[1] / self.sample_rate_hz
+        return int(self.audio.shape[1]) / self.sample_rate_hz
 
     @property
     def gain(self) -> float:
         """What `save` multiplies by: 1, or less where the peak would be clipped."""
-        return min(1.0, CEILING / self.peak) if self.peak > 0 else 1.0
+        return float(min(1.0, CEILING / self.peak)) if self.peak > 0 else 1.0
 
     def save(self, path: str | Path, audio_format: str | None = None) -> int:
         """Write the song, lowered by `gain`; the format is the name's unless given. Returns the file's sample rate."""
         target = Path(path)
-        return audio.write(target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower())
+        return audio.write(
+            target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower()
+        )
 
 
 class MP3net:

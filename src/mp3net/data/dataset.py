@@ -25,7 +25,9 @@ class Piece:
         try:
             table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
         except (OSError, pa.ArrowInvalid) as error:
-            raise Mp3netError(f"{path}: cannot be read as an Arrow stream: {error}; prepare the dataset again") from None
+            raise Mp3netError(
+                f"{path}: cannot be read as an Arrow stream: {error}; prepare the dataset again"
+            ) from None
         chunks = table.column("audio").chunks
         self.channels = table.column("channels")[0].as_py()
         self.rows = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.channels) for chunk in chunks]

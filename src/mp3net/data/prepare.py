@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ import numpy as np
 import pyarrow as pa
 
 from mp3net import audio
-from mp3net.config import DataConfig, parse_config, read_json
+from mp3net.config import DataConfig, parse_config
 from mp3net.errors import Mp3netError
+from mp3net.files import read_json, write_json
 
 FORMAT_VERSION = 1
 ROW_SAMPLES = 1 << 18
@@ -29,6 +32,7 @@ SPLITS = ("train", "heldout")
 STAGING = "pieces.partial"
 INDEX_FILE = "dataset.json"
 REPORT_FILE = "report.json"
+Progress = Callable[[int, int], None]  # files done, files in all
 SCHEMA = pa.schema(
     [
         pa.field("piece", pa.string()),
@@ -44,7 +48,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of one file: kept as a piece, or skipped and why."""
+    """What became of one file: kept as a piece, or skipped and why. `path` is relative to the folder of recordings."""
 
     path: str
     piece: str
@@ -109,10 +113,10 @@ def split_pieces(pieces: list[str], config: DataConfig) -> dict[str, str]:
     return {piece: "heldout" if index < count else "train" for index, piece in enumerate(ranked)}
 
 
-def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> FileReport:
-    """Decode one recording into one Arrow stream file, complete or not at all.
+def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> tuple[int, float]:
+    """Decode one recording into one Arrow stream file, complete or not at all. Returns its samples and its peak.
 
-    Errors: audio.UnusableAudioError with the reason why the file cannot serve.
+    Errors: audio.UnusableAudioError with the reason why the file cannot serve; OSError where the disk refuses.
     """
     partial = target.with_name(f".{target.name}.partial")
     num_samples, peak = 0, 0.0
@@ -126,7 +130,7 @@ def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> F
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    return FileReport(str(source), piece, "kept", "", num_samples, peak)
+    return num_samples, peak
 
 
 def _check_usable(num_samples: int, peak: float, config: DataConfig) -> None:
@@ -170,14 +174,17 @@ def _prepare_one(source: Path, relative: str, staging: Path, config: DataConfig)
     if note.exists() and target.exists():
         return FileReport(**json.loads(note.read_text()))
     try:
-        report = write_piece(source, target, piece, config)
+        num_samples, peak = write_piece(source, target, piece, config)
     except audio.UnusableAudioError as error:
-        return FileReport(str(source), piece, "skipped", str(error))
+        return FileReport(relative, piece, "skipped", str(error))
+    report = FileReport(relative, piece, "kept", "", num_samples, peak)
     write_json(note, asdict(report))
     return report
 
 
-def prepare(folder: Path, out: Path, config: DataConfig, workers: int, progress: Any = None) -> PrepareReport:
+def prepare(
+    folder: Path, out: Path, config: DataConfig, workers: int, progress: Progress | None = None
+) -> PrepareReport:
     """Prepare `folder` into the dataset `out`; the same call continues an interrupted one.
 
     `progress` is called with (files done, files in all) after every file. Errors: Mp3netError when `out` holds a
@@ -185,18 +192,37 @@ def prepare(folder: Path, out: Path, config: DataConfig, workers: int, progress:
     """
     files = [path for path in find_files(folder) if out.resolve() not in path.resolve().parents]
     if not files:
-        raise Mp3netError(f"{folder}: holds no files. Looked, at any depth, for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF")
+        raise Mp3netError(
+            f"{folder}: holds no files. Looked, at any depth, for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF"
+        )
     staging = _open_staging(out, folder, config)
+    try:
+        reports = _decode_all(files, folder, staging, config, workers, progress)
+        return _finish(out, staging, [reports[path] for path in files], config)
+    except OSError as error:
+        raise Mp3netError(f"{out}: cannot be written: {error}; mend that, then the same command goes on") from None
+    except BrokenProcessPool:
+        raise Mp3netError(
+            "a decoding process died, perhaps of too little memory; the same command goes on, try --workers 1"
+        ) from None
+
+
+def _decode_all(
+    files: list[Path], folder: Path, staging: Path, config: DataConfig, workers: int, progress: Progress | None
+) -> dict[Path, FileReport]:
     reports: dict[Path, FileReport] = {}
-    with ProcessPoolExecutor(max(1, min(workers, len(files)))) as pool:
-        jobs = {
-            pool.submit(_prepare_one, path, str(path.relative_to(folder)), staging, config): path for path in files
-        }
-        for job in as_completed(jobs):
-            reports[jobs[job]] = job.result()
-            if progress is not None:
-                progress(len(reports), len(files))
-    return _finish(out, staging, [reports[path] for path in files], config)
+    # Fresh processes: a forked one would inherit the locks of libraries that run threads.
+    with ProcessPoolExecutor(max(1, min(workers, len(files))), get_context("spawn")) as pool:
+        jobs = {pool.submit(_prepare_one, path, str(path.relative_to(folder)), staging, config): path for path in files}
+        try:
+            for job in as_completed(jobs):
+                reports[jobs[job]] = job.result()
+                if progress is not None:
+                    progress(len(reports), len(files))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return reports
 
 
 def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:
@@ -206,7 +232,9 @@ def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:
     identity = {"folder": str(folder.resolve()), "config": config.model_dump()}
     if plan.exists():
         if read_json(plan) != identity:
-            raise Mp3netError(f"{out}: holds an unfinished dataset of other settings or another folder; delete it first")
+            raise Mp3netError(
+                f"{out}: holds an unfinished dataset of other settings or another folder; delete it first"
+            )
     elif out.exists() and any(out.iterdir()) and not (staging.exists() and not any(staging.iterdir())):
         raise Mp3netError(f"{out}: is not empty and holds no dataset; name another --out")
     try:
@@ -261,19 +289,14 @@ def _report_json(report: PrepareReport) -> dict[str, Any]:
     }
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON to a temporary name, then rename."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(data, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
 def read_index(folder: Path) -> tuple[DataConfig, list[dict[str, Any]]]:
     """Configuration and pieces of a finished dataset; Mp3netError where there is none."""
     path = folder / INDEX_FILE
     if not path.exists():
         unfinished = " (it holds an unfinished one: run `mp3net prepare` again)" if (folder / STAGING).exists() else ""
-        raise Mp3netError(f"{folder}: holds no prepared dataset{unfinished}; make one with `mp3net prepare FOLDER --out {folder}`")
+        raise Mp3netError(
+            f"{folder}: holds no prepared dataset{unfinished}; make one with `mp3net prepare FOLDER --out {folder}`"
+        )
     index = read_json(path)
     if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
         raise Mp3netError(f"{path}: not a dataset of format {FORMAT_VERSION}; prepare it again with this version")

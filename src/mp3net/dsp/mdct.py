@@ -60,7 +60,7 @@ def mdct(audio: Tensor, num_bins: int, window_name: WindowName = "vorbis", edges
     elif samples % num_bins or samples < 2 * num_bins:
         raise ValueError(f"{samples} samples: a crop needs (frames + 1) x {num_bins} samples, at least {2 * num_bins}")
     with torch.autocast(audio.device.type, enabled=False):
-        hops = audio.unflatten(-1, (-1, num_bins))
+        hops = audio.reshape(*audio.shape[:-1], -1, num_bins)
         return _dct4(_fold(hops, _window_on(window_name, num_bins, audio))) / math.sqrt(4 * num_bins)
 
 

@@ -25,7 +25,7 @@ class Generator(nn.Module):
         self.to_audio = nn.Conv2d(channels[-1][2], audio_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = leaky(self.dense(z)).unflatten(1, self.base_shape).contiguous(memory_format=torch.channels_last)
+        x = leaky(self.dense(z)).reshape(-1, *self.base_shape).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x = block(x)
         x = self.to_audio(x)

@@ -50,7 +50,8 @@ class StridedConvTranspose(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         frames, bins = x.shape[-2] * self.stride[0], x.shape[-1] * self.stride[1]
-        return super().forward(x)[..., :frames, :bins]
+        painted: Tensor = super().forward(x)
+        return painted[..., :frames, :bins]
 
 
 class OctaveUp(nn.Module):
@@ -99,7 +100,7 @@ class OctaveDown(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = leaky(self.split_down(leaky(self.split_conv(x))))
         half = x.shape[-1] // 2
-        low = self.low_balance(leaky(self.low_down(leaky(self.low_conv(x[..., :half])))))
+        low: Tensor = self.low_balance(leaky(self.low_down(leaky(self.low_conv(x[..., :half])))))
         high = self.high_balance(leaky(self.high_down(leaky(self.high_conv(x[..., half:])))))
         return low + F.pad(high, (half - high.shape[-1], 0))
 

@@ -1,14 +1,13 @@
 """Snapshots: what users share. A folder with config.json and safetensors; nothing in it can run code.
 
-    config.json               format_version, config, metadata (tracks seen, data, licence, metrics ...)
-    generator.safetensors     averaged (EMA) weights, what users hear
-    discriminator.safetensors optional: lets a later training start from both networks
+config.json               format_version, config, metadata (tracks seen, data, licence, metrics ...)
+generator.safetensors     averaged (EMA) weights, what users hear
+discriminator.safetensors optional: lets a later training start from both networks
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mp3net.config import Config, parse_config, read_json
+from mp3net.config import Config, parse_config
 from mp3net.errors import Mp3netError
+from mp3net.files import read_json, write_json
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -61,7 +61,7 @@ def save_snapshot(
     """Write a snapshot into `folder`, which the caller makes and renames as a whole."""
     folder.mkdir(parents=True)
     content = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "metadata": metadata}
-    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG_FILE, content)
     save_tensors(folder / GENERATOR_FILE, generator)
     if discriminator is not None:
         save_tensors(folder / DISCRIMINATOR_FILE, discriminator)
@@ -118,5 +118,7 @@ def open_snapshot(path: Path) -> Snapshot:
 def _latest_of_run(run: Path) -> Path:
     found = sorted((run / CHECKPOINTS_FOLDER).glob(f"tracks-*/{SNAPSHOT_FOLDER}"))
     if not found:
-        raise Mp3netError(f"{run}: this run has not saved a checkpoint yet; wait, or lower train.checkpoint_every_tracks")
+        raise Mp3netError(
+            f"{run}: this run has not saved a checkpoint yet; wait, or lower train.checkpoint_every_tracks"
+        )
     return found[-1]

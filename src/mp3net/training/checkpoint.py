@@ -1,8 +1,8 @@
 """The run directory: full training states, saved whole or not at all, verified when read, rotated.
 
-    RUN/run.json                              configuration and fingerprint of the data
-    RUN/checkpoints/tracks-000000016000/      state.json, training.safetensors, snapshot/
-    RUN/metrics.jsonl, RUN/tensorboard/, RUN/samples/
+RUN/run.json                              configuration and fingerprint of the data
+RUN/checkpoints/tracks-000000016000/      state.json, training.safetensors, snapshot/
+RUN/metrics.jsonl, RUN/tensorboard/, RUN/samples/
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mp3net.config import RESUMABLE_KEYS, Config, differing_keys, parse_config, read_json
-from mp3net.data.prepare import write_json
+from mp3net.config import RESUMABLE_KEYS, Config, differing_keys, parse_config
 from mp3net.errors import Mp3netError
+from mp3net.files import read_json, write_json
+from mp3net.model.discriminator import Discriminator
+from mp3net.model.generator import Generator
 from mp3net.model.snapshot import CHECKPOINTS_FOLDER, SNAPSHOT_FOLDER, load_tensors, save_snapshot, save_tensors
 from mp3net.training.ema import EMA
 from mp3net.training.optimiser import KerasAdam
@@ -33,8 +35,8 @@ TENSORS_FILE = "training.safetensors"
 class TrainingState:
     """Everything that training changes. Random numbers are addressed by `tracks_seen`, so it is their whole state."""
 
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Generator
+    discriminator: Discriminator
     generator_optimiser: KerasAdam
     discriminator_optimiser: KerasAdam
     ema: EMA
@@ -109,7 +111,7 @@ class RunDirectory:
         if content.get("data_sha256") != data_fingerprint:
             raise Mp3netError(f"{self.path}: this run was trained on another dataset; name that one, or another --out")
 
-    def list(self) -> list[Path]:
+    def saved(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         return sorted(self.checkpoints.glob("tracks-*"))
 
@@ -135,8 +137,10 @@ class RunDirectory:
             _sync_folder(self.checkpoints)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-            raise Mp3netError(f"{target}: the checkpoint cannot be written: {error}; the earlier ones are kept") from None
-        for old in self.list()[: -self.config.train.keep_checkpoints]:
+            raise Mp3netError(
+                f"{target}: the checkpoint cannot be written: {error}; the earlier ones are kept"
+            ) from None
+        for old in self.saved()[: -self.config.train.keep_checkpoints]:
             shutil.rmtree(old)
         return target
 
@@ -146,7 +150,7 @@ class RunDirectory:
         Errors: Mp3netError when there are checkpoints and none is sound.
         """
         problems: list[str] = []
-        for path in reversed(self.list()):
+        for path in reversed(self.saved()):
             try:
                 content = read_json(path / STATE_FILE)
                 if _sha256(path / TENSORS_FILE) != content["sha256"][TENSORS_FILE]:

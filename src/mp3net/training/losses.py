@@ -59,7 +59,11 @@ def discriminator_loss(
     """L_D = E[D(fake)] - E[D(real)] + lambda E[(|grad D(interp)| - 1)^2] + epsilon E[D(real)^2], with its terms by name."""
     real_scores, fake_scores = discriminator(real), discriminator(fake)
     norm = gradient_norm(discriminator, interpolate(real, fake, share_of_real))
-    distance, penalty, wander = wasserstein_estimate(real_scores, fake_scores), gradient_penalty(norm), drift(real_scores)
+    distance, penalty, wander = (
+        wasserstein_estimate(real_scores, fake_scores),
+        gradient_penalty(norm),
+        drift(real_scores),
+    )
     return {
         "loss/discriminator": -distance + gradient_penalty_weight * penalty + drift_weight * wander,
         "distance/wasserstein": distance,

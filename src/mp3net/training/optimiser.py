@@ -20,7 +20,7 @@ class KerasAdam(torch.optim.Adam):
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float, betas: tuple[float, float]) -> None:
         super().__init__(parameters, lr=learning_rate, betas=betas)
 
-    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         for group in self.param_groups:
             states = [self.state[parameter] for parameter in group["params"] if self.state[parameter]]
             step = 1 + (int(states[0]["step"]) if states else 0)

@@ -42,12 +42,11 @@ def build_state(config: Config, device: torch.device) -> TrainingState:
     """Fresh networks, initialised from the configuration's seed, with their optimisers and averaged weights."""
     train = config.train
     source = addressed_generator(train.seed, 0, INIT_STREAM, torch.device("cpu"))
-    networks = []
-    for kind in (Generator, Discriminator):
-        network = kind(config.model, config.audio.channels)
+    generator = Generator(config.model, config.audio.channels)
+    discriminator = Discriminator(config.model, config.audio.channels)
+    for network in (generator, discriminator):
         initialise(network, source)
-        networks.append(network.to(device=device, memory_format=torch.channels_last))  # type: ignore[call-overload]
-    generator, discriminator = networks
+        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     betas = (train.beta1, train.beta2)
     return TrainingState(
         generator,
@@ -187,7 +186,7 @@ class Trainer:
         return values
 
     def _diverged(self, what: str) -> str:
-        kept = self.run_directory.list()
+        kept = self.run_directory.saved()
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint had been saved"
         return (
             f"training stopped after {self.state.tracks_seen} tracks: {what}; {good}. Lower train.learning_rate or raise "
@@ -232,7 +231,7 @@ class Trainer:
                 self._save()
         finally:
             tracker.close()
-        return Outcome(state.tracks_seen, state.tracks_seen >= train.total_tracks, str(self.run_directory.list()[-1]))
+        return Outcome(state.tracks_seen, state.tracks_seen >= train.total_tracks, str(self.run_directory.saved()[-1]))
 
     def _crossed(self, before: int, every: int) -> bool:
         return before // every != self.state.tracks_seen // every

@@ -1,0 +1,158 @@
+"""The `mp3net` command. Each subcommand imports what it needs when it runs, so `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mp3net import __version__
+from mp3net.config import PRESETS, DataConfig, override, parse_config, preset
+from mp3net.errors import Mp3netError
+
+app = typer.Typer(
+    name="mp3net",
+    help="Train a generator on your own recordings and make music with it: prepare, train, generate.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+PRESET_HELP = f"One of: {', '.join(PRESETS)}. `mp3net info` tells what they are."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mp3net {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train a generator on your own recordings and make music with it: prepare, train, generate."""
+
+
+@app.command()
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="Folder of recordings, searched at any depth.")],
+    out: Annotated[Path, typer.Option(help="Folder for the dataset; must not hold another one.")],
+    preset_name: Annotated[
+        str | None,
+        typer.Option("--preset", help=f"Take rate, channels and shortest piece from a preset. {PRESET_HELP}"),
+    ] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="Hz; default 22016, or the preset's.")] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 mixes to mono, 2 keeps stereo; default 2, or the preset's.")
+    ] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(help="Skip shorter files, in seconds; default 1, or the preset's track.")
+    ] = None,
+    heldout: Annotated[float, typer.Option(help="Share of pieces kept from training, to judge results by.")] = 0.1,
+    split_seed: Annotated[int, typer.Option(help="Chooses which pieces are held out.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that decode at the same time.", min=1)] = os.cpu_count() or 1,
+) -> None:
+    """Turn a folder of recordings (WAV, FLAC, OGG, Opus, MP3, M4A/AAC ...) into a dataset.
+
+    Files are recognised by content. Ends with a table of what was kept or skipped and why. Interrupted, the same command
+    goes on where it stopped.
+    """
+    from mp3net.apps.prepare import run
+
+    settings: dict[str, object] = {"heldout_share": heldout, "split_seed": split_seed}
+    if preset_name is not None:
+        chosen = preset(preset_name)
+        settings |= {"sample_rate_hz": chosen.audio.sample_rate_hz, "channels": chosen.audio.channels}
+        settings["min_duration_s"] = chosen.track_samples / chosen.audio.sample_rate_hz
+    given = {"sample_rate_hz": sample_rate, "channels": channels, "min_duration_s": min_duration}
+    settings |= {key: value for key, value in given.items() if value is not None}
+    run(folder, out, parse_config(settings, "prepare", DataConfig), workers)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="Dataset made by `mp3net prepare`.")],
+    preset_name: Annotated[str, typer.Option("--preset", help=PRESET_HELP)],
+    out: Annotated[Path, typer.Option(help="Run directory: checkpoints, snapshots, metrics, samples.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting of the preset, e.g. train.batch_size=4; repeatable."),
+    ] = None,
+    tracks: Annotated[
+        int | None, typer.Option(help="Train until this many tracks were seen; short for --set train.total_tracks=N.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
+) -> None:
+    """Train the networks of a preset on a dataset. The same command again resumes.
+
+    Prints the plan first. Ctrl-C saves a checkpoint and ends. Listen to RUN/samples, or open RUN/tensorboard.
+    """
+    from mp3net.apps.train import run
+
+    config = override(preset(preset_name), settings or [])
+    if tracks is not None:
+        config = override(config, [f"train.total_tracks={tracks}"])
+    run(data, preset_name, config, out, device, threads)
+
+
+@app.command()
+def generate(
+    snapshot: Annotated[
+        Path | None,
+        typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False),
+    ] = None,
+    seed: Annotated[str, typer.Option(help="Seeds: 7, or 1..8, or 1,5,9.")] = "1",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder, or the name of one file; default ./song.FORMAT, or ./songs for several seeds.",
+            show_default=False,
+        ),
+    ] = None,
+    audio_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="wav, flac, ogg or mp3; default: the ending of --out, else wav.", show_default=False
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    normalize: Annotated[
+        bool, typer.Option("--normalize", help="Raise or lower every song to a peak of -0.01 dBFS.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")] = "float32",
+) -> None:
+    """Make music: one song per seed. The same seed on the same machine always gives the same samples."""
+    from mp3net.apps.generate import run
+
+    run(snapshot, seed, out, audio_format, force, normalize, device, precision)
+
+
+@app.command()
+def info(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.", show_default=False),
+    ] = None,
+) -> None:
+    """Describe a snapshot, a run or a dataset; without a path, list the presets."""
+    from mp3net.apps.info import run
+
+    run(path)
+
+
+def main() -> None:
+    """Entry point: user errors become one line and exit status 2."""
+    try:
+        app()
+    except Mp3netError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,23 @@
+"""Choosing the processor that computes."""
+
+from __future__ import annotations
+
+import torch
+
+from mp3net.errors import Mp3netError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU. Mp3netError for one that is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if name not in available:
+        raise Mp3netError(f"--device {name!r}: choose one of {', '.join(DEVICES)}")
+    if not available[name]:
+        raise Mp3netError(
+            f"--device {name}: this machine has none that PyTorch {torch.__version__} can use; try --device auto"
+        )
+    return torch.device(name)

@@ -1,0 +1,88 @@
+"""`mp3net generate`: which seeds, which files, and what came out."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from mp3net import audio
+from mp3net.apps.device import choose_device
+from mp3net.errors import Mp3netError
+from mp3net.generation import CEILING, MAX_SEED, MP3net, Song
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def run(
+    snapshot: Path | None,
+    seed_text: str,
+    out: Path | None,
+    audio_format: str | None,
+    force: bool,
+    normalize: bool,
+    device_name: str,
+    precision: str,
+) -> None:
+    """Check everything that can be checked first, then generate and save song by song."""
+    seeds = parse_seeds(seed_text)
+    targets = plan_targets(seeds, out, audio_format)
+    existing = [str(path) for path in targets.values() if path.exists()]
+    if existing and not force:
+        raise Mp3netError(f"{', '.join(existing[:3])}: exists; add --force to overwrite, or name another --out")
+    if precision not in PRECISIONS:
+        raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    device = choose_device(device_name)
+    model = MP3net.from_pretrained(snapshot, str(device), "bfloat16" if precision == "bfloat16" else "float32")
+    for seed, target in targets.items():
+        started = time.perf_counter()
+        song = model.generate(seed)
+        if normalize and song.peak > 0:
+            song = Song(song.audio * (CEILING / song.peak), song.sample_rate_hz, seed)
+        rate = song.save(target)
+        print(_describe(song, target, rate, time.perf_counter() - started), flush=True)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "7" -> [7], "1..3" -> [1, 2, 3], "1,5" -> [1, 5]; Mp3netError for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,19})(?:\.\.(\d{1,19}))?\s*", part)
+        first = int(match[1]) if match else 0
+        last = int(match[2]) if match and match[2] else first
+        if match is None or last < first or last > MAX_SEED:
+            raise Mp3netError(
+                f"--seed {text!r}: give a number from 0 to {MAX_SEED}, a range such as 1..8, or a list such as 1,5,9"
+            )
+        if last - first >= 100_000:
+            raise Mp3netError(f"--seed {text!r}: at most 100,000 songs at a time")
+        seeds += range(first, last + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def plan_targets(seeds: list[int], out: Path | None, audio_format: str | None) -> dict[int, Path]:
+    """The file of each seed. `out` names one file where it ends like an audio file, otherwise a folder."""
+    ending = out.suffix[1:].lower() if out is not None else ""
+    if audio_format is not None and audio_format not in audio.FORMATS:
+        raise Mp3netError(f"--format {audio_format!r}: choose one of {', '.join(audio.FORMATS)}")
+    if ending in audio.FORMATS and out is not None and not out.is_dir():
+        if len(seeds) > 1:
+            raise Mp3netError(f"--out {out} names one file, but there are {len(seeds)} seeds; name a folder")
+        if audio_format not in (None, ending):
+            raise Mp3netError(f"--out {out} ends in .{ending}, but --format is {audio_format}; leave one of them out")
+        return {seeds[0]: out}
+    ending = audio_format or "wav"
+    if out is None and len(seeds) == 1:
+        return {seeds[0]: Path(f"song.{ending}")}
+    folder = out if out is not None else Path("songs")
+    return {seed: folder / f"seed-{seed}.{ending}" for seed in seeds}
+
+
+def _describe(song: Song, target: Path, file_rate_hz: int, took_s: float) -> str:
+    resampled = f" (resampled to {file_rate_hz} Hz for MP3)" if file_rate_hz != song.sample_rate_hz else ""
+    lowered = f", lowered by {1 / song.gain:.3f}x to avoid clipping" if song.gain < 1 else ""
+    channels = "stereo" if len(song.audio) == 2 else "mono"
+    return (
+        f"{target}: {song.duration_s:.2f} s {channels} at {song.sample_rate_hz} Hz{resampled}, seed {song.seed}, "
+        f"made in {took_s:.2f} s, peak {song.peak:.3f}{lowered}"
+    )

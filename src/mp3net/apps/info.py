@@ -1,0 +1,53 @@
+"""`mp3net info`: what a folder holds, or which presets there are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mp3net.config import PRESETS
+from mp3net.data.prepare import INDEX_FILE, SPLITS, read_index
+
+
+def run(path: Path | None) -> None:
+    """Print one description; Mp3netError where the folder holds nothing of ours."""
+    if path is None:
+        Console().print(_presets())
+    elif (path / INDEX_FILE).exists():
+        _dataset(path)
+    else:
+        _snapshot(path)
+
+
+def _presets() -> Table:
+    table = Table("preset", "audio", "bins x frames", "track", "blocks, c_0, cap", "batch")
+    for name, config in PRESETS.items():
+        audio, model = config.audio, config.model
+        table.add_row(
+            name,
+            f"{audio.sample_rate_hz} Hz {'stereo' if audio.channels == 2 else 'mono'}",
+            f"{model.num_bins} x {model.num_frames}",
+            f"{config.track_duration_s:.2f} s",
+            f"{model.num_blocks}, {model.top_channels}, {model.channel_cap}",
+            str(config.train.batch_size),
+        )
+    return table
+
+
+def _dataset(path: Path) -> None:
+    config, pieces = read_index(path)
+    print(f"dataset {path}: {config.sample_rate_hz} Hz, {config.channels} channel(s)")
+    for split in SPLITS:
+        lengths = [piece["num_samples"] / config.sample_rate_hz for piece in pieces if piece["split"] == split]
+        print(f"{split}: {len(lengths)} pieces, {sum(lengths) / 3600:.2f} h, longest {max(lengths, default=0):.1f} s")
+
+
+def _snapshot(path: Path) -> None:
+    from mp3net.model.snapshot import open_snapshot
+
+    snapshot = open_snapshot(path)
+    print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
+    print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))

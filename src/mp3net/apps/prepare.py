@@ -1,0 +1,53 @@
+"""`mp3net prepare`: progress bar and closing table around `data.prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mp3net.config import DataConfig
+from mp3net.data.prepare import REPORT_FILE, SPLITS, PrepareReport, prepare
+
+SHOWN_PATHS = 3
+
+
+def run(folder: Path, out: Path, config: DataConfig, workers: int) -> None:
+    """Prepare with a progress bar, then say what became of every file."""
+    console = Console()
+    columns = (
+        TextColumn("preparing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("prepare", total=None)
+        report = prepare(
+            folder, out, config, workers, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    console.print(_table(report))
+    if report.hours("heldout") == 0 and config.heldout_share > 0:
+        console.print("warning: a single usable file: none could be held out to judge results by")
+    console.print(f"dataset: {out}   every file: {out / REPORT_FILE}", soft_wrap=True)
+    console.print(f"next: mp3net train {out} --preset NAME --out runs/{out.name}", soft_wrap=True, markup=False)
+
+
+def _table(report: PrepareReport) -> Table:
+    table = Table("", "files", "hours", "what", title=None)
+    kept = report.kept
+    for split, meaning in zip(SPLITS, ("kept for training", "kept, held out"), strict=True):
+        count = sum(report.splits[file.piece] == split for file in kept)
+        table.add_row(meaning, str(count), f"{report.hours(split):.2f}", f"{report.config.sample_rate_hz} Hz, "
+                      f"{'stereo' if report.config.channels == 2 else 'mono'}")  # fmt: skip
+    for reason, paths in sorted(report.skipped_by_reason().items()):
+        more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
+        table.add_row(f"skipped: {reason}", str(len(paths)), "", ", ".join(paths[:SHOWN_PATHS]) + more)
+    total_hours = sum(report.hours(split) for split in SPLITS)
+    table.add_row(
+        "size on disk", str(len(kept)), f"{total_hours:.2f}", f"{report.size_bytes / 1e6:.1f} MB", style="bold"
+    )
+    return table

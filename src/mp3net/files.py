@@ -1,0 +1,26 @@
+"""Reading and writing small files safely."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mp3net.errors import Mp3netError
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file; Mp3netError names the file when it is missing, unreadable or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Mp3netError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise Mp3netError(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON to a temporary name, then rename."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mp3net import audio
+from mp3net.config import DataConfig
+from mp3net.data import prepare as module
+from mp3net.data.dataset import PEAK, CropDataset, Piece
+from mp3net.data.prepare import prepare, read_index, split_pieces
+from mp3net.errors import Mp3netError
+from tests.recordings import music, write_folder
+
+CONFIG = DataConfig(heldout_share=0.3)
+
+
+def write_bad_files(folder: Path) -> dict[str, str]:
+    """One file per way of being useless; returns name -> a part of the expected reason."""
+    good = music(3.0, 22016, 1)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "notes.txt").write_text("not music " * 500)
+    (folder / "noise.mp3").write_bytes(np.random.default_rng(0).bytes(20000))
+    soundfile.write(folder / "short.wav", good[:1000], 22016)
+    soundfile.write(folder / "no_samples.wav", good[:0], 22016)
+    soundfile.write(folder / "silent.wav", 0 * good, 22016)
+    broken = good.copy()
+    broken[30000] = np.nan
+    soundfile.write(folder / "nan.wav", broken, 22016, subtype="FLOAT")
+    broken[30000] = np.inf
+    soundfile.write(folder / "inf.wav", broken, 22016, subtype="FLOAT")
+    soundfile.write(folder / "eight.wav", np.repeat(good, 8, axis=1), 22016)
+    soundfile.write(folder / "cut.flac", good, 22016)
+    whole = (folder / "cut.flac").read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    (folder / "dangling.wav").symlink_to(folder / "nowhere.wav")
+    return {
+        "empty.wav": "empty file", "notes.txt": "not audio", "noise.mp3": "", "short.wav": "shorter than 1 s",
+        "no_samples.wav": "holds no samples", "silent.wav": "silent", "nan.wav": "non-finite", "inf.wav": "non-finite",
+        "eight.wav": "8 channels", "cut.flac": "", "dangling.wav": "cannot be read",
+    }  # fmt: skip
+
+
+def test_prepare_keeps_the_good_and_explains_the_bad(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_folder(source)
+    bad = write_bad_files(source)
+    seen: list[tuple[int, int]] = []
+    report = prepare(source, out, CONFIG, 2, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (17, 17)
+    assert {file.path for file in report.kept} == {
+        "a.wav", "sub/b.flac", "Öde an die Freude.ogg", "d.opus", "e.mp3", "no_ending",
+    }  # fmt: skip
+    reasons = {file.path: file.reason for file in report.files if file.status == "skipped"}
+    assert reasons.keys() == bad.keys()
+    for name, part in bad.items():
+        assert reasons[name], name
+        assert part in reasons[name], (name, reasons[name])
+    on_disk = json.loads((out / "report.json").read_text())
+    assert (on_disk["kept"], on_disk["skipped"]) == (6, 11)
+    config, pieces = read_index(out)
+    assert config == CONFIG
+    assert sum(piece["split"] == "heldout" for piece in pieces) == 2
+    assert not (out / module.STAGING).exists()
+    assert report.size_bytes == sum(path.stat().st_size for path in out.rglob("*.arrow"))
+    assert report.hours("train") + report.hours("heldout") == pytest.approx(6 * 3 / 3600, rel=0.05)
+
+
+def test_pieces_hold_the_audio_with_full_resolution(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    samples = music(30.0, 22016, 2)
+    samples[: 22016 * 14] *= 1e-3  # a quiet first row must not drown in 16-bit steps of the loud one
+    soundfile.write(source / "x.wav", samples, 22016, subtype="FLOAT")
+    prepare(source, out, DataConfig(heldout_share=0), 1)
+    _, pieces = read_index(out)
+    piece = Piece(out / "train" / f"{pieces[0]['piece']}.arrow", pieces[0]["peak"])
+    assert piece.num_samples == len(samples)
+    gain = PEAK / np.abs(samples).max()
+    whole = piece.read(0, len(samples))
+    np.testing.assert_allclose(whole, samples.T * gain, atol=0.6 / 32767)
+    quiet = slice(0, 200_000)
+    error = np.abs(whole[:, quiet] - samples.T[:, quiet] * gain).max()
+    assert error < 1e-3 * 0.6 / 32767 * 1.01
+    assert np.abs(whole).max() == pytest.approx(PEAK, rel=1e-4)
+    for start, count in ((0, 1), (262_140, 10), (262_144, 5), (100, 600_000)):
+        np.testing.assert_array_equal(piece.read(start, count), whole[:, start : start + count])
+
+
+def test_hugging_face_datasets_reads_the_shards(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_folder(source)
+    prepare(source, out, CONFIG, 2)
+    files = {split: [str(path) for path in sorted((out / split).glob("*.arrow"))] for split in ("train", "heldout")}
+    loaded = datasets.load_dataset("arrow", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert {split: len(set(loaded[split]["piece"])) for split in files} == {"train": 4, "heldout": 2}
+    row = loaded["train"].with_format("numpy")[0]
+    samples = row["audio"].reshape(-1, int(row["channels"])) * row["scale"]
+    assert len(samples) == row["num_samples"]
+    assert 0.2 < np.abs(samples).max() <= 1
+
+
+def test_splits_are_by_piece_seeded_and_never_empty():
+    names = [f"piece-{index}" for index in range(200)]
+    splits = split_pieces(names, DataConfig(heldout_share=0.1))
+    assert sum(split == "heldout" for split in splits.values()) == 20
+    assert splits == split_pieces(names[::-1], DataConfig(heldout_share=0.1))
+    assert splits != split_pieces(names, DataConfig(heldout_share=0.1, split_seed=1))
+    assert set(split_pieces(names[:2], DataConfig(heldout_share=0.01)).values()) == {"train", "heldout"}
+    assert set(split_pieces(names[:2], DataConfig(heldout_share=0.9)).values()) == {"train", "heldout"}
+    assert set(split_pieces(names[:1], DataConfig()).values()) == {"train"}
+    assert set(split_pieces(names, DataConfig(heldout_share=0)).values()) == {"train"}
+
+
+def test_interrupted_preparation_goes_on_and_gives_the_same(tmp_path, monkeypatch):
+    source = tmp_path / "in"
+    write_folder(source)
+    prepare(source, tmp_path / "whole", CONFIG, 2)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(done, total):
+        if done == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        prepare(source, tmp_path / "out", CONFIG, 1, stop)
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    with pytest.raises(Mp3netError, match="unfinished"):
+        read_index(tmp_path / "out")
+    with pytest.raises(Mp3netError, match="other settings"):
+        prepare(source, tmp_path / "out", DataConfig(sample_rate_hz=8000), 1)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / module.STAGING).glob("*.arrow")}
+    assert stamps
+    prepare(source, tmp_path / "out", CONFIG, 2)
+    moved = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
+    assert all(moved[path.name] == stamp for path, stamp in stamps.items()), "finished pieces are not decoded again"
+    for path in (tmp_path / "whole").rglob("*.*"):
+        twin = tmp_path / "out" / path.relative_to(tmp_path / "whole")
+        assert twin.read_bytes() == path.read_bytes(), path
+
+
+def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
+    with pytest.raises(Mp3netError, match="no such folder"):
+        prepare(tmp_path / "absent", tmp_path / "out", CONFIG, 1)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(Mp3netError, match=r"holds no files. Looked.*WAV, FLAC"):
+        prepare(tmp_path / "in", tmp_path / "out", CONFIG, 1)
+    (tmp_path / "in" / "a.txt").write_text("x" * 1000)
+    with pytest.raises(Mp3netError, match=r"none of 1 files is usable: not audio \(1\). Looked for WAV.*report.json"):
+        prepare(tmp_path / "in", tmp_path / "out", CONFIG, 1)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["files"][0]["reason"] == "not audio"
+
+
+def test_foreign_and_finished_folders_are_left_alone(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_folder(source)
+    out.mkdir()
+    (out / "mine.txt").write_text("x")
+    with pytest.raises(Mp3netError, match="is not empty"):
+        prepare(source, out, CONFIG, 1)
+    (out / "mine.txt").unlink()
+    prepare(source, out, CONFIG, 2)
+    with pytest.raises(Mp3netError, match="already holds a finished dataset"):
+        prepare(source, out, CONFIG, 1)
+
+
+def test_unwritable_place_is_one_line(tmp_path):
+    write_folder(tmp_path / "in")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Mp3netError, match="cannot be created"):
+        prepare(tmp_path / "in", tmp_path / "file" / "out", CONFIG, 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_file_is_skipped(tmp_path):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, music(2.0, 22016, 1), 22016)
+    path.chmod(0)
+    with pytest.raises(audio.UnusableAudioError):
+        audio.probe(path)
+
+
+@pytest.fixture
+def dataset_folder(tmp_path) -> Path:
+    write_folder(tmp_path / "in")
+    prepare(tmp_path / "in", tmp_path / "out", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.3), 2)
+    return tmp_path / "out"
+
+
+def test_crops_are_addressed_uniform_and_from_their_split(dataset_folder):
+    data = CropDataset(dataset_folder, 2000)
+    batch = data.batch(seed=5, first_index=10, count=4)
+    assert batch.shape == (4, 1, 2000)
+    assert batch.dtype == torch.float32
+    assert torch.equal(batch[2:], data.batch(seed=5, first_index=12, count=2))
+    assert not torch.equal(batch, data.batch(seed=6, first_index=10, count=4))
+    places = [data.locate(0, index) for index in range(4000)]
+    counts = np.bincount([piece for piece, _ in places], minlength=len(data.pieces))
+    expected = np.diff(np.concatenate([[0], data.ends])) / data.ends[-1] * 4000
+    assert ((counts - expected) ** 2 / expected).sum() < 20  # chi-squared with 3 degrees of freedom: p < 0.0002
+    assert len({start % 16 for _, start in places}) == 16, "crops start at any sample, not on a grid"
+    for piece, start in places:
+        assert 0 <= start <= data.pieces[piece].num_samples - 2000
+    heldout = CropDataset(dataset_folder, 2000, "heldout")
+    assert not set(heldout.names) & set(data.names)
+
+
+def test_too_long_crops_are_explained(dataset_folder):
+    with pytest.raises(Mp3netError, match=r"none of its 4 train pieces is as long as one crop of 12.50 s"):
+        CropDataset(dataset_folder, 100_000)
+
+
+def test_damaged_piece_is_named(dataset_folder):
+    path = next((dataset_folder / "train").glob("*.arrow"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(Mp3netError, match=path.name):
+        CropDataset(dataset_folder, 2000)

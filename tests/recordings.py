@@ -1,0 +1,43 @@
+"""Small synthetic recordings in many formats, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+
+def music(seconds: float, rate: int, channels: int = 2, seed: int = 0) -> np.ndarray:
+    """A few decaying tones per second, (S, C) float32, peak 0.5."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    out = np.zeros((len(time), channels))
+    for start in np.arange(0, seconds, 0.25):
+        pitch = 220 * 2 ** (rng.integers(0, 24) / 12)
+        after = np.clip(time - start, 0, None)
+        note = np.sin(2 * np.pi * pitch * after) * np.exp(-4 * after) * (time >= start)
+        out += note[:, None] * rng.uniform(0.3, 1, channels)
+    return (0.5 * out / np.abs(out).max()).astype(np.float32)
+
+
+def write_m4a(path: Path, samples: np.ndarray, rate: int) -> None:
+    """AAC in an MP4 container, which libsndfile cannot read."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=rate, layout="stereo" if samples.shape[1] == 2 else "mono")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), "fltp", stream.layout.name)
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+
+
+def write_folder(folder: Path, seconds: float = 3.0) -> None:
+    """One recording per format, at differing rates and channels, some in a subfolder and under odd names."""
+    (folder / "sub").mkdir(parents=True)
+    soundfile.write(folder / "a.wav", music(seconds, 44100, 2, 1), 44100)
+    soundfile.write(folder / "sub" / "b.flac", music(seconds, 48000, 1, 2), 48000)
+    soundfile.write(folder / "Öde an die Freude.ogg", music(seconds, 32000, 2, 3), 32000)
+    soundfile.write(folder / "d.opus", music(seconds, 48000, 2, 4), 48000, format="OGG", subtype="OPUS")
+    soundfile.write(folder / "e.mp3", music(seconds, 44100, 2, 5), 44100)
+    write_m4a(folder / "no_ending", music(seconds, 44100, 2, 6), 44100)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mp3net.config import AudioConfig, Config, DataConfig, ModelConfig, TrainConfig
+from mp3net.data.prepare import prepare
+from tests.recordings import write_folder
+
+TINY = Config(
+    audio=AudioConfig(sample_rate_hz=8000, channels=1, num_bins=16),
+    model=ModelConfig(base_frames=1, base_bins=4, num_blocks=2, top_channels=4, channel_cap=16, latent_dim=8),
+    train=TrainConfig(
+        total_tracks=64, batch_size=4, log_every_tracks=16, sample_every_tracks=32, checkpoint_every_tracks=16,
+        ema_half_life_tracks=32, precision="float32",
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture
+def tiny() -> Config:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    write_folder(folder / "in")
+    prepare(folder / "in", folder / "data", DataConfig(sample_rate_hz=8000, channels=1), 2)
+    return folder / "data"

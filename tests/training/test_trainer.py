@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from mp3net.config import override
+from mp3net.data.dataset import CropDataset
+from mp3net.errors import Mp3netError
+from mp3net.generation import MP3net
+from mp3net.model.snapshot import load_tensors, open_snapshot
+from mp3net.training.checkpoint import RunDirectory
+from mp3net.training.trainer import Trainer, addressed_generator, format_duration
+
+CPU = torch.device("cpu")
+
+
+def trainer(config, data, run, said=None) -> Trainer:
+    dataset = CropDataset(data, config.track_samples)
+    say = (lambda line: None) if said is None else said.append
+    return Trainer(config, dataset, RunDirectory(run, config, dataset.fingerprint), CPU, say)
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def final_bytes(run: Path) -> bytes:
+    return (sorted((run / "checkpoints").iterdir())[-1] / "training.safetensors").read_bytes()
+
+
+def test_a_run_writes_everything_that_is_promised(tiny, tiny_data, tmp_path):
+    said: list[str] = []
+    outcome = trainer(tiny, tiny_data, tmp_path / "run", said).run()
+    assert (outcome.tracks_seen, outcome.finished) == (64, True)
+    assert Path(outcome.checkpoint).name == "tracks-000000000064"
+    lines = read_metrics(tmp_path / "run")
+    assert [line["tracks_seen"] for line in lines] == [16, 32, 48, 64]
+    wanted = {
+        "loss/discriminator", "loss/generator", "distance/wasserstein", "penalty/gradient", "penalty/drift", "score/real",
+        "score/fake", "tonality/real", "tonality/generated", "level_db/real", "level_db/generated", "rate/tracks_per_s",
+    }  # fmt: skip
+    assert wanted <= lines[0].keys()
+    assert all(0 < line["tonality/real"] < 1 for line in lines)
+    loss = lines[1]["loss/discriminator"]
+    parts = -lines[1]["distance/wasserstein"] + 3 * lines[1]["penalty/gradient"] + 0.1 * lines[1]["penalty/drift"]
+    assert loss == pytest.approx(parts, rel=1e-5)
+    assert len(said) == 4
+    assert "left" in said[0]
+    kept = [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())]
+    assert kept == ["tracks-000000000032", "tracks-000000000048", "tracks-000000000064"], "the oldest is rotated out"
+    samples, rate = soundfile.read(tmp_path / "run" / "samples" / "tracks-000000000064" / "seed-1.wav")
+    assert (rate, len(samples)) == (8000, (tiny.model.num_frames - 1) * 16)
+    board = b"".join(path.read_bytes() for path in (tmp_path / "run" / "tensorboard").iterdir())
+    for tag in (b"distance/wasserstein", b"tonality/generated", b"generated/seed-1", b"spectrograms"):
+        assert tag in board
+
+
+def test_the_snapshot_is_the_averaged_generator(tiny, tiny_data, tmp_path):
+    session = trainer(tiny, tiny_data, tmp_path / "run")
+    session.run()
+    model = MP3net.from_pretrained(tmp_path / "run")
+    assert model.snapshot is not None
+    assert model.snapshot.metadata["tracks_seen"] == 64
+    ema = session.state.ema.weights
+    assert all(torch.equal(value, ema[name]) for name, value in model.generator.named_parameters())
+    raw = dict(session.state.generator.named_parameters())
+    assert any(not torch.equal(ema[name], raw[name]) for name in ema)
+    saved = load_tensors(model.snapshot.folder / "discriminator.safetensors")
+    assert saved.keys() == dict(session.state.discriminator.named_parameters()).keys()
+
+
+def test_training_moves_the_generator_towards_the_data(tiny, tiny_data, tmp_path):
+    """The discriminator tells real from generated after a while, and the level of generated audio approaches the real."""
+    config = override(tiny, ["train.total_tracks=1600", "train.learning_rate=0.001"])
+    config = override(config, ["train.log_every_tracks=8", "train.sample_every_tracks=10000"])
+    trainer(config, tiny_data, tmp_path / "run").run()
+    lines = read_metrics(tmp_path / "run")
+    gap = [abs(line["level_db/real"] - line["level_db/generated"]) for line in lines]
+    assert gap[0] > 8
+    assert sum(gap[-10:]) / 10 < 3, gap[-10:]
+    assert max(line["distance/wasserstein"] for line in lines) > 0.02
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resume_in_process_is_bit_identical(tiny, tiny_data, tmp_path, precision):
+    config = override(tiny, [f"train.precision={precision}"])
+    trainer(config, tiny_data, tmp_path / "whole").run()
+    half = override(config, ["train.total_tracks=32"])
+    trainer(half, tiny_data, tmp_path / "parts").run()
+    said: list[str] = []
+    resumed = trainer(config, tiny_data, tmp_path / "parts", said)
+    assert resumed.state.tracks_seen == 32
+    for module in (resumed.state.generator, resumed.state.discriminator):
+        kernels = [parameter for parameter in module.parameters() if parameter.dim() == 4]
+        assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    resumed.probe_iteration_s()  # must consume no random state and change nothing
+    resumed.run()
+    assert final_bytes(tmp_path / "parts") == final_bytes(tmp_path / "whole")
+    metrics = [
+        [{k: v for k, v in line.items() if "rate" not in k} for line in read_metrics(run)]
+        for run in (tmp_path / "parts", tmp_path / "whole")
+    ]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_killed_and_restarted_is_bit_identical(tiny_data, tmp_path, precision):
+    """The command itself, killed with SIGKILL in the middle, ends as if nothing had happened."""
+    command = [
+        sys.executable, "-m", "mp3net", "train", str(tiny_data), "--preset", "nano-1.5s", "--device", "cpu", "--threads", "1",
+        *(item for key, value in {
+            "audio.sample_rate_hz": 8000, "audio.num_bins": 16, "model.num_blocks": 2, "model.channel_cap": 16,
+            "train.total_tracks": 1200, "train.batch_size": 4, "train.checkpoint_every_tracks": 120,
+            "train.log_every_tracks": 80, "train.sample_every_tracks": 4000, "train.precision": precision,
+        }.items() for item in ("--set", f"{key}={value}")),
+    ]  # fmt: skip
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
+    while len(list((tmp_path / "killed" / "checkpoints").glob("tracks-*"))) < 2 and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed: lengthen the run"
+    done = subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    assert "resuming at" in done.stdout
+    assert final_bytes(tmp_path / "killed") == final_bytes(tmp_path / "whole")
+    again = subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    assert "finished, 1,200 tracks seen" in again.stdout
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tiny_data, tmp_path):
+    run = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "mp3net", "train", str(tiny_data), "--preset", "nano-1.5s", "--device", "cpu", "--out", str(run),
+        "--set", "audio.sample_rate_hz=8000", "--set", "audio.num_bins=16", "--set", "model.num_blocks=2",
+        "--set", "train.log_every_tracks=16",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "/400,000 tracks" in line and "W " in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert "the same command again" in rest
+    assert len(list((run / "checkpoints").iterdir())) == 1
+
+
+def test_another_configuration_is_refused_with_the_differing_keys(tiny, tiny_data, tmp_path):
+    trainer(tiny, tiny_data, tmp_path / "run").run()
+    other = override(tiny, ["train.learning_rate=0.5", "model.latent_dim=9", "train.total_tracks=128"])
+    with pytest.raises(
+        Mp3netError, match=r"differing: model.latent_dim: 8 -> 9; train.learning_rate: 0.0001 -> 0.5\. Give"
+    ):
+        trainer(other, tiny_data, tmp_path / "run")
+    with pytest.raises(Mp3netError, match="trained on another dataset"):
+        RunDirectory(tmp_path / "run", tiny, "0" * 64)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(Mp3netError, match="holds no run"):
+        RunDirectory(tmp_path / "mine", tiny, "0" * 64)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "state"])
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tiny, tiny_data, tmp_path, damage):
+    trainer(tiny, tiny_data, tmp_path / "run").run()
+    newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    file = newest / ("state.json" if damage == "state" else "training.safetensors")
+    content = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 4
+        file.write_bytes(content)
+    else:
+        file.write_bytes(content[: len(content) // 2])
+    said: list[str] = []
+    session = trainer(tiny, tiny_data, tmp_path / "run", said)
+    assert session.state.tracks_seen == 48
+    assert len(said) == 1
+    assert str(newest) in said[0]
+    session.run()
+    trainer(tiny, tiny_data, tmp_path / "whole").run()
+    assert final_bytes(tmp_path / "run") == final_bytes(tmp_path / "whole")
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        (path / "state.json").write_text("{}")
+    with pytest.raises(Mp3netError, match="no checkpoint of .* can be loaded"):
+        trainer(tiny, tiny_data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_non_finite_loss_stops_and_names_the_last_good_checkpoint(tiny, tiny_data, tmp_path, value):
+    session = trainer(tiny, tiny_data, tmp_path / "run")
+    session.config = override(tiny, ["train.total_tracks=32"])
+    session.run()
+    with torch.no_grad():
+        next(session.state.discriminator.parameters())[0, 0] = value
+    session.config = tiny
+    good = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    before = (good / "training.safetensors").read_bytes()
+    with pytest.raises(Mp3netError, match=f"not finite; the last good checkpoint is {good}"):
+        session.run()
+    assert sorted((tmp_path / "run" / "checkpoints").iterdir())[-1] == good
+    assert (good / "training.safetensors").read_bytes() == before
+
+
+def test_weights_that_became_non_finite_are_never_saved(tiny, tiny_data, tmp_path):
+    session = trainer(tiny, tiny_data, tmp_path / "run")
+    next(iter(session.state.ema.weights.values()))[0] = float("nan")
+    with pytest.raises(Mp3netError, match="non-finite weights in ema/"):
+        session.run()
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_a_full_disk_keeps_earlier_checkpoints(tiny, tiny_data, tmp_path, monkeypatch):
+    session = trainer(tiny, tiny_data, tmp_path / "run")
+    session.run()
+    before = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mp3net.training.checkpoint.save_snapshot", full)
+    session.config = override(tiny, ["train.total_tracks=128"])
+    with pytest.raises(Mp3netError, match="cannot be written.*No space left.*earlier ones are kept"):
+        session.run()
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == before
+
+
+def test_generator_gradients_pass_through_the_masking_threshold(tiny, tiny_data, tmp_path):
+    """With the threshold's path cut, the generator's gradient is another one."""
+    session = trainer(tiny, tiny_data, tmp_path / "run")
+    objective = session.objective
+
+    def gradient() -> torch.Tensor:
+        source = addressed_generator(0, 0, 2, CPU)
+        loss = objective.generator_terms(source)["loss/generator"]
+        return torch.autograd.grad(loss, session.state.generator.to_audio.weight)[0]
+
+    through = gradient()
+    original = objective.ear.masking_threshold
+    objective.ear.masking_threshold = lambda x: original(x).detach()  # type: ignore[method-assign]
+    cut = gradient()
+    assert float((through - cut).abs().max()) > 1e-4 * float(through.abs().max())
+
+
+def test_random_numbers_are_addressed():
+    draws = {
+        address: float(torch.rand(1, generator=addressed_generator(*address, CPU)))
+        for address in [(0, 0, 1), (0, 0, 2), (0, 8, 1), (1, 0, 1), (8, 0, 1)]
+    }
+    assert len(set(draws.values())) == len(draws)
+    assert float(torch.rand(1, generator=addressed_generator(0, 8, 1, CPU))) == draws[(0, 8, 1)]
+
+
+def test_snapshot_of_a_run_without_checkpoints(tiny, tmp_path):
+    RunDirectory(tmp_path / "run", tiny, "x")
+    with pytest.raises(Mp3netError, match="has not saved a checkpoint yet"):
+        open_snapshot(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(Mp3netError, match="no such folder"):
+        open_snapshot(tmp_path / "run")
+
+
+def test_durations_read_well():
+    texts = [format_duration(value) for value in (5, 119, 600, 7300, 200_000)]
+    assert texts == ["5 s", "119 s", "10 min", "2.0 h", "2.3 days"]
