@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +19,26 @@ SHOWN_PATHS = 3
 def run(folder: Path, out: Path, config: DataConfig, workers: int) -> None:
     """Prepare with a progress bar, then say what became of every file."""
     console = Console()
+    with _progress(console) as progress:
+        report = prepare(folder, out, config, workers, progress)
+    console.print(_table(report))
+    if report.hours("heldout") == 0 and config.heldout_share > 0:
+        console.print("warning: a single usable file: none could be held out to judge results by")
+    console.print(f"dataset: {out}   every file: {out / REPORT_FILE}", soft_wrap=True)
+    console.print(f"next: mp3net train {out} --preset NAME --out runs/{out.name}", soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar with time left on a terminal, otherwise a line for every tenth of the files."""
+    if not console.is_terminal:
+
+        def line(done: int, total: int) -> None:
+            if done * 10 // total != (done - 1) * 10 // total:
+                print(f"prepared {done}/{total} files", flush=True)
+
+        yield line
+        return
     columns = (
         TextColumn("preparing"),
         BarColumn(),
@@ -24,16 +46,9 @@ def run(folder: Path, out: Path, config: DataConfig, workers: int) -> None:
         TextColumn("files, left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("prepare", total=None)
-        report = prepare(
-            folder, out, config, workers, lambda done, total: progress.update(task, completed=done, total=total)
-        )
-    console.print(_table(report))
-    if report.hours("heldout") == 0 and config.heldout_share > 0:
-        console.print("warning: a single usable file: none could be held out to judge results by")
-    console.print(f"dataset: {out}   every file: {out / REPORT_FILE}", soft_wrap=True)
-    console.print(f"next: mp3net train {out} --preset NAME --out runs/{out.name}", soft_wrap=True, markup=False)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("prepare", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _table(report: PrepareReport) -> Table:

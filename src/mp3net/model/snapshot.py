@@ -70,6 +70,7 @@ def save_snapshot(
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors in their default memory format, whatever the one they are used in."""
     safetensors.torch.save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    path.chmod(0o644)  # the library makes files that their owner alone may read; these are made to be shared
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

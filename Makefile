@@ -1,0 +1,39 @@
+# `make song` and `make test` do all set-up themselves and can be repeated. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: song test slow lint clean
+
+song: $(VENV)/core.stamp
+	$(VENV)/bin/mp3net generate --force --out song.wav
+
+test: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m pytest
+
+slow: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(VENV)/dev.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mp3net needs Python 3.11 or newer; try: make PYTHON=python3.12 song" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# PyTorch first and by its exact version, so that the resolver never considers another build of it.
+$(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing mp3net into $(VENV) (PyTorch included: a few minutes the first time) ..."
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/core.stamp
+	@echo "installing what the tests need ..."
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info song.wav

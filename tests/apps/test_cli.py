@@ -1,0 +1,183 @@
+"""The commands as a user meets them: output, files and exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mp3net.apps import cli
+from mp3net.apps.generate import parse_seeds, plan_targets
+from mp3net.errors import Mp3netError
+from mp3net.generation import BUNDLED
+from tests.recordings import write_folder
+
+
+@pytest.fixture
+def mp3net(capsys, monkeypatch, tmp_path):
+    """Run the command in an empty folder; returns (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "150")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mp3net", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys\nsys.argv = ['mp3net', '--help']\nfrom mp3net.apps.cli import main\n"
+        "try:\n    main()\nfinally:\n    heavy = {'torch', 'numpy', 'pyarrow', 'matplotlib', 'soundfile'} & sys.modules.keys()\n"
+        "    assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in ("prepare", "train", "generate", "info"))
+
+
+def test_prepare_train_generate(mp3net, tmp_path):
+    write_folder(tmp_path / "music")
+    (tmp_path / "music" / "cover.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(500))
+    status, out, _ = mp3net("prepare", "music", "--out", "data", "--sample-rate", 8000, "--channels", 1, "--workers", 2)
+    assert status == 0
+    assert "kept for training" in out
+    assert "skipped: not audio" in out
+    assert "cover.jpg" in out
+    settings = [
+        "audio.sample_rate_hz=8000",
+        "audio.num_bins=16",
+        "model.num_blocks=2",
+        "train.checkpoint_every_tracks=16",
+    ]
+    train = ["train", "data", "--preset", "nano-1.5s", "--out", "runs/a", "--device", "cpu"]
+    train += [item for setting in settings for item in ("--set", setting)]
+    status, out, _ = mp3net(*train, "--tracks", 32)
+    assert status == 0
+    plan = out.splitlines()[:4]
+    assert "generator" in plan[0]
+    assert "M parameters" in plan[0]
+    assert "5 pieces" in plan[1]
+    assert "32 of 32 tracks to go" in plan[3]
+    assert "left" in plan[3]
+    assert "finished at 32 tracks" in out
+    status, out, _ = mp3net(*train, "--tracks", 64)
+    assert status == 0
+    assert "resuming at 32 tracks" in out
+    status, out, _ = mp3net("generate", "runs/a", "--seed", "1..3", "--out", "songs", "--format", "flac")
+    assert status == 0
+    assert sorted(path.name for path in Path("songs").iterdir()) == ["seed-1.flac", "seed-2.flac", "seed-3.flac"]
+    assert out.count("seed ") == 3
+    assert "peak" in out
+    status, _, _ = mp3net("generate", "runs/a", "--seed", 3, "--out", "three.flac")
+    assert status == 0
+    np.testing.assert_array_equal(soundfile.read("three.flac")[0], soundfile.read("songs/seed-3.flac")[0])
+    status, out, _ = mp3net("info", "runs/a")
+    assert '"tracks_seen": 64' in out
+    status, out, _ = mp3net("info", "data")
+    assert "train: 5 pieces" in out
+    changed = [*train, "--tracks", 64, "--set", "train.seed=3"]
+    status, _, err = mp3net(*changed)
+    assert status == 2
+    assert "train.seed: 0 -> 3" in err
+    wrong = [part.replace("8000", "11008") for part in train]
+    status, _, err = mp3net(*wrong[:5], "runs/b", *wrong[6:])
+    assert status == 2
+    assert "was prepared at 8000 Hz" in err
+
+
+def test_generate_without_arguments_uses_the_bundled_snapshot(mp3net, tmp_path):
+    status, out, _ = mp3net("generate")
+    assert status == 0
+    assert out.startswith("song.wav: ")
+    assert soundfile.info("song.wav").samplerate == 11008
+    before = (tmp_path / "song.wav").read_bytes()
+    status, _, err = mp3net("generate")
+    assert status == 2
+    assert "song.wav: exists; add --force" in err
+    assert (tmp_path / "song.wav").read_bytes() == before
+    assert mp3net("generate", "--force", "--seed", 2)[0] == 0
+    assert (tmp_path / "song.wav").read_bytes() != before
+
+
+@pytest.mark.parametrize("audio_format", ["wav", "flac", "ogg", "mp3"])
+def test_generate_formats(mp3net, audio_format):
+    status, out, _ = mp3net("generate", "--format", audio_format)
+    assert status == 0
+    info = soundfile.info(f"song.{audio_format}")
+    assert info.format == audio_format.upper()
+    assert ("resampled to 11025 Hz for MP3" in out) == (audio_format == "mp3")
+
+
+def test_normalize(mp3net):
+    assert mp3net("generate", "--normalize")[0] == 0
+    assert np.abs(soundfile.read("song.wav")[0]).max() == pytest.approx(0.999, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "nowhere"], "nowhere: no such folder"),
+        (["generate", "--seed", "x"], "give a number from 0"),
+        (["generate", "--seed", "1..9999999"], "at most 100,000 songs"),
+        (["generate", "--format", "aac"], "choose one of wav, flac, ogg, mp3"),
+        (["generate", "--seed", "1..2", "--out", "a.wav"], "names one file, but there are 2 seeds"),
+        (["generate", "--out", "a.wav", "--format", "mp3"], "leave one of them out"),
+        (["generate", "--device", "tpu"], "choose one of auto, cpu, cuda, mps"),
+        (["generate", "--precision", "int8"], "choose one of float32, bfloat16"),
+        (["generate", "--out", "/proc/no/such"], "cannot be written"),
+        (["prepare", "nowhere", "--out", "data"], "nowhere: no such folder of recordings"),
+        (["prepare", ".", "--out", "data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
+        (["prepare", ".", "--out", "data", "--preset", "piano"], "unknown preset 'piano'; the presets are: piano-95s"),
+        (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: piano-95s"),
+        (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "holds no prepared dataset; make one with"),
+        (
+            ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "train.lr=1"],
+            "the valid keys are: audio.sample_rate_hz",
+        ),
+        (["info", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_errors_are_one_line_with_the_remedy_and_status_2(mp3net, tmp_path, arguments, message):
+    status, out, err = mp3net(*arguments)
+    assert status == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == [], "nothing may be left behind"
+
+
+def test_info_lists_presets_and_describes_the_bundled_snapshot(mp3net):
+    status, out, _ = mp3net("info")
+    assert status == 0
+    assert "piano-95s" in out
+    status, out, _ = mp3net("info", BUNDLED)
+    assert status == 0
+    assert "tracks_seen" in out
+
+
+def test_seed_texts():
+    assert parse_seeds("7") == [7]
+    assert parse_seeds("1..3") == [1, 2, 3]
+    assert parse_seeds("5, 1,5") == [5, 1]
+    for text in ("", "-1", "3..1", "1..", "a", "1;2", str(2**63)):
+        with pytest.raises(Mp3netError):
+            parse_seeds(text)
+
+
+def test_targets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert plan_targets([1], None, None) == {1: Path("song.wav")}
+    assert plan_targets([1], None, "ogg") == {1: Path("song.ogg")}
+    assert plan_targets([1, 2], None, None) == {1: Path("songs/seed-1.wav"), 2: Path("songs/seed-2.wav")}
+    assert plan_targets([1], Path("x.FLAC"), None) == {1: Path("x.FLAC")}
+    assert plan_targets([4], Path("dir"), "mp3") == {4: Path("dir/seed-4.mp3")}
