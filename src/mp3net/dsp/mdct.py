@@ -26,7 +26,7 @@ from mp3net.config import WindowName
 Edges = Literal["zeros", "crop"]
 
 # Up to this many bins one N x N matrix product is faster than the FFT (benchmarks/mdct.py; docs/results.md).
-MATMUL_MAX_BINS = 512
+MATMUL_MAX_BINS = 256
 
 
 def window(name: WindowName, num_bins: int, dtype: torch.dtype = torch.float64) -> Tensor:

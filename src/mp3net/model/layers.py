@@ -43,15 +43,44 @@ class StridedConv(nn.Conv2d):
 
 
 class StridedConvTranspose(nn.ConvTranspose2d):
-    """3x3 transposed convolution that doubles the axes whose stride is 2: (B, C, T, F) -> (B, C', 2 T, F * stride)."""
+    """3x3 transposed convolution that doubles the axes whose stride is 2: (B, C, T, F) -> (B, C', 2 T, F * stride).
+
+    Computed as one ordinary convolution per output phase, interleaved: along an axis of stride 2 the even outputs are
+    w_0 x_i + w_2 x_{i-1} and the odd ones w_1 x_i. The same nine products per input, but in the form for which processors
+    have their fastest kernels (benchmarks/transposed.py; docs/results.md).
+    """
 
     def __init__(self, channels_in: int, channels_out: int, stride: tuple[int, int]) -> None:
-        super().__init__(channels_in, channels_out, 3, stride, padding=(0, int(stride[1] == 1)))
+        super().__init__(channels_in, channels_out, 3, stride)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        frames, bins = x.shape[-2] * self.stride[0], x.shape[-1] * self.stride[1]
-        painted: Tensor = super().forward(x)
-        return painted[..., :frames, :bins]
+        along_frames = [self._bins_interleaved(x, taps) for taps in PHASE_TAPS[self.stride[0]]]
+        return _interleave(along_frames, dim=2)
+
+    def _bins_interleaved(self, x: Tensor, frame_taps: list[int]) -> Tensor:
+        return _interleave([self._phase(x, frame_taps, bin_taps) for bin_taps in PHASE_TAPS[self.stride[1]]], dim=3)
+
+    def _phase(self, x: Tensor, frame_taps: list[int], bin_taps: list[int]) -> Tensor:
+        """The outputs of one phase, as many as inputs; kernel taps are listed from the earliest input to the latest."""
+        kernel = self.weight.transpose(0, 1)[:, :, frame_taps][..., bin_taps]
+        padding = (len(frame_taps) // 2, len(bin_taps) // 2)
+        # An even number of taps needs zeros in front only: the output beyond the end is dropped.
+        return F.conv2d(x, kernel, self.bias, padding=padding)[..., : x.shape[-2], : x.shape[-1]]
+
+
+# Kernel taps that make up each output phase of an axis, by its stride.
+PHASE_TAPS = {1: [[2, 1, 0]], 2: [[2, 0], [1]]}
+
+
+def _interleave(phases: list[Tensor], dim: int) -> Tensor:
+    """Phases of equal shape (B, C, T, F) -> every element of axis `dim` (2 or 3) followed by its twins."""
+    if len(phases) == 1:
+        return phases[0]
+    # Channels last while stacking, so that the result needs no reordering.
+    batch, channels, frames, bins = phases[0].shape
+    stacked = torch.stack([phase.permute(0, 2, 3, 1) for phase in phases], dim=dim)
+    size = (batch, 2 * frames, bins, channels) if dim == 2 else (batch, frames, 2 * bins, channels)
+    return stacked.reshape(size).permute(0, 3, 1, 2)
 
 
 class OctaveUp(nn.Module):
