@@ -38,7 +38,9 @@ def main() -> None:
     for channels_in, channels_out, frames, bins in SIZES:
         gflop = 2 * 9 * channels_in * channels_out * frames * bins / 1e9
         for dtype in (torch.float32, torch.bfloat16):
-            layer = StridedConvTranspose(channels_in, channels_out, (2, 1)).to(memory_format=torch.channels_last, dtype=dtype)
+            layer = StridedConvTranspose(channels_in, channels_out, (2, 1)).to(
+                memory_format=torch.channels_last, dtype=dtype
+            )
             x = torch.randn(1, channels_in, frames, bins, dtype=dtype).contiguous(memory_format=torch.channels_last)
 
             def plain(layer=layer, x=x, frames=frames):
@@ -48,8 +50,8 @@ def main() -> None:
                 difference = float((plain() - layer(x)).abs().max() / plain().abs().max())
                 rates = [gflop / median_s(call, options.runs) for call in (plain, lambda layer=layer, x=x: layer(x))]
             print(
-                f"{channels_in:4d} -> {channels_out:4d}, {frames} x {bins}, {str(dtype)[6:]:8s}: transposed {rates[0]:4.0f}, "
-                f"per phase {rates[1]:4.0f}, relative difference {difference:.0e}"
+                f"{channels_in:4d} -> {channels_out:4d}, {frames} x {bins}, {str(dtype)[6:]:8s}: "
+                f"transposed {rates[0]:4.0f}, per phase {rates[1]:4.0f}, relative difference {difference:.0e}"
             )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,25 @@ def test_prepare_train_generate(mp3net, tmp_path):
     status, _, err = mp3net(*wrong[:5], "runs/b", *wrong[6:])
     assert status == 2
     assert "was prepared at 8000 Hz" in err
+
+
+def test_interrupted_prepare_says_so_and_goes_on(tmp_path):
+    (tmp_path / "music").mkdir()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * 44100)
+    for index in range(40):
+        soundfile.write(tmp_path / "music" / f"{index}.wav", noise, 44100)
+    command = [sys.executable, "-m", "mp3net", "prepare", "music", "--out", "data", "--workers", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not list((tmp_path / "data").rglob("*.arrow")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.read() == "interrupted; the same command goes on where this one stopped\n"
+    assert process.returncode == 130
+    assert not (tmp_path / "data" / "dataset.json").exists()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert (tmp_path / "data" / "dataset.json").exists()
 
 
 def test_generate_without_arguments_uses_the_bundled_snapshot(mp3net, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +21,12 @@ SHOWN_PATHS = 3
 def run(folder: Path, out: Path, config: DataConfig, workers: int) -> None:
     """Prepare with a progress bar, then say what became of every file."""
     console = Console()
-    with _progress(console) as progress:
-        report = prepare(folder, out, config, workers, progress)
+    try:
+        with _progress(console) as progress:
+            report = prepare(folder, out, config, workers, progress)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     console.print(_table(report))
     if report.hours("heldout") == 0 and config.heldout_share > 0:
         console.print("warning: a single usable file: none could be held out to judge results by")

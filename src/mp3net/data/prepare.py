@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -212,7 +213,8 @@ def _decode_all(
 ) -> dict[Path, FileReport]:
     reports: dict[Path, FileReport] = {}
     # Fresh processes: a forked one would inherit the locks of libraries that run threads.
-    with ProcessPoolExecutor(max(1, min(workers, len(files))), get_context("spawn")) as pool:
+    count = max(1, min(workers, len(files)))
+    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_leave_signals_to_parent) as pool:
         jobs = {pool.submit(_prepare_one, path, str(path.relative_to(folder)), staging, config): path for path in files}
         try:
             for job in as_completed(jobs):
@@ -223,6 +225,11 @@ def _decode_all(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return reports
+
+
+def _leave_signals_to_parent() -> None:
+    """Ctrl-C reaches all processes of a terminal: the workers finish their file, the parent decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:

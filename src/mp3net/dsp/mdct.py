@@ -152,7 +152,7 @@ def _on_device(make, num_bins: int, like: Tensor) -> Tensor:  # type: ignore[no-
 def _constant(make, num_bins: int, dtype: torch.dtype, device: torch.device) -> Tensor:  # type: ignore[no-untyped-def]
     with torch.inference_mode(False):
         value: Tensor = make(num_bins)
-        return value.to(device, dtype.to_complex() if value.is_complex() else dtype)
+        return value.to(dtype.to_complex() if value.is_complex() else dtype).to(device)
 
 
 def _check_num_bins(num_bins: int) -> None:
