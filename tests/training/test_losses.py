@@ -50,10 +50,10 @@ def test_penalty_matches_finite_differences_with_coupled_samples():
     torch.testing.assert_close(losses.gradient_norm(critic, x).detach(), expected, rtol=1e-6, atol=1e-9)
 
 
-def test_interpolation_ends():
-    real, fake = torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1)
-    share = torch.tensor([0.0, 0.25]).reshape(2, 1, 1, 1)
-    assert losses.interpolate(real, fake, share).flatten().tolist() == [0.0, 0.25]
+def test_interpolation_runs_from_fake_to_real():
+    real, fake = torch.full((3, 1, 1, 1), 2.0), torch.full((3, 1, 1, 1), -4.0)
+    share = torch.tensor([0.0, 0.25, 1.0]).reshape(3, 1, 1, 1)
+    assert losses.interpolate(real, fake, share).flatten().tolist() == [-4.0, -2.5, 2.0]
 
 
 def test_keras_adam_matches_its_formula():
