@@ -111,7 +111,7 @@ def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
             while len(block := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                 yield block
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        raise UnusableAudioError(f"corrupt: {error}") from None
+        raise UnusableAudioError(_corrupt(error)) from None
 
 
 def _decode_av(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
@@ -128,7 +128,11 @@ def _decode_av(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
             for converted in converter.resample(None):
                 yield converted.to_ndarray().reshape(-1, info.channels)
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise UnusableAudioError(f"corrupt: {error}") from None
+        raise UnusableAudioError(_corrupt(error)) from None
+
+
+def _corrupt(error: Exception) -> str:
+    return f"corrupt: {str(error).removeprefix('Error : ').rstrip('.')}"
 
 
 def _match_channels(block: np.ndarray, channels: int) -> np.ndarray:

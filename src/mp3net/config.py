@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -206,12 +207,12 @@ def _explain(error: ValidationError, source: str, kind: type[BaseModel]) -> str:
             lines.append(f"unknown key {key!r}")
         else:
             value = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (found {problem['input']!r})"
-            lines.append(f"{key}: {problem['msg']}{value}")
+            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}{value}")
     hint = f"; the valid keys are: {', '.join(valid_keys(kind))}" if unknown else ""
     return f"{source}: {'; '.join(lines)}{hint}"
 
 
-def override(config: Config, assignments: list[str]) -> Config:
+def override(config: Config, assignments: list[str], source: str = "--set") -> Config:
     """`config` with `section.key=value` assignments applied; values are JSON, or bare words for strings.
 
     Errors: Mp3netError for an assignment without "=", an unknown key (the valid ones are listed) or a bad value.
@@ -220,8 +221,11 @@ def override(config: Config, assignments: list[str]) -> Config:
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or key not in valid_keys():
+            near = difflib.get_close_matches(key, valid_keys(), n=1)
+            hint = f"; did you mean {near[0]}?" if separator and near else ""
             raise Mp3netError(
-                f"--set {assignment!r}: expected KEY=VALUE with a known key; the valid keys are: {', '.join(valid_keys())}"
+                f"{source} {assignment!r}: expected KEY=VALUE with a known key{hint}; the valid keys are: "
+                f"{', '.join(valid_keys())}"
             )
         try:
             value = json.loads(text)
@@ -229,7 +233,7 @@ def override(config: Config, assignments: list[str]) -> Config:
             value = text
         section, name = key.split(".")
         data[section][name] = value
-    config_: Config = parse_config(data, "--set")
+    config_: Config = parse_config(data, source)
     return config_
 
 

@@ -20,7 +20,7 @@ from mp3net.model.snapshot import Snapshot, open_snapshot
 BUNDLED = Path(__file__).parent / "bundled"
 FADE_S = 0.01
 CEILING = 0.999
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**32 - 1  # PyTorch's generator on the CPU looks at 32 bits only: larger seeds would repeat songs
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -44,7 +44,7 @@ class Song:
     @property
     def gain(self) -> float:
         """What `save` multiplies by: 1, or less where the peak would be clipped."""
-        return float(min(1.0, CEILING / self.peak)) if self.peak > 0 else 1.0
+        return CEILING / self.peak if self.peak > 1 else 1.0
 
     def save(self, path: str | Path, audio_format: str | None = None) -> int:
         """Write the song, lowered by `gain`; the format is the name's unless given. Returns the file's sample rate."""
@@ -83,8 +83,8 @@ class MP3net:
 
     def latent(self, seed: int) -> Tensor:
         """The latent (1, latent_dim) of a seed; drawn on the CPU, so it is the same for every device."""
-        if not 0 <= seed <= MAX_SEED:
-            raise Mp3netError(f"seed {seed}: seeds run from 0 to {MAX_SEED}")
+        if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+            raise Mp3netError(f"seed {seed!r}: seeds are whole numbers from 0 to {MAX_SEED}")
         return torch.randn(1, self.config.model.latent_dim, generator=torch.Generator().manual_seed(seed))
 
     @torch.inference_mode()

@@ -18,6 +18,8 @@ from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED
 from tests.recordings import write_folder
 
+HERE = Path(__file__).parent
+
 
 @pytest.fixture
 def mp3net(capsys, monkeypatch, tmp_path):
@@ -94,6 +96,14 @@ def test_prepare_train_generate(mp3net, tmp_path):
     status, _, err = mp3net(*wrong[:5], "runs/b", *wrong[6:])
     assert status == 2
     assert "was prepared at 8000 Hz" in err
+    status, _, err = mp3net("train", "data", "--preset", "piano-95s", "--out", "runs/b")
+    assert status == 2
+    assert "was prepared at 8000 Hz" in err
+    assert mp3net("info", next(Path("runs/a/checkpoints").iterdir()))[0] == 0
+    Path("file").write_text("")
+    status, _, err = mp3net(*train[:5], "file", *train[6:])
+    assert status == 2
+    assert "file: is a file; name a folder for the run" in err
 
 
 def test_interrupted_prepare_says_so_and_goes_on(tmp_path):
@@ -148,6 +158,8 @@ def test_normalize(mp3net):
     [
         (["generate", "nowhere"], "nowhere: no such folder"),
         (["generate", "--seed", "x"], "give a number from 0"),
+        (["generate", "--seed", 2**32], "from 0 to 4294967295"),
+        (["generate", "--out", "a.aac"], "cannot write .aac; the formats are: wav, flac, ogg, mp3"),
         (["generate", "--seed", "1..9999999"], "at most 100,000 songs"),
         (["generate", "--format", "aac"], "choose one of wav, flac, ogg, mp3"),
         (["generate", "--seed", "1..2", "--out", "a.wav"], "names one file, but there are 2 seeds"),
@@ -156,13 +168,23 @@ def test_normalize(mp3net):
         (["generate", "--precision", "int8"], "choose one of float32, bfloat16"),
         (["generate", "--out", "/proc/no/such"], "cannot be written"),
         (["prepare", "nowhere", "--out", "data"], "nowhere: no such folder of recordings"),
-        (["prepare", ".", "--out", "data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
-        (["prepare", ".", "--out", "data", "--preset", "piano"], "unknown preset 'piano'; the presets are: piano-95s"),
+        (["prepare", __file__, "--out", "data"], "is a file; name the folder that holds it"),
+        (["prepare", HERE, "--out", HERE / "data"], "lies inside the folder of recordings"),
+        (["prepare", HERE, "--out", HERE.parent / "conftest.py"], "is a file; name a folder"),
+        (
+            ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--tracks", "0"],
+            "--tracks: train.total_tracks: Input should be greater",
+        ),
+        (["prepare", ".", "--out", "../data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
+        (
+            ["prepare", ".", "--out", "../data", "--preset", "piano"],
+            "unknown preset 'piano'; the presets are: piano-95s",
+        ),
         (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: piano-95s"),
         (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "holds no prepared dataset; make one with"),
         (
-            ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "train.lr=1"],
-            "the valid keys are: audio.sample_rate_hz",
+            ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "train.batchsize=1"],
+            "did you mean train.batch_size?; the valid keys are: audio.sample_rate_hz",
         ),
         (["info", "nowhere"], "nowhere: no such folder"),
     ],
@@ -190,7 +212,8 @@ def test_seed_texts():
     assert parse_seeds("7") == [7]
     assert parse_seeds("1..3") == [1, 2, 3]
     assert parse_seeds("5, 1,5") == [5, 1]
-    for text in ("", "-1", "3..1", "1..", "a", "1;2", str(2**63)):
+    assert parse_seeds("4294967295") == [4294967295]
+    for text in ("", "-1", "3..1", "1..", "a", "1;2", str(2**32), str(2**63)):
         with pytest.raises(Mp3netError):
             parse_seeds(text)
 

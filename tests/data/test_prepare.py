@@ -115,7 +115,7 @@ def test_splits_are_by_piece_seeded_and_never_empty():
     assert splits != split_pieces(names, DataConfig(heldout_share=0.1, split_seed=1))
     assert set(split_pieces(names[:2], DataConfig(heldout_share=0.01)).values()) == {"train", "heldout"}
     assert set(split_pieces(names[:2], DataConfig(heldout_share=0.9)).values()) == {"train", "heldout"}
-    assert set(split_pieces(names[:1], DataConfig()).values()) == {"train"}
+    assert set(split_pieces(names[:1], DataConfig(heldout_share=0.99)).values()) == {"train"}
     assert set(split_pieces(names, DataConfig(heldout_share=0)).values()) == {"train"}
 
 
@@ -158,6 +158,8 @@ def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
     with pytest.raises(Mp3netError, match=r"none of 1 files is usable: not audio \(1\). Looked for WAV.*report.json"):
         prepare(tmp_path / "in", tmp_path / "out", CONFIG, 1)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["files"][0]["reason"] == "not audio"
+    write_folder(tmp_path / "in" / "more")
+    prepare(tmp_path / "in", tmp_path / "out", DataConfig(sample_rate_hz=8000), 2)  # other settings are no obstacle
 
 
 def test_foreign_and_finished_folders_are_left_alone(tmp_path):

@@ -64,6 +64,13 @@ def test_a_run_writes_everything_that_is_promised(tiny, tiny_data, tmp_path):
         assert tag in board
 
 
+def test_a_run_shorter_than_its_intervals_is_reported_too(tiny, tiny_data, tmp_path):
+    config = override(tiny, ["train.log_every_tracks=800", "train.sample_every_tracks=800", "train.total_tracks=8"])
+    trainer(config, tiny_data, tmp_path / "run").run()
+    assert [line["tracks_seen"] for line in read_metrics(tmp_path / "run")] == [8]
+    assert len(list((tmp_path / "run" / "samples" / "tracks-000000000008").iterdir())) == 4
+
+
 def test_the_snapshot_is_the_averaged_generator(tiny, tiny_data, tmp_path):
     session = trainer(tiny, tiny_data, tmp_path / "run")
     session.run()
@@ -154,7 +161,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_data, tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if "/400,000 tracks" in line and "W " in line:
+            if "/400,000 tracks" in line and "gap " in line:
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
@@ -172,6 +179,8 @@ def test_another_configuration_is_refused_with_the_differing_keys(tiny, tiny_dat
         trainer(other, tiny_data, tmp_path / "run")
     with pytest.raises(Mp3netError, match="trained on another dataset"):
         RunDirectory(tmp_path / "run", tiny, "0" * 64)
+    RunDirectory(tmp_path / "failed", tiny, "0" * 64)
+    trainer(other, tiny_data, tmp_path / "failed")  # nothing was saved there, so nothing is lost
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(Mp3netError, match="holds no run"):
@@ -272,7 +281,7 @@ def test_random_numbers_are_addressed():
 
 def test_snapshot_of_a_run_without_checkpoints(tiny, tmp_path):
     RunDirectory(tmp_path / "run", tiny, "x")
-    with pytest.raises(Mp3netError, match="has not saved a checkpoint yet"):
+    with pytest.raises(Mp3netError, match="has not saved a checkpoint"):
         open_snapshot(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(Mp3netError, match="no such folder"):

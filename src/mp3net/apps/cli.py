@@ -86,7 +86,8 @@ def train(
         typer.Option("--set", help="Change a setting of the preset, e.g. train.batch_size=4; repeatable."),
     ] = None,
     tracks: Annotated[
-        int | None, typer.Option(help="Train until this many tracks were seen; short for --set train.total_tracks=N.")
+        int | None,
+        typer.Option(help="Train until so many tracks were seen, rounded up to whole iterations (train.total_tracks)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
@@ -99,7 +100,7 @@ def train(
 
     config = override(preset(preset_name), settings or [])
     if tracks is not None:
-        config = override(config, [f"train.total_tracks={tracks}"])
+        config = override(config, [f"train.total_tracks={tracks}"], "--tracks")
     run(data, preset_name, config, out, device, threads)
 
 

@@ -11,6 +11,8 @@ from mp3net.apps.device import choose_device
 from mp3net.errors import Mp3netError
 from mp3net.generation import CEILING, MAX_SEED, MP3net, Song
 
+# Endings that nobody gives to a folder.
+UNSUPPORTED = ("aac", "aif", "aiff", "au", "m4a", "mp4", "opus", "wma", "webm")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -27,13 +29,13 @@ def run(
     """Check everything that can be checked first, then generate and save song by song."""
     seeds = parse_seeds(seed_text)
     targets = plan_targets(seeds, out, audio_format)
-    existing = [str(path) for path in targets.values() if path.exists()]
-    if existing and not force:
-        raise Mp3netError(f"{', '.join(existing[:3])}: exists; add --force to overwrite, or name another --out")
     if precision not in PRECISIONS:
         raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
     device = choose_device(device_name)
     model = MP3net.from_pretrained(snapshot, str(device), "bfloat16" if precision == "bfloat16" else "float32")
+    existing = [str(path) for path in targets.values() if path.exists()]
+    if existing and not force:
+        raise Mp3netError(f"{', '.join(existing[:3])}: exists; add --force to overwrite, or name another --out")
     for seed, target in targets.items():
         started = time.perf_counter()
         song = model.generate(seed)
@@ -71,6 +73,8 @@ def plan_targets(seeds: list[int], out: Path | None, audio_format: str | None) -
         if audio_format not in (None, ending):
             raise Mp3netError(f"--out {out} ends in .{ending}, but --format is {audio_format}; leave one of them out")
         return {seeds[0]: out}
+    if ending in UNSUPPORTED:
+        raise Mp3netError(f"--out {out}: cannot write .{ending}; the formats are: {', '.join(audio.FORMATS)}")
     ending = audio_format or "wav"
     if out is None and len(seeds) == 1:
         return {seeds[0]: Path(f"song.{ending}")}

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mp3net.config import PRESETS
 from mp3net.data.prepare import INDEX_FILE, SPLITS, read_index
+from mp3net.errors import Mp3netError
 
 
 def run(path: Path | None) -> None:
@@ -23,7 +24,7 @@ def run(path: Path | None) -> None:
 
 
 def _presets() -> Table:
-    table = Table("preset", "audio", "bins x frames", "track", "blocks, c_0, cap", "batch")
+    table = Table("preset", "audio", "bins x frames", "track", "blocks, top channels, cap", "batch")
     for name, config in PRESETS.items():
         audio, model = config.audio, config.model
         table.add_row(
@@ -48,6 +49,10 @@ def _dataset(path: Path) -> None:
 def _snapshot(path: Path) -> None:
     from mp3net.model.snapshot import open_snapshot
 
+    if not path.is_dir():
+        raise Mp3netError(
+            f"{path}: no such folder; name a snapshot, a run directory or a dataset, or nothing for the presets"
+        )
     snapshot = open_snapshot(path)
     print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
     print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))

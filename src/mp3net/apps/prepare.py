@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mp3net.config import DataConfig
+from mp3net.config import PRESETS, DataConfig
 from mp3net.data.prepare import REPORT_FILE, SPLITS, PrepareReport, prepare
 
 SHOWN_PATHS = 3
@@ -31,7 +31,7 @@ def run(folder: Path, out: Path, config: DataConfig, workers: int) -> None:
     if report.hours("heldout") == 0 and config.heldout_share > 0:
         console.print("warning: a single usable file: none could be held out to judge results by")
     console.print(f"dataset: {out}   every file: {out / REPORT_FILE}", soft_wrap=True)
-    console.print(f"next: mp3net train {out} --preset NAME --out runs/{out.name}", soft_wrap=True, markup=False)
+    console.print(_next_step(report, out), soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -55,6 +55,21 @@ def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("prepare", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _next_step(report: PrepareReport, out: Path) -> str:
+    """The training command, with the presets that this dataset can serve."""
+    longest = max(file.num_samples for file in report.kept if report.splits[file.piece] == "train")
+    fitting = [
+        name
+        for name, preset in PRESETS.items()
+        if (preset.audio.sample_rate_hz, preset.audio.channels)
+        == (report.config.sample_rate_hz, report.config.channels)
+        and preset.track_samples <= longest
+    ]
+    if not fitting:
+        return "next: no preset has this sample rate, these channels and a track this short; see `mp3net info`"
+    return f"next: mp3net train {out} --preset {' | '.join(fitting)} --out runs/{out.name}"
 
 
 def _table(report: PrepareReport) -> Table:

@@ -27,8 +27,8 @@ def run(data: Path, preset_name: str, config: Config, out: Path, device_name: st
     device = choose_device(device_name)
     if threads is not None:
         torch.set_num_threads(threads)
+    check_audio(data, config)
     dataset = CropDataset(data, config.track_samples)
-    check_audio(dataset, config, data)
     run_directory = RunDirectory(out, config, dataset.fingerprint)
     trainer = Trainer(config, dataset, run_directory, device, _say)
     if trainer.state.tracks_seen >= config.train.total_tracks:
@@ -38,6 +38,9 @@ def run(data: Path, preset_name: str, config: Config, out: Path, device_name: st
         _say(plan(preset_name, trainer))
         with _stop_on_signal(trainer) as received:
             outcome = trainer.run()
+    except KeyboardInterrupt:
+        _say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
+        sys.exit(128 + signal.SIGINT)
     except torch.OutOfMemoryError:
         raise Mp3netError(
             f"out of memory on {device}: a smaller --set train.batch_size, or a smaller preset, needs less; "

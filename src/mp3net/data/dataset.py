@@ -90,12 +90,12 @@ class CropDataset:
         return torch.from_numpy(np.stack(crops))
 
 
-def check_audio(dataset: CropDataset, config: Config, folder: Path) -> None:
+def check_audio(folder: Path, config: Config) -> None:
     """Refuse a dataset whose sample rate or channels are not the model's."""
-    found, wanted = dataset.data_config, config.audio
+    found, wanted = read_index(folder)[0], config.audio
     if (found.sample_rate_hz, found.channels) != (wanted.sample_rate_hz, wanted.channels):
         raise Mp3netError(
             f"{folder}: was prepared at {found.sample_rate_hz} Hz with {found.channels} channel(s), but the model needs "
-            f"{wanted.sample_rate_hz} Hz with {wanted.channels}; prepare it again with --sample-rate "
-            f"{wanted.sample_rate_hz} --channels {wanted.channels}"
+            f"{wanted.sample_rate_hz} Hz with {wanted.channels}; prepare the recordings into another folder with "
+            f"--sample-rate {wanted.sample_rate_hz} --channels {wanted.channels}, or with the same --preset as here"
         )

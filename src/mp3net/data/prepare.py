@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -87,7 +89,8 @@ class PrepareReport:
 def find_files(folder: Path) -> list[Path]:
     """All regular files below `folder`, sorted by path; hidden ones and linked folders are left out."""
     if not folder.is_dir():
-        raise Mp3netError(f"{folder}: no such folder of recordings")
+        what = "is a file; name the folder that holds it" if folder.exists() else "no such folder of recordings"
+        raise Mp3netError(f"{folder}: {what}")
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -105,11 +108,11 @@ def piece_name(relative: str) -> str:
 def split_pieces(pieces: list[str], config: DataConfig) -> dict[str, str]:
     """Assign whole pieces to "train" or "heldout": the seeded hash of its name ranks each piece.
 
-    With two or more pieces and a share above zero, both parts get at least one.
+    With two or more pieces and a share above zero, both parts get at least one; a single piece is for training.
     """
     ranked = sorted(pieces, key=lambda piece: hashlib.sha256(f"{config.split_seed}/{piece}".encode()).digest())
     count = round(config.heldout_share * len(ranked))
-    if config.heldout_share > 0 and len(ranked) > 1:
+    if config.heldout_share > 0:
         count = min(max(count, 1), len(ranked) - 1)
     return {piece: "heldout" if index < count else "train" for index, piece in enumerate(ranked)}
 
@@ -139,7 +142,7 @@ def _check_usable(num_samples: int, peak: float, config: DataConfig) -> None:
     if num_samples == 0:
         raise audio.UnusableAudioError("holds no samples")
     if duration_s < config.min_duration_s:
-        raise audio.UnusableAudioError(f"shorter than {config.min_duration_s:g} s")
+        raise audio.UnusableAudioError(f"shorter than {config.min_duration_s:.4g} s")
     if peak < 10 ** (config.silence_peak_db / 20):
         raise audio.UnusableAudioError(f"silent: its peak is below {config.silence_peak_db:g} dBFS")
 
@@ -191,7 +194,9 @@ def prepare(
     `progress` is called with (files done, files in all) after every file. Errors: Mp3netError when `out` holds a
     finished or foreign dataset, or when no file is usable.
     """
-    files = [path for path in find_files(folder) if out.resolve() not in path.resolve().parents]
+    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise Mp3netError(f"{out}: lies inside the folder of recordings {folder}; name an --out elsewhere")
+    files = find_files(folder)
     if not files:
         raise Mp3netError(
             f"{folder}: holds no files. Looked, at any depth, for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF"
@@ -214,7 +219,7 @@ def _decode_all(
     reports: dict[Path, FileReport] = {}
     # Fresh processes: a forked one would inherit the locks of libraries that run threads.
     count = max(1, min(workers, len(files)))
-    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_leave_signals_to_parent) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_set_up_worker) as pool:
         jobs = {pool.submit(_prepare_one, path, str(path.relative_to(folder)), staging, config): path for path in files}
         try:
             for job in as_completed(jobs):
@@ -227,9 +232,11 @@ def _decode_all(
     return reports
 
 
-def _leave_signals_to_parent() -> None:
-    """Ctrl-C reaches all processes of a terminal: the workers finish their file, the parent decides."""
+def _set_up_worker() -> None:
+    # Ctrl-C reaches all processes of a terminal: the workers finish their file, the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Decoders in C remark on bad files there; what matters of it comes back as the reason in the report.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:
@@ -242,7 +249,9 @@ def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:
             raise Mp3netError(
                 f"{out}: holds an unfinished dataset of other settings or another folder; delete it first"
             )
-    elif out.exists() and any(out.iterdir()) and not (staging.exists() and not any(staging.iterdir())):
+    elif out.exists() and not out.is_dir():
+        raise Mp3netError(f"{out}: is a file; name a folder")
+    elif out.exists() and not {path.name for path in out.iterdir()} <= {STAGING, REPORT_FILE}:
         raise Mp3netError(f"{out}: is not empty and holds no dataset; name another --out")
     try:
         staging.mkdir(parents=True, exist_ok=True)
@@ -258,11 +267,12 @@ def _finish(out: Path, staging: Path, files: list[FileReport], config: DataConfi
     splits = split_pieces([file.piece for file in kept], config)
     report = PrepareReport(files, splits, 0, config)
     if not kept:
+        shutil.rmtree(staging)  # so that the next try may have other settings
         write_json(out / REPORT_FILE, _report_json(report))
         reasons = ", ".join(f"{reason} ({len(paths)})" for reason, paths in report.skipped_by_reason().items())
         raise Mp3netError(
             f"none of {len(files)} files is usable: {reasons}. Looked for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF of at "
-            f"least {config.min_duration_s:g} s; every file is in {out / 'report.json'}"
+            f"least {config.min_duration_s:.4g} s; every file is in {out / REPORT_FILE}"
         )
     size = 0
     for split in SPLITS:

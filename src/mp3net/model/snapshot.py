@@ -101,11 +101,13 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def open_snapshot(path: Path) -> Snapshot:
-    """The snapshot at `path`, or the latest one of the run directory at `path`.
+    """The snapshot at `path`, that of the checkpoint at `path`, or the latest one of the run directory at `path`.
 
     Errors: Mp3netError for a path that is neither, a damaged configuration or a newer format.
     """
     folder = _latest_of_run(path) if (path / CHECKPOINTS_FOLDER).is_dir() else path
+    if (path / SNAPSHOT_FOLDER / CONFIG_FILE).is_file():
+        folder = path / SNAPSHOT_FOLDER
     if not (folder / CONFIG_FILE).is_file():
         what = "no such folder" if not path.exists() else f"holds neither {CONFIG_FILE} nor {CHECKPOINTS_FOLDER}/"
         raise Mp3netError(f"{path}: {what}; expected a snapshot, or a run directory that `mp3net train` wrote")
@@ -120,6 +122,6 @@ def _latest_of_run(run: Path) -> Path:
     found = sorted((run / CHECKPOINTS_FOLDER).glob(f"tracks-*/{SNAPSHOT_FOLDER}"))
     if not found:
         raise Mp3netError(
-            f"{run}: this run has not saved a checkpoint yet; wait, or lower train.checkpoint_every_tracks"
+            f"{run}: this run has not saved a checkpoint; wait for its first, or train again if it has ended"
         )
     return found[-1]

@@ -86,9 +86,11 @@ class RunDirectory:
         self.config = config
         self.checkpoints = path / CHECKPOINTS_FOLDER
         note = path / "run.json"
-        if note.exists():
+        if path.exists() and not path.is_dir():
+            raise Mp3netError(f"{path}: is a file; name a folder for the run")
+        if note.exists() and self.saved():  # a run that never got to a checkpoint may start again with other settings
             self._check_same(note, data_fingerprint)
-        elif path.exists() and any(path.iterdir()):
+        elif not note.exists() and path.exists() and any(path.iterdir()):
             raise Mp3netError(f"{path}: is not empty and holds no run; name another --out")
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -220,13 +220,17 @@ class Trainer:
                 for name, value in self.iteration().items():
                     sums.setdefault(name, []).append(value)
                 if self._crossed(before, train.log_every_tracks):
-                    self._log(tracker, clock, {name: sum(values) / len(values) for name, values in sums.items()})
+                    self._log(tracker, clock, _means(sums))
                     sums = {}
                 if self._crossed(before, train.sample_every_tracks):
                     self._sample(tracker)
                 if self._crossed(before, train.checkpoint_every_tracks):
                     self._save()
                     saved = state.tracks_seen
+            if sums and not self.stop_requested:  # the end of a run shorter than its intervals is reported too
+                self._log(tracker, clock, _means(sums))
+            if state.tracks_seen % train.sample_every_tracks and not self.stop_requested:
+                self._sample(tracker)
             if saved != state.tracks_seen:
                 self._save()
         finally:
@@ -249,9 +253,9 @@ class Trainer:
         tracker.scalars(seen, values)
         self.say(
             f"{seen:>9,}/{self.config.train.total_tracks:,} tracks  {values['rate/tracks_per_s']:.1f}/s  "
-            f"left {format_duration(clock.left_s(seen))}  W {values['distance/wasserstein']:.3f}  "
-            f"penalty {values['penalty/gradient']:.3f}  D {values['loss/discriminator']:.3f}  "
-            f"G {values['loss/generator']:.3f}  tonality {values['tonality/generated']:.3f} "
+            f"left {format_duration(clock.left_s(seen))}  gap {values['distance/wasserstein']:.3f}  "
+            f"penalty {values['penalty/gradient']:.3f}  level {values['level_db/generated']:.1f} dB "
+            f"(real {values['level_db/real']:.1f})  tonality {values['tonality/generated']:.3f} "
             f"(real {values['tonality/real']:.3f})"
         )
 
@@ -268,6 +272,10 @@ class Trainer:
         reals = list(self.dataset.batch(self.config.train.seed, 0, len(songs)).numpy())
         clips = [("real", reals), ("generated", [song.audio for song in songs])]
         tracker.image(seen, "spectrograms", to_rgb(spectrogram_grid(clips, self.config.audio.sample_rate_hz)))
+
+
+def _means(sums: dict[str, list[float]]) -> dict[str, float]:
+    return {name: sum(values) / len(values) for name, values in sums.items()}
 
 
 def _backward(loss: Tensor, optimiser: KerasAdam) -> None:
