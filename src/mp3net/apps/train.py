@@ -99,7 +99,7 @@ def plan(preset_name: str, trainer: Trainer) -> str:
             f"data: {len(dataset.pieces)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
             f"batch {train.batch_size}, {train.discriminator_steps} discriminator steps per generator step; checkpoints "
             f"take up to {checkpoint_gb:.2f} GB",
-            f"{start}; {left:,} of {train.total_tracks:,} tracks to go at {rate:.1f} tracks/s (measured): "
+            f"{start}; {left:,} of {train.total_tracks:,} tracks to go at {rate:.3g} tracks/s (measured): "
             f"{format_duration(left / rate)} left",
         ]
     )

@@ -252,7 +252,7 @@ class Trainer:
         values |= clock.rates(seen)
         tracker.scalars(seen, values)
         self.say(
-            f"{seen:>9,}/{self.config.train.total_tracks:,} tracks  {values['rate/tracks_per_s']:.1f}/s  "
+            f"{seen:>9,}/{self.config.train.total_tracks:,} tracks  {values['rate/tracks_per_s']:.3g}/s  "
             f"left {format_duration(clock.left_s(seen))}  gap {values['distance/wasserstein']:.3f}  "
             f"penalty {values['penalty/gradient']:.3f}  level {values['level_db/generated']:.1f} dB "
             f"(real {values['level_db/real']:.1f})  tonality {values['tonality/generated']:.3f} "
