@@ -7,6 +7,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 
 song: $(VENV)/core.stamp
 	$(VENV)/bin/mp3net generate --force --out song.wav
+	@echo "next: listen to song.wav; train on your own recordings as README.md says (the command is $(VENV)/bin/mp3net)"
 
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest

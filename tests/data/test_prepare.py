@@ -148,6 +148,25 @@ def test_interrupted_preparation_goes_on_and_gives_the_same(tmp_path, monkeypatc
         assert twin.read_bytes() == path.read_bytes(), path
 
 
+def test_a_stop_while_moving_leaves_no_piece_in_two_splits(tmp_path, monkeypatch):
+    """Killed after the pieces were moved, then another recording is added: the new split leaves nothing of the old."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_folder(source)
+    half = DataConfig(heldout_share=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "INDEX_FILE", "absent/dataset.json")  # the last write fails
+        with pytest.raises(Mp3netError, match="cannot be written"):
+            prepare(source, out, half, 2)
+    before = {path.name for path in (out / "heldout").glob("*.arrow")}
+    assert len(before) == 3
+    for path in sorted(source.iterdir())[:1]:
+        path.unlink()
+    report = prepare(source, out, half, 2)
+    for split in module.SPLITS:
+        found = {path.stem for path in (out / split).glob("*.arrow")}
+        assert found == {piece for piece, part in report.splits.items() if part == split}
+
+
 def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
     with pytest.raises(Mp3netError, match="no such folder"):
         prepare(tmp_path / "absent", tmp_path / "out", CONFIG, 1)

@@ -277,6 +277,10 @@ def _finish(out: Path, staging: Path, files: list[FileReport], config: DataConfi
     size = 0
     for split in SPLITS:
         (out / split).mkdir(exist_ok=True)
+    wanted = {out / splits[file.piece] / f"{file.piece}.arrow" for file in kept}
+    for split in SPLITS:  # an earlier call, stopped while moving, may have split another set of recordings
+        for stale in set((out / split).glob("*.arrow")) - wanted:
+            stale.unlink()
     for file in kept:
         target = out / splits[file.piece] / f"{file.piece}.arrow"
         if not target.exists():  # it exists when an earlier call was stopped in the middle of moving

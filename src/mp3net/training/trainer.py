@@ -212,7 +212,7 @@ class Trainer:
         train, state = self.config.train, self.state
         tracker = Tracker(self.run_directory.path, state.tracks_seen)
         clock = _Clock(state.tracks_seen, train.total_tracks)
-        saved = state.tracks_seen if self.resumed_from else -1
+        saved = sampled = state.tracks_seen if self.resumed_from else -1
         sums: dict[str, list[float]] = {}
         try:
             while state.tracks_seen < train.total_tracks and not self.stop_requested:
@@ -224,12 +224,13 @@ class Trainer:
                     sums = {}
                 if self._crossed(before, train.sample_every_tracks):
                     self._sample(tracker)
+                    sampled = state.tracks_seen
                 if self._crossed(before, train.checkpoint_every_tracks):
                     self._save()
                     saved = state.tracks_seen
             if sums and not self.stop_requested:  # the end of a run shorter than its intervals is reported too
                 self._log(tracker, clock, _means(sums))
-            if state.tracks_seen % train.sample_every_tracks and not self.stop_requested:
+            if sampled != state.tracks_seen and not self.stop_requested:
                 self._sample(tracker)
             if saved != state.tracks_seen:
                 self._save()
