@@ -98,6 +98,8 @@ class TrainConfig(_Frozen):
     sample_every_tracks: int = Field(8_000, ge=1)
     checkpoint_every_tracks: int = Field(8_000, ge=1)
     keep_checkpoints: int = Field(3, ge=1)
+    evaluate_every_tracks: int = Field(8_000, ge=1)
+    evaluate_samples: int = Field(64, ge=0, description="clips per light evaluation; 0 leaves it out")
 
 
 # May differ between the runs of one run directory: they steer bookkeeping, not the mathematics of a step.
@@ -109,6 +111,8 @@ RESUMABLE_KEYS = frozenset(
         "sample_every_tracks",
         "checkpoint_every_tracks",
         "keep_checkpoints",
+        "evaluate_every_tracks",
+        "evaluate_samples",
     )
 )
 

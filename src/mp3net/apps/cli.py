@@ -15,7 +15,7 @@ from mp3net.errors import Mp3netError
 
 app = typer.Typer(
     name="mp3net",
-    help="Train a generator on your own recordings and make music with it: prepare, train, generate.",
+    help="Train a generator on your own recordings and make music with it: prepare, train, generate, evaluate.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -37,7 +37,7 @@ def _common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Train a generator on your own recordings and make music with it: prepare, train, generate."""
+    """Train a generator on your own recordings and make music with it: prepare, train, generate, evaluate."""
 
 
 @app.command()
@@ -135,6 +135,52 @@ def generate(
     from mp3net.apps.generate import run
 
     run(snapshot, seed, out, audio_format, force, normalize, device, precision)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="Dataset made by `mp3net prepare`: the real music to compare with.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")],
+    snapshot: Annotated[
+        Path | None,
+        typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False),
+    ] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(help="Judge the audio files of this folder instead of a snapshot.", show_default=False),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Clips per set, at least 32.", min=32)] = 256,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of a clip; default: the model's songs, or the shortest file.", min=0.1, show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses clips; also the first seed of generated songs.", min=0)] = 0,
+    measures: Annotated[
+        str | None,
+        typer.Option(
+            help="Some of: spectrum, logmel, timbre, notes, structure, memory; default: all that are installed.",
+            show_default=False,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where features and the ladder are kept; default: DATA/evaluation.", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps: where songs are generated.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")] = "float32",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
+) -> None:
+    """Say how good a model is: every number with the floor of real music, an interval, and its place on a ladder of faults.
+
+    The first evaluation with a dataset computes the ladder (minutes) and keeps it. Interrupted, the same command goes on.
+    docs/evaluation.md explains every metric.
+    """
+    from mp3net.apps.evaluate import run
+
+    run(snapshot, audio, data, out, samples, seconds, seed, measures, cache, device, precision, threads, force)
 
 
 @app.command()

@@ -30,7 +30,7 @@ def run(data: Path, preset_name: str, config: Config, out: Path, device_name: st
     check_audio(data, config)
     dataset = CropDataset(data, config.track_samples)
     run_directory = RunDirectory(out, config, dataset.fingerprint)
-    trainer = Trainer(config, dataset, run_directory, device, _say)
+    trainer = Trainer(config, dataset, run_directory, device, _say, _heldout(data, config))
     if trainer.state.tracks_seen >= config.train.total_tracks:
         _say(f"{out}: finished, {trainer.state.tracks_seen:,} tracks seen. Raise --tracks to go on")
         return
@@ -52,6 +52,15 @@ def run(data: Path, preset_name: str, config: Config, out: Path, device_name: st
     _say(f"listen: mp3net generate {out}" + ("" if outcome.finished else "   go on: the same command again"))
     if received:
         sys.exit(128 + received[0])
+
+
+def _heldout(data: Path, config: Config) -> CropDataset | None:
+    """Held-out crops for the evaluations on the way; None where no held-out piece is long enough."""
+    try:
+        return CropDataset(data, config.track_samples, "heldout")
+    except Mp3netError:
+        _say("no held-out piece is as long as a track: evaluations on the way compare with training pieces")
+        return None
 
 
 def _say(line: str) -> None:

@@ -16,6 +16,7 @@ from mp3net.data.dataset import CropDataset
 from mp3net.dsp.mdct import mdct
 from mp3net.dsp.psychoacoustics import Psychoacoustics, tonality
 from mp3net.errors import Mp3netError
+from mp3net.evaluation.light import LightEvaluation
 from mp3net.figures import spectrogram_grid, to_rgb
 from mp3net.generation import MP3net
 from mp3net.model.discriminator import Discriminator
@@ -128,6 +129,7 @@ class Trainer:
         run: RunDirectory,
         device: torch.device,
         say: Callable[[str], None],
+        heldout: CropDataset | None = None,
     ) -> None:
         self.config = config
         self.dataset = dataset
@@ -140,6 +142,8 @@ class Trainer:
             say(f"warning: {problem}")
         self.resumed_from = restored
         self.objective = Objective(config, self.state, device)
+        self.judge_crops = heldout if heldout is not None else dataset
+        self._judge: LightEvaluation | None = None
         self.stop_requested = False
 
     def real_batch(self, first_index: int) -> Tensor:
@@ -225,6 +229,8 @@ class Trainer:
                 if self._crossed(before, train.sample_every_tracks):
                     self._sample(tracker)
                     sampled = state.tracks_seen
+                if train.evaluate_samples and self._crossed(before, train.evaluate_every_tracks):
+                    self._evaluate(tracker)
                 if self._crossed(before, train.checkpoint_every_tracks):
                     self._save()
                     saved = state.tracks_seen
@@ -258,6 +264,23 @@ class Trainer:
             f"penalty {values['penalty/gradient']:.3f}  level {values['level_db/generated']:.1f} dB "
             f"(real {values['level_db/real']:.1f})  tonality {values['tonality/generated']:.3f} "
             f"(real {values['tonality/real']:.3f})"
+        )
+
+    def _evaluate(self, tracker: Tracker) -> None:
+        """Light metrics of the averaged weights, beside those of held-out recordings."""
+        train = self.config.train
+        with self.state.ema.swap():
+            model = MP3net(self.state.generator, self.config, train.precision)
+            song_samples = (self.config.model.num_frames - 1) * self.config.audio.hop_length
+            if self._judge is None:
+                self._judge = LightEvaluation(self.judge_crops, song_samples, train.evaluate_samples, train.seed)
+            values = self._judge(model)
+        tracker.scalars(self.state.tracks_seen, values)
+        self.say(
+            f"          evaluation of {train.evaluate_samples} songs: octave flatness "
+            f"{values['evaluation/octave_flatness']:.3f} (real {values['evaluation/octave_flatness_real']:.3f})  level error "
+            f"{values['evaluation/level_error_db']:.1f} dB  kernel distance {values['evaluation/kernel_logmel']:.2f}  "
+            f"coverage {values['evaluation/coverage_logmel']:.2f}  hum {values['evaluation/checkerboard_db']:.1f} dB"
         )
 
     def _sample(self, tracker: Tracker) -> None:

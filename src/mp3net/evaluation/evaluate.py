@@ -1,0 +1,323 @@
+"""Judging a model or a folder of audio against a dataset: every metric with floor, interval and place on the ladder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mp3net.data.dataset import check_audio
+from mp3net.data.prepare import read_index
+from mp3net.errors import Mp3netError
+from mp3net.evaluation import memory
+from mp3net.evaluation.clips import ClipSet, RealSets, folder_set, generated_set, open_folder, real_sets
+from mp3net.evaluation.embeddings import Embedding
+from mp3net.evaluation.features import (
+    ANALYSIS_VERSION,
+    MEASURES,
+    Extractor,
+    FeatureStore,
+    build_extractors,
+    extract,
+)
+from mp3net.evaluation.ladder import COPIES, REAL_AGAIN, RUNGS, rung_set
+from mp3net.evaluation.metrics import FAMILIES, Family, Metric, embedding_family
+from mp3net.evaluation.spectrum import Features
+from mp3net.evaluation.statistics import REPLICATES, Estimate, resample
+from mp3net.files import read_json, write_json
+from mp3net.generation import MP3net
+
+DEFAULT_SAMPLES = 256
+CACHE_FOLDER = "evaluation"
+LISTED_MATCHES = 20
+
+# What is being done, clips done, clips in all.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value and its deviation from real music (0 is the best), each with a 95 % interval."""
+
+    value: Estimate
+    deviation: Estimate
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of the judged clips, beside the floor and the ladder."""
+
+    metric: Metric
+    score: Score
+    ladder: dict[str, Score]  # by rung, "real again" being the floor
+
+    @property
+    def floor(self) -> Score:
+        return self.ladder[REAL_AGAIN.name]
+
+    @property
+    def as_real(self) -> bool:
+        """Whether the deviation's interval reaches that of the floor."""
+        return self.score.deviation.low <= self.floor.deviation.high
+
+    @property
+    def place(self) -> str:
+        """Between which rungs the deviation lies: the first is better, the second worse."""
+        if self.as_real:
+            return "not told from real"
+        ranked = sorted(self.ladder.items(), key=lambda item: item[1].deviation.value)
+        mine = self.score.deviation.value
+        better = [name for name, score in ranked if score.deviation.value > mine]
+        worse = [name for name, score in ranked if score.deviation.value <= mine]
+        if not better:
+            return f"beyond {worse[-1]}"
+        return f"between {worse[-1]} and {better[0]}" if worse else f"better than {better[0]}"
+
+    @property
+    def unseen(self) -> list[str]:
+        """Rungs that the metric claims to tell from real, but does not on this data."""
+        return [
+            rung
+            for rung in self.metric.sees
+            if rung in self.ladder and self.ladder[rung].deviation.low <= self.floor.deviation.high
+        ]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that a report shows."""
+
+    candidate: dict[str, Any]
+    results: list[Result]
+    matches: list[memory.Match]
+    copy_threshold: float | None
+    left_out: dict[str, str]
+    warnings: list[str]
+    judged: ClipSet
+    real: RealSets
+    judged_features: Features
+    real_features: Features
+
+    def result(self, name: str) -> Result:
+        """The result of a metric by name; KeyError where it was not computed."""
+        return {result.metric.name: result for result in self.results}[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data of everything but the features."""
+        return {
+            "format_version": 1,
+            "candidate": self.candidate,
+            "clips": {
+                "per_set": len(self.real.reference),
+                "judged": len(self.judged),
+                "length_s": self.judged.clip_samples / self.judged.sample_rate_hz,
+                "sample_rate_hz": self.judged.sample_rate_hz,
+                "channels": self.judged.channels,
+            },
+            "dataset_fingerprint": self.real.fingerprint,
+            "interval": f"95 %, {REPLICATES} half-samples by piece, file or seed",
+            "warnings": self.warnings,
+            "not_computed": self.left_out,
+            "metrics": {result.metric.name: _result_json(result) for result in self.results},
+            "copy_threshold": self.copy_threshold,
+            "nearest_training_passages": [asdict(match) for match in self.matches],
+        }
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    return {
+        "group": result.metric.group,
+        "meaning": result.metric.meaning,
+        "unit": result.metric.unit,
+        **asdict(result.score),
+        "floor": asdict(result.floor),
+        "not_told_from_real": result.as_real,
+        "place": result.place,
+        "claims_to_see": result.metric.sees,
+        "unseen_on_this_data": result.unseen,
+        "ladder": {rung: asdict(score) for rung, score in result.ladder.items()},
+    }
+
+
+def evaluate(
+    candidate: MP3net | Path,
+    data: Path,
+    samples: int = DEFAULT_SAMPLES,
+    seconds: float | None = None,
+    seed: int = 0,
+    measures: Sequence[str] | None = None,
+    embeddings: Sequence[Embedding] = (),
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge a model, or the audio files of a folder, against the dataset `data`.
+
+    `seconds` is the length of clips; default: the model's songs, or the shortest file. `measures` names what to compute
+    (default: all whose packages are installed, the rest being reported); `embeddings` adds your own. Features and the
+    ladder are kept in `cache` (default: DATA/evaluation). The same arguments give the same numbers.
+    Errors: Mp3netError for too few clips, another sample rate, samples that are not finite, unknown or missing measures.
+    """
+    unknown = sorted(set(measures or ()) - set(MEASURES))
+    if unknown:
+        raise Mp3netError(f"unknown measures {', '.join(unknown)}; the measures are: {', '.join(MEASURES)}")
+    judged_clips, real = _open_sets(candidate, data, samples, seconds, seed)
+    clip_s = judged_clips.clip_samples / judged_clips.sample_rate_hz
+    wanted = tuple(measures or MEASURES)
+    extractors, left_out = build_extractors(wanted, clip_s, measures is not None, embeddings)
+    session = _Session(real, extractors, FeatureStore(cache or data / CACHE_FOLDER), seed, progress or _silent)
+    families = [*FAMILIES, *(embedding_family(custom.name, custom.name) for custom in embeddings)]
+    reference = session.features(real.reference)
+    judged = session.features(judged_clips)
+    index, found, threshold = None, None, None
+    if "memory" in wanted:
+        index = memory.index_training(data, lambda done, total: session.progress("training recordings", done, total))
+        copies = session.neighbours(rung_set(COPIES, real, seed), index, exclude_own=False)
+        threshold = memory.copy_threshold(copies["similarity"])
+        found = session.neighbours(judged_clips, index, exclude_own=False)
+        judged |= _memory_features(found, threshold)
+        reference |= _memory_features(session.neighbours(real.reference, index, exclude_own=True), threshold)
+    ladder = session.ladder(families, reference, index, threshold)
+    scores = session.scores(families, reference, real.reference.units, judged, judged_clips.units)
+    by_name = {metric.name: metric for family in families for metric in family.metrics}
+    results = [Result(by_name[name], score, ladder[name]) for name, score in scores.items() if name in ladder]
+    matches = memory.matches(judged_clips, found, index)[:LISTED_MATCHES] if index is not None and found else []
+    warnings = [*real.warnings, *judged_clips.notes]
+    return Evaluation(
+        _describe(candidate), results, matches, threshold, left_out, warnings, judged_clips, real, judged, reference
+    )  # fmt: skip
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+def _describe(candidate: MP3net | Path) -> dict[str, Any]:
+    if isinstance(candidate, Path):
+        return {"kind": "audio folder", "name": str(candidate)}
+    snapshot = candidate.snapshot
+    if snapshot is None:
+        return {"kind": "model", "name": "unsaved model"}
+    return {"kind": "snapshot", "name": str(snapshot.folder), "weights": snapshot.digest, **snapshot.metadata}
+
+
+def _open_sets(
+    candidate: MP3net | Path, data: Path, samples: int, seconds: float | None, seed: int
+) -> tuple[ClipSet, RealSets]:
+    """Clips to be judged and the real sets, all of one length and rate."""
+    config = read_index(data)[0]
+    rate = config.sample_rate_hz
+    if isinstance(candidate, Path):
+        folder = open_folder(candidate, config)
+        clip_samples = min(folder.num_samples) if seconds is None else round(seconds * rate)
+        real = real_sets(data, samples, clip_samples, seed)
+        return folder_set(folder, config, len(real.reference), clip_samples, seed), real
+    check_audio(data, candidate.config)
+    song_samples = (candidate.config.model.num_frames - 1) * candidate.config.audio.hop_length
+    clip_samples = song_samples if seconds is None else round(seconds * rate)
+    real = real_sets(data, samples, clip_samples, seed)
+    return generated_set(candidate, len(real.reference), clip_samples, seed), real
+
+
+def _memory_features(found: Features, threshold: float) -> Features:
+    return {
+        "memory/similarity": found["similarity"],
+        "memory/copied": (found["similarity"] >= threshold).astype(np.float32),
+    }
+
+
+class _Session:
+    """What every step of one evaluation needs."""
+
+    def __init__(
+        self, real: RealSets, extractors: dict[str, Extractor], store: FeatureStore, seed: int, progress: Progress
+    ) -> None:
+        self.real = real
+        self.extractors = extractors
+        self.store = store
+        self.seed = seed
+        self.progress = progress
+
+    def features(self, clips: ClipSet) -> Features:
+        return extract(
+            clips,
+            self.extractors,
+            self.store,
+            lambda done: self.progress(f"features of {clips.name}", done, len(clips)),
+        )
+
+    def neighbours(self, clips: ClipSet, index: memory.TrainingIndex, exclude_own: bool) -> Features:
+        """`memory.search`, kept in the store."""
+        identity = f"{clips.identity}/{self.real.fingerprint}/{exclude_own}"
+        found = self.store.load(identity, "neighbours")
+        if found is None:
+            found = memory.search(
+                clips, index, exclude_own, lambda done: self.progress(f"neighbours of {clips.name}", done, len(clips))
+            )
+            self.store.save(identity, "neighbours", found)
+        return found
+
+    def scores(
+        self, families: Sequence[Family], reference: Features, reference_units: np.ndarray, candidate: Features,
+        candidate_units: np.ndarray,
+    ) -> dict[str, Score]:  # fmt: skip
+        """Scores by metric, of the families whose features are there."""
+        scores: dict[str, Score] = {}
+        for family in families:
+            if family.needs not in reference or family.needs not in candidate:
+                continue
+            measure = family.build(reference, candidate)
+            estimates = resample(measure, reference_units, candidate_units, self.seed)
+            for number, metric in enumerate(family.metrics):
+                value, deviation = estimates[2 * number : 2 * number + 2]
+                scores[metric.name] = Score(value.within(*metric.bounds), deviation.within(0.0, np.inf))
+        return scores
+
+    def ladder(
+        self,
+        families: Sequence[Family],
+        reference: Features,
+        index: memory.TrainingIndex | None,
+        threshold: float | None,
+    ) -> dict[str, dict[str, Score]]:
+        """Scores by metric and rung, kept in the store."""
+        names = sorted(metric.name for family in families if family.needs in reference for metric in family.metrics)
+        key = json.dumps([self.real.reference.identity, self.real.again.identity, names, REPLICATES])
+        path = self.store.path(key, "ladder", "json")
+        if path.exists():
+            return _ladder_from_json(read_json(path))
+        ladder: dict[str, dict[str, Score]] = {}
+        for number, rung in enumerate(RUNGS):
+            clips = rung_set(rung, self.real, self.seed)
+            features = self.features(clips)
+            if index is not None and threshold is not None and rung in (REAL_AGAIN, COPIES):
+                found = self.neighbours(clips, index, exclude_own=rung is REAL_AGAIN)
+                features |= _memory_features(found, threshold)
+            self.progress("scores of the ladder", number, len(RUNGS))
+            scores = self.scores(families, reference, self.real.reference.units, features, clips.units)
+            for name, score in scores.items():
+                ladder.setdefault(name, {})[rung.name] = score
+        self.progress("scores of the ladder", len(RUNGS), len(RUNGS))
+        write_json(
+            path, {name: {rung: asdict(score) for rung, score in rungs.items()} for name, rungs in ladder.items()}
+        )
+        return ladder
+
+
+def _ladder_from_json(data: dict[str, dict[str, Any]]) -> dict[str, dict[str, Score]]:
+    return {
+        name: {rung: Score(Estimate(**score["value"]), Estimate(**score["deviation"])) for rung, score in rungs.items()}
+        for name, rungs in data.items()
+    }
+
+
+def digest(evaluation: Evaluation) -> str:
+    """SHA-256 of the numbers of an evaluation: equal for equal arguments."""
+    return hashlib.sha256(json.dumps(evaluation.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+__all__ = ["ANALYSIS_VERSION", "DEFAULT_SAMPLES", "Evaluation", "Result", "Score", "digest", "evaluate"]

@@ -1,0 +1,285 @@
+"""Every metric: what it measures, what it claims to see and to be blind to, and how it is computed from features.
+
+Features are dicts "extractor/name" -> one row per clip. A metric gives a value and a deviation from real music, 0 being the
+best: only deviations are compared with each other. `sees` and `blind` are claims about the ladder, held against it by the
+tests and again in every report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mp3net.evaluation.distribution import Distances, density_and_coverage, frechet_distance, kernel_distance
+from mp3net.evaluation.spectrum import Features, checkerboard_db
+
+BIN_POWER_FLOOR = 1e-12
+# Clip indices of reference and candidate -> value and deviation of each metric of a family, one after the other.
+Measure = Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
+SHARE = (0.0, 1.0)
+POSITIVE = (0.0, math.inf)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`name` is unique; `unit` may be empty; `sees` and `blind` name rungs of the ladder."""
+
+    name: str
+    group: str
+    meaning: str
+    unit: str = ""
+    sees: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # of the value; intervals end there
+
+
+@dataclass(frozen=True)
+class Family:
+    """Metrics computed together from the features `needs`."""
+
+    metrics: tuple[Metric, ...]
+    needs: str
+    build: Callable[[Features, Features], Measure]
+
+
+def wasserstein(x: np.ndarray, y: np.ndarray) -> float:
+    """Mean distance between the quantiles of two samples: 0 only for equal distributions, at least |mean x - mean y|."""
+    if len(x) != len(y):
+        grid = (np.arange(256) + 0.5) / 256
+        x, y = np.quantile(x, grid), np.quantile(y, grid)
+    return float(np.abs(np.sort(x.astype(np.float64)) - np.sort(y.astype(np.float64))).mean())
+
+
+def _per_clip(metric: Metric, key: str) -> Family:
+    """Value: the mean over clips; deviation: how far the distributions over clips lie apart."""
+
+    def build(reference: Features, candidate: Features) -> Measure:
+        real, judged = reference[key].astype(np.float64), candidate[key].astype(np.float64)
+        return lambda r, c: (float(judged[c].mean()), wasserstein(real[r], judged[c]))
+
+    return Family((metric,), key, build)
+
+
+def _excess(metric: Metric, key: str) -> Family:
+    """Value: the mean over clips; deviation: how far it exceeds that of real clips. Less is no fault."""
+
+    def build(reference: Features, candidate: Features) -> Measure:
+        real, judged = reference[key].astype(np.float64), candidate[key].astype(np.float64)
+
+        def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+            value = float(judged[c].mean())
+            return value, max(value - float(real[r].mean()), 0.0)
+
+        return measure
+
+    return Family((metric,), key, build)
+
+
+def _level_error(reference: Features, candidate: Features) -> Measure:
+    real, judged = (features["spectrum/bin_power"].astype(np.float64) for features in (reference, candidate))
+
+    def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+        error = float(np.abs(level_db(judged[c]) - level_db(real[r])).mean())
+        return error, error
+
+    return measure
+
+
+def level_db(bin_power: np.ndarray) -> np.ndarray:
+    """Power per clip and bin (n, F) -> level in dB of each bin over all clips (F,)."""
+    return np.asarray(10 * np.log10(np.maximum(bin_power.mean(0), BIN_POWER_FLOOR)))
+
+
+def _checkerboard(reference: Features, candidate: Features) -> Measure:
+    real, judged = (features["spectrum/modulation"].astype(np.float64) for features in (reference, candidate))
+
+    def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+        value = checkerboard_db(judged[c].mean(0))
+        return value, abs(value - checkerboard_db(real[r].mean(0)))
+
+    return measure
+
+
+def embedding_family(name: str, meaning: str, sees: tuple[str, ...] = (), blind: tuple[str, ...] = ()) -> Family:
+    """The four distances between sets of points of the embedding `name`."""
+    key = f"{name}/embedding"
+    metrics = (
+        Metric(f"frechet_{name}", "distribution", f"Frechet distance of {meaning}", "", sees, blind, POSITIVE),
+        Metric(f"kernel_{name}", "distribution", f"Kernel distance of {meaning}; unbiased", "", sees, blind),
+        Metric(
+            f"density_{name}", "distribution", f"Density: how typical clips are, by {meaning}",
+            sees=tuple(rung for rung in sees if rung not in ("one clip", "silence")), blind=blind, bounds=POSITIVE,
+        ),
+        Metric(
+            f"coverage_{name}", "distribution", f"Share of real clips with a like of theirs, by {meaning}",
+            sees=sees, blind=blind, bounds=SHARE,
+        ),
+    )  # fmt: skip
+
+    def build(reference: Features, candidate: Features) -> Measure:
+        distances = Distances(reference[key], candidate[key])
+
+        def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+            frechet = frechet_distance(reference[key][r], candidate[key][c])
+            kernel = kernel_distance(distances, r, c)
+            density, coverage = density_and_coverage(distances, r, c)
+            return frechet, frechet, kernel, max(kernel, 0.0), density, abs(1 - density), coverage, 1 - coverage
+
+        return measure
+
+    return Family(metrics, key, build)
+
+
+def _diversity(reference: Features, candidate: Features) -> Measure:
+    distances = Distances(reference["logmel/embedding"], candidate["logmel/embedding"])
+
+    def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+        real, judged = distances.in_reference[np.ix_(r, r)], distances.in_candidate[np.ix_(c, c)]
+        pairwise = _mean_pair(judged) / max(_mean_pair(real), 1e-9)
+        nearest = _nearest(judged) / max(_nearest(real), 1e-9)
+        return pairwise, abs(1 - pairwise), nearest, abs(1 - nearest)
+
+    return measure
+
+
+def _mean_pair(squared: np.ndarray) -> float:
+    return float(np.sqrt(squared).sum() / (len(squared) * (len(squared) - 1)))
+
+
+def _nearest(squared: np.ndarray) -> float:
+    return float(np.median(np.sqrt(np.sort(squared, axis=1)[:, 1])))
+
+
+def histogram_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """Jensen-Shannon distance (base 2) of two histograms, in [0, 1]; 1 where one of them is empty."""
+    if x.sum() <= 0 or y.sum() <= 0:
+        return float(x.sum() > 0 or y.sum() > 0)
+    p, q = x.astype(np.float64) / x.sum(), y.astype(np.float64) / y.sum()
+    middle = (p + q) / 2
+
+    def divergence(a: np.ndarray) -> float:
+        some = a > 0
+        return float((a[some] * np.log2(a[some] / middle[some])).sum())
+
+    return float(np.sqrt(max((divergence(p) + divergence(q)) / 2, 0.0)))
+
+
+def _histogram(metric: Metric, key: str) -> Family:
+    def build(reference: Features, candidate: Features) -> Measure:
+        def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+            distance = histogram_distance(reference[key][r].sum(0), candidate[key][c].sum(0))
+            return distance, distance
+
+        return measure
+
+    return Family((metric,), key, build)
+
+
+PITCHLESS = ("random signs", "vocoded", "band noise")
+STATIC = ("white noise", "silence")
+
+
+def _spectrum() -> list[Family]:
+    bounded = {"tonality", "octave_flatness", "clipped_share", "silent_share", "dc"}
+
+    def family(name: str, meaning: str, unit: str, sees: tuple[str, ...], blind: tuple[str, ...]) -> Family:
+        bounds = SHARE if name in bounded else (-math.inf, math.inf)
+        return _per_clip(Metric(name, "spectrum", meaning, unit, sees, blind, bounds), f"spectrum/{name}")
+
+    clean = ("faint noise", *PITCHLESS)
+    return [
+        family("tonality", "Spectral flatness of MDCT frames over -60 dB (the paper's number)", "", STATIC,
+               ("random signs", "shuffled", "frame ripple")),
+        family("octave_flatness", "Flatness within octaves of a long spectrum: pitch", "", (*PITCHLESS, *STATIC),
+               ("faint noise",)),
+        Family((Metric("level_error_db", "spectrum", "Mean error of the level per MDCT bin", "dB",
+                       ("overdriven", *STATIC), ("random signs", "shuffled", "band noise"), POSITIVE),),
+               "spectrum/bin_power", _level_error),
+        Family((Metric("checkerboard_db", "spectrum", "Excess of level ripples of 2, 4, 8, 16 frames: the hum", "dB",
+                       ("frame ripple",), ("faint noise", "random signs", "overdriven")),),
+               "spectrum/modulation", _checkerboard),
+        family("clipped_share", "Share of samples at full scale", "", ("overdriven",), clean),
+        family("silent_share", "Share of 50 ms below -60 dBFS", "", ("silence",), ("random signs", "vocoded", "shuffled")),
+        family("dc", "Constant offset of the worst channel", "", ("overdriven",), ("frame ripple", "vocoded")),
+        family("loudness_lufs", "Integrated loudness, at least -70", "LUFS", ("overdriven", "silence"), clean),
+        family("stereo_correlation", "Correlation of left and right", "", ("white noise",), ("faint noise", "overdriven")),
+    ]  # fmt: skip
+
+
+def _notes() -> list[Family]:
+    def family(name: str, meaning: str, unit: str, sees: tuple[str, ...]) -> Family:
+        return _per_clip(Metric(name, "notes", meaning, unit, sees, ("faint noise",), POSITIVE), f"notes/{name}")
+
+    gone = (*PITCHLESS, "silence")
+    return [
+        family("notes_per_s", "Transcribed notes per second", "1/s", gone),
+        family("polyphony", "Notes sounding at once", "", gone),
+        family("note_length_s", "Mean length of a clip's notes", "s", gone),
+        family("confident_share", "Share of note cells above 0.5", "", (*gone, "white noise")),
+        _histogram(Metric("pitch_class_distance", "notes", "Jensen-Shannon distance of pitch classes", "", ("silence",),
+                          ("faint noise",), SHARE), "notes/pitch_classes"),
+        _histogram(Metric("interval_distance", "notes", "Jensen-Shannon distance of sounding intervals", "", ("silence",),
+                          ("faint noise",), SHARE), "notes/intervals"),
+    ]  # fmt: skip
+
+
+def _structure() -> list[Family]:
+    def family(name: str, meaning: str, unit: str, sees: tuple[str, ...]) -> Family:
+        return _per_clip(Metric(name, "structure", meaning, unit, sees, ("faint noise",)), f"structure/{name}")
+
+    return [
+        family("key_stability", "Share of 5 s windows in the clip's key", "", ()),
+        family("recurrence", "Likeness of 2 s passages to the likest one 4 s or more away", "", STATIC),
+        family("beat_strength", "Autocorrelation of onsets at the beat, 6 s windows", "", STATIC),
+        family("tempo_spread", "Spread of local tempo", "octaves", ("white noise",)),
+        family("pulse", "Autocorrelation of onsets at 3 to 6 s: does the beat keep its phase", "", ("shuffled", *STATIC)),
+        family("thirds_timbre_db", "Difference of spectra of first and last third", "dB", STATIC),
+        family("thirds_chroma", "Correlation of pitch classes of first and last third", "", ()),
+        family("level_spread_db", "Spread of the level curve", "dB", STATIC),
+    ]  # fmt: skip
+
+
+NOISES = (*PITCHLESS, *STATIC, "one clip")
+
+
+def _built_in_embeddings() -> list[Family]:
+    return [
+        embedding_family(
+            "logmel", "log-mel statistics", ("overdriven", *STATIC, "band noise", "one clip"), ("faint noise",)
+        ),
+        embedding_family("timbre", "timbre activations", NOISES, ("shuffled",)),
+        embedding_family("notes", "note activations", NOISES, ("faint noise",)),
+    ]
+
+
+def _diversity_and_memory() -> list[Family]:
+    pairwise = Metric(
+        "pairwise_distance", "diversity", "Mean log-mel distance of two clips, over that of real ones", "",
+        ("one clip", "silence"), ("faint noise", "random signs"), POSITIVE,
+    )  # fmt: skip
+    nearest = Metric(
+        "nearest_distance", "diversity", "Median distance to the nearest other clip, over that of real ones", "",
+        ("one clip", "silence"), ("faint noise",), POSITIVE,
+    )  # fmt: skip
+    copied = Metric(
+        "copied_share", "memory", "Share of clips as like a training passage as exact copies are", "",
+        ("training copies",), bounds=SHARE,
+    )  # fmt: skip
+    similarity = Metric("similarity", "memory", "Likeness of the nearest training passage", "", ("training copies",))
+    return [
+        Family((pairwise, nearest), "logmel/embedding", _diversity),
+        _excess(copied, "memory/copied"),
+        _excess(similarity, "memory/similarity"),
+    ]
+
+
+FAMILIES: tuple[Family, ...] = (
+    *_spectrum(),
+    *_built_in_embeddings(),
+    *_notes(),
+    *_structure(),
+    *_diversity_and_memory(),
+)

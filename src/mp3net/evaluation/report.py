@@ -1,0 +1,244 @@
+"""report.json and report.html: one page that holds its pictures and sounds itself."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from matplotlib.figure import Figure
+
+from mp3net import __version__, figures
+from mp3net.errors import Mp3netError
+from mp3net.evaluation.clips import ClipSet
+from mp3net.evaluation.evaluate import Evaluation, Result, Score
+from mp3net.evaluation.ladder import REAL_AGAIN, RUNGS
+from mp3net.evaluation.metrics import level_db
+from mp3net.evaluation.statistics import Estimate
+from mp3net.evaluation.structure import MIN_CLIP_S, chroma_blocks, similarity_matrix
+from mp3net.files import write_json
+
+JSON_FILE = "report.json"
+HTML_FILE = "report.html"
+SHOWN_CLIPS = 4
+SHOWN_S = 30.0
+STRIP_WIDTH, STRIP_HEIGHT = 320, 34
+GROUPS = {
+    "spectrum": "Spectrum: levels, pitchedness and faults of single clips",
+    "distribution": "Distribution: the whole set of clips against real ones",
+    "notes": "Notes: what a transcriber hears",
+    "structure": "Structure: how clips hold together over time",
+    "diversity": "Diversity: how different clips are from each other",
+    "memory": "Memory: likeness to the training recordings",
+}
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}
+h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}table{border-collapse:collapse;width:100%}
+td,th{padding:.3em .6em;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}
+td.number{white-space:nowrap;font-variant-numeric:tabular-nums}small{color:#666}img{max-width:100%}
+.warning{background:#fff4d6;padding:.5em 1em;margin:.5em 0}.real{color:#0a7d2c}audio{width:240px;height:32px}
+.wide{overflow-x:auto}
+"""
+
+
+def save_report(evaluation: Evaluation, out: Path) -> None:
+    """Write report.json and report.html into the folder `out`, each to a temporary name first.
+
+    Errors: Mp3netError where the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        page = "\n".join(_page(evaluation))
+        partial = out / f".{HTML_FILE}.partial"
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(out / HTML_FILE)
+        write_json(out / JSON_FILE, evaluation.to_json())
+    except OSError as error:
+        raise Mp3netError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent where that stays short."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """ "0.27 (0.25 to 0.29)" """
+    return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def _page(evaluation: Evaluation) -> Iterator[str]:
+    name = html.escape(str(evaluation.candidate["name"]))
+    length_s = evaluation.judged.clip_samples / evaluation.judged.sample_rate_hz
+    yield f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Evaluation of {name}</title>"
+    yield f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Evaluation of {name}</h1>"
+    yield (
+        f"<p>{len(evaluation.judged)} clips of {length_s:.2f} s, {evaluation.judged.sample_rate_hz} Hz, "
+        f"{'stereo' if evaluation.judged.channels == 2 else 'mono'}, against {len(evaluation.real.reference)} real clips. "
+        "<b>Floor</b>: the same number for other real clips. Ranges are 95 % intervals of half-samples. The strip shows the "
+        "deviation from real music (0 at the left, square-root scale): grey ticks are the rungs of the ladder, the green "
+        "bar is the floor, the black one what is judged. Point at a tick for its name.</p>"
+    )
+    notes = [*evaluation.warnings, *(f"not computed: {key}: {why}" for key, why in evaluation.left_out.items())]
+    for note in notes:
+        yield f"<p class='warning'>{html.escape(note)}</p>"
+    yield from _listening(evaluation)
+    for group, title in GROUPS.items():
+        results = [result for result in evaluation.results if result.metric.group == group]
+        if results:
+            yield f"<h2>{title}</h2>"
+            yield from _table(results)
+    yield from _copies(evaluation)
+    yield "<h2>Pictures</h2>"
+    for title, figure in _figures(evaluation):
+        data = base64.b64encode(figures.png_bytes(figure)).decode()
+        yield f"<h3>{title}</h3><img alt='{title}' src='data:image/png;base64,{data}'>"
+    yield "<h2>The ladder</h2><table>"
+    for rung in RUNGS:
+        yield f"<tr><td>{rung.name}</td><td>{rung.meaning}</td></tr>"
+    yield f"</table><p><small>mp3net {__version__}</small></p></html>"
+
+
+def _table(results: list[Result]) -> Iterator[str]:
+    yield "<div class='wide'><table><tr><th>Metric<th>Judged<th>Floor<th>Place<th>Ladder</tr>"
+    for result in results:
+        unit = f" {result.metric.unit}" if result.metric.unit else ""
+        unseen = (
+            f"<br><small>Here it does not tell {', '.join(result.unseen)} from real.</small>" if result.unseen else ""
+        )
+        style = " class='real'" if result.as_real else ""
+        yield (
+            f"<tr><td><b>{result.metric.name}</b><br><small>{html.escape(result.metric.meaning)}</small>{unseen}</td>"
+            f"<td class='number'>{with_interval(result.score.value)}{unit}</td>"
+            f"<td class='number'>{with_interval(result.floor.value)}{unit}</td>"
+            f"<td{style}>{result.place}</td><td>{_strip(result)}</td></tr>"
+        )
+    yield "</table></div>"
+
+
+def _strip(result: Result) -> str:
+    """The ladder as a line: an inline SVG."""
+    highest = max([score.deviation.value for score in result.ladder.values()] + [result.score.deviation.value, 1e-12])
+
+    def x(deviation: float) -> float:
+        return 4 + (STRIP_WIDTH - 8) * math.sqrt(min(max(deviation, 0.0) / highest, 1.0))
+
+    def bar(score: Score, colour: str, y: int, title: str) -> str:
+        low, high = x(score.deviation.low), x(score.deviation.high)
+        return (
+            f"<rect x='{low:.1f}' y='{y}' width='{max(high - low, 2):.1f}' height='6' fill='{colour}'>"
+            f"<title>{title}: {number(score.deviation.value)}</title></rect>"
+        )
+
+    middle = STRIP_HEIGHT // 2
+    parts = [
+        f"<svg width='{STRIP_WIDTH}' height='{STRIP_HEIGHT}' role='img'>",
+        f"<line x1='0' x2='{STRIP_WIDTH}' y1='{middle}' y2='{middle}' stroke='#bbb'/>",
+    ]
+    for rung, score in result.ladder.items():
+        title = f"{rung}: {number(score.deviation.value)}"
+        parts.append(
+            f"<rect x='{x(score.deviation.value) - 1.5:.1f}' y='{middle - 8}' width='3' height='16' fill='#888'>"
+            f"<title>{title}</title></rect>"
+        )
+    parts.append(bar(result.floor, "#0a7d2c", middle - 14, "floor"))
+    parts.append(bar(result.score, "#000", middle + 9, "judged"))
+    return "".join([*parts, "</svg>"])
+
+
+def _copies(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.copy_threshold is None:
+        return
+    yield (
+        f"<p>The likest pairs. From {number(evaluation.copy_threshold)} on a clip counts as copied: 95 % of exact copies, "
+        "cut anywhere, reach that. Recordings that repeat each other reach it too: see the floor of copied_share.</p>"
+        "<table><tr><th>Clip<th>at<th>likeness<th>training recording<th>at</tr>"
+    )
+    for match in evaluation.matches[:10]:
+        copied = match.similarity >= evaluation.copy_threshold
+        yield (
+            f"<tr><td>{html.escape(match.clip)}<td>{match.clip_position_s:.2f} s<td>{number(match.similarity)}"
+            f"{' <b>copied</b>' if copied else ''}<td>{html.escape(match.source)}<td>{match.source_position_s:.2f} s</tr>"
+        )
+    yield "</table>"
+
+
+def _shown(clips: ClipSet) -> list[np.ndarray]:
+    """The first clips of different units, at most 30 s of each."""
+    firsts = np.sort(np.unique(clips.units, return_index=True)[1])[:SHOWN_CLIPS]
+    return [clips.read(int(index))[:, : round(SHOWN_S * clips.sample_rate_hz)] for index in firsts]
+
+
+def _listening(evaluation: Evaluation) -> Iterator[str]:
+    yield "<h2>Listen</h2><table>"
+    for name, clips in (("real", evaluation.real.reference), ("judged", evaluation.judged)):
+        cells = "".join(f"<td>{_player(clip, clips.sample_rate_hz)}</td>" for clip in _shown(clips))
+        yield f"<tr><th>{name}</th>{cells}</tr>"
+    yield "</table>"
+
+
+def _player(clip: np.ndarray, sample_rate_hz: int) -> str:
+    buffer = io.BytesIO()
+    peak = max(1.0, float(np.abs(clip).max(initial=0)) / 0.999)
+    soundfile.write(buffer, clip.T / peak, sample_rate_hz, format="FLAC", subtype="PCM_16")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f"<audio controls preload='none' src='data:audio/flac;base64,{data}'></audio>"
+
+
+def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield "What each metric makes of the ladder", figures.ladder_chart(ladder_table(evaluation))
+    rate = evaluation.judged.sample_rate_hz
+    real, judged = _shown(evaluation.real.reference), _shown(evaluation.judged)
+    sets = {"real": evaluation.real_features, "judged": evaluation.judged_features}
+    yield "Spectrograms", figures.spectrogram_grid([("real", real), ("judged", judged)], rate)
+    if "spectrum/bin_power" in evaluation.real_features:
+        curves = {name: level_db(features["spectrum/bin_power"]) for name, features in sets.items()}
+        yield "Level per bin", figures.level_curves(curves, rate)
+    quantities = {
+        key.split("/")[1]: {name: features[key] for name, features in sets.items()}
+        for key, values in evaluation.real_features.items()
+        if values.ndim == 1 and key in evaluation.judged_features and key != "memory/copied"
+    }
+    if quantities:
+        yield "Distributions over clips", figures.histograms(quantities)
+    embeddings = [key for key in evaluation.real_features if key.endswith("/embedding")]
+    if embeddings:
+        panels = {key.split("/")[0]: plane({name: f[key] for name, f in sets.items()}) for key in embeddings}
+        yield "Embeddings, first two principal axes of the real clips", figures.scatter_grid(panels)
+    if real[0].shape[1] >= MIN_CLIP_S * rate:
+        rows = [
+            (name, [similarity_matrix(chroma_blocks(torch.from_numpy(clip)[None], rate)[0]) for clip in clips])
+            for name, clips in (("real", real), ("judged", judged))
+        ]
+        yield "Self-similarity", figures.similarity_grid(rows, real[0].shape[1] / rate)
+
+
+def ladder_table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """By metric and rung (and "judged"): deviation over the largest of the metric's ladder; negative where the metric cannot
+    tell it from real."""
+    table: dict[str, dict[str, float]] = {}
+    for result in evaluation.results:
+        scores = {**result.ladder, "judged": result.score}
+        highest = max(score.deviation.value for score in scores.values()) or 1.0
+        limit = result.floor.deviation.high
+        table[result.metric.name] = {
+            rung: score.deviation.value / highest * (1 if score.deviation.low > limit else -1)
+            for rung, score in scores.items()
+            if rung != REAL_AGAIN.name
+        }
+    return table
+
+
+def plane(sets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Sets of points (n, d) projected on the first two principal axes of the first set."""
+    first = next(iter(sets.values())).astype(np.float64)
+    axes = np.linalg.svd(first - first.mean(0), full_matrices=False)[2][:2]
+    return {name: (points - first.mean(0)) @ axes.T for name, points in sets.items()}

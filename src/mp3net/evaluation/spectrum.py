@@ -1,0 +1,140 @@
+"""What single clips sound like in numbers that need no learning: levels, pitchedness, faults. Audio is (n, C, S)."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pyloudnorm
+import torch
+from torch import Tensor
+
+from mp3net.dsp.mdct import mdct
+from mp3net.dsp.psychoacoustics import tonality
+from mp3net.evaluation.ladder import analysis_bins
+
+POWER_FLOOR = 1e-14
+FLATNESS_WINDOW_S = 0.186
+LOWEST_OCTAVE_HZ = 110.0
+HIGHEST_SHARE_OF_RATE = 0.45
+FLATNESS_FULL_DB = -60.0
+SILENCE_DB = -60.0
+SILENCE_FRAME_S = 0.05
+CLIP_LEVEL = 0.999
+LOUDNESS_FLOOR = -70.0  # the absolute gate of ITU-R BS.1770: quieter than this has no loudness
+LOUDNESS_BLOCK_S = 0.4
+MODULATION_FRAMES = 128
+STRIDE_PERIODS = (2, 4, 8, 16)
+
+Features = dict[str, np.ndarray]
+
+
+def spectrum_features(audio: np.ndarray, sample_rate_hz: int) -> Features:
+    """Descriptors of clips (n, C, S), one row each; see the functions of this file."""
+    clips = torch.from_numpy(audio)
+    bins = analysis_bins(sample_rate_hz)
+    coefficients = mdct(clips, bins)
+    features = {
+        "tonality": tonality(coefficients).mean((1, 2, 3)),
+        "octave_flatness": octave_flatness(clips, sample_rate_hz),
+        "bin_power": coefficients.square().mean((1, 2)),
+        "modulation": frame_modulation(clips, bins),
+        "clipped_share": (clips.abs() >= CLIP_LEVEL).float().mean((1, 2)),
+        "silent_share": silent_share(clips, sample_rate_hz),
+        "dc": clips.mean(-1).abs().amax(-1),
+    }
+    out = {name: value.numpy() for name, value in features.items()}
+    out["loudness_lufs"] = np.array([loudness_lufs(clip, sample_rate_hz) for clip in audio], np.float32)
+    if audio.shape[1] == 2:
+        out["stereo_correlation"] = stereo_correlation(audio)
+    return out
+
+
+def power_spectrogram(clips: Tensor, length: int, hop: int) -> Tensor:
+    """(..., S) -> power (..., frequencies, frames) of Hann windows; a full-scale sine reaches 1 (0 dB)."""
+    window = torch.hann_window(length)
+    flat = clips.reshape(-1, clips.shape[-1])
+    spectrum = torch.stft(flat, length, hop, window=window, pad_mode="constant", return_complex=True)
+    power = (spectrum.abs() * (2 / window.sum())).square()
+    return power.reshape(*clips.shape[:-1], *power.shape[-2:])
+
+
+def octaves_hz(sample_rate_hz: int) -> list[tuple[float, float]]:
+    """Whole octaves from 110 Hz up that end below 0.45 x the sample rate."""
+    edges = [LOWEST_OCTAVE_HZ]
+    while 2 * edges[-1] < HIGHEST_SHARE_OF_RATE * sample_rate_hz:
+        edges.append(2 * edges[-1])
+    return list(pairwise(edges))
+
+
+def octave_flatness(clips: Tensor, sample_rate_hz: int) -> Tensor:
+    """Clips (n, C, S) -> (n,) in [0, 1]: spectral flatness within octaves in dB, over -60 dB, mean over octaves and frames.
+
+    The window of 0.186 s separates the partials of notes, and a flatness within one octave ignores the slope of the
+    spectrum: so this sees pitch. About 0.06 for any noise.
+    """
+    length = 1 << round(np.log2(FLATNESS_WINDOW_S * sample_rate_hz))
+    power = power_spectrogram(clips, length, length // 2)
+    frequency_hz = torch.arange(power.shape[-2]) * (sample_rate_hz / length)
+    flatness = []
+    for low, high in octaves_hz(sample_rate_hz):
+        band = power[:, :, (frequency_hz >= low) & (frequency_hz < high)]
+        # The floor keeps silence at 0: there it is both means.
+        geometric = band.clamp(min=POWER_FLOOR).log10().mean(-2)
+        arithmetic = band.mean(-2).clamp(min=POWER_FLOOR).log10()
+        flatness.append(10 * (geometric - arithmetic) / FLATNESS_FULL_DB)
+    return torch.stack(flatness).clamp(0, 1).mean((0, 2, 3))
+
+
+def frame_modulation(clips: Tensor, hop: int) -> Tensor:
+    """Clips (n, C, S) -> (n, 65): power of the level's fluctuation against its frequency, 0 .. 1/2 cycle per hop.
+
+    Level in dB of a spectrogram with the hop of the model's frames, so a repetition every P frames is a line at 1/P,
+    wherever the clip begins. Windows of 128 frames; mean over bins, channels and windows.
+    """
+    power = power_spectrogram(clips, 2 * hop, hop)[..., : clips.shape[-1] // hop]
+    level_db = 10 * torch.log10(power.clamp(min=1e-10))
+    frames = min(MODULATION_FRAMES, level_db.shape[-1])
+    pieces = level_db.unfold(-1, frames, max(frames // 2, 1))
+    pieces = (pieces - pieces.mean(-1, keepdim=True)) * torch.hann_window(frames)
+    spectrum: Tensor = torch.fft.rfft(pieces, MODULATION_FRAMES).abs().square().mean((1, 2, 3))
+    return spectrum
+
+
+def checkerboard_db(modulation: np.ndarray) -> float:
+    """Mean modulation (65,) -> the largest excess in dB of the lines at 2, 4, 8 and 16 frames over their neighbourhood."""
+    level = 10 * np.log10(np.maximum(modulation, 1e-12))
+    last = len(level) - 1
+    excess = []
+    for period in STRIDE_PERIODS:
+        line = MODULATION_FRAMES // period
+        # The Hann window spreads a line over its two neighbours; those behind them are the background.
+        around = [index for index in (line - 3, line - 2, line + 2, line + 3) if index <= last]
+        excess.append(level[line] - level[around].mean())
+    return float(max(excess))
+
+
+def silent_share(clips: Tensor, sample_rate_hz: int) -> Tensor:
+    """(n,) share of 50 ms frames whose level, over all channels, is below -60 dBFS."""
+    length = max(1, min(round(SILENCE_FRAME_S * sample_rate_hz), clips.shape[-1]))
+    power = clips.square().mean(1).unfold(-1, length, length).mean(-1)
+    return (power < 10 ** (SILENCE_DB / 10)).float().mean(-1)
+
+
+def loudness_lufs(clip: np.ndarray, sample_rate_hz: int) -> float:
+    """Integrated loudness (ITU-R BS.1770) of (C, S), at least -70 LUFS."""
+    if clip.shape[1] < LOUDNESS_BLOCK_S * sample_rate_hz:
+        clip = np.pad(clip, ((0, 0), (0, int(np.ceil(LOUDNESS_BLOCK_S * sample_rate_hz)) - clip.shape[1])))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # silence has a loudness of minus infinity, which is what the floor is for
+        value = pyloudnorm.Meter(sample_rate_hz).integrated_loudness(clip.T.astype(np.float64))
+    return float(max(value, LOUDNESS_FLOOR)) if np.isfinite(value) else LOUDNESS_FLOOR
+
+
+def stereo_correlation(audio: np.ndarray) -> np.ndarray:
+    """(n, 2, S) -> (n,) correlation of both channels; 1 where either is constant (silence, or mono put on both sides)."""
+    centred = audio - audio.mean(-1, keepdims=True)
+    product = (centred[:, 0] * centred[:, 1]).mean(-1)
+    power = np.sqrt((centred**2).mean(-1).prod(-1))
+    return np.where(power > POWER_FLOOR, product / np.maximum(power, POWER_FLOOR), 1.0).astype(np.float32)

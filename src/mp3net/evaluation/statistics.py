@@ -1,0 +1,83 @@
+"""Uncertainty of a number: half-sampling, the bootstrap without replacement.
+
+A bootstrap with replacement repeats clips, and repeated clips have neighbours at distance zero: density, coverage and the
+Frechet distance would change by that alone. Half of the units drawn without replacement hold no repetition, and a mean over
+m of n units scatters about the mean of all with the variance s^2 (1/m - 1/n), which is s^2 / n at m = n / 2: the very
+variance that is wanted. Units are pieces, files or seeds, since clips of one piece are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+REPLICATES = 200
+CONFIDENCE = 0.95
+MIN_UNITS = 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and the 95 % interval about it."""
+
+    value: float
+    low: float
+    high: float
+
+    def within(self, lowest: float, highest: float) -> Estimate:
+        """The same with its interval cut to what is possible."""
+        return Estimate(self.value, max(self.low, lowest), min(self.high, highest))
+
+
+def half_samples(units: np.ndarray, replicates: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Indices of the clips (n,) that belong to a random half of the units; `units` (n,) numbers the unit of each clip.
+
+    With fewer than 4 units the clips themselves are drawn (callers say so).
+    """
+    if len(np.unique(units)) < MIN_UNITS:
+        units = np.arange(len(units))
+    distinct = np.unique(units)
+    for _ in range(replicates):
+        chosen = random.permutation(distinct)[: len(distinct) // 2]
+        yield np.flatnonzero(np.isin(units, chosen))
+
+
+def estimate(value: float, replicates: np.ndarray, units: int) -> Estimate:
+    """The interval of `value` from its values on half-samples (R,).
+
+    Half-samples may all be shifted (a Frechet distance grows as samples get fewer), so only their scatter counts:
+    value + quantiles(replicates - their mean), widened by sqrt(m / (n - m)) where n units do not divide into halves.
+    """
+    half = max(units // 2, 1)
+    scale = np.sqrt(half / max(units - half, 1))
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(replicates - replicates.mean(), [tail, 100 - tail]) * scale
+    # Few distinct replicates (a value of 0 but for rare clips) can lie on one side of their own mean.
+    return Estimate(float(value), float(value + min(low, 0)), float(value + max(high, 0)))
+
+
+def resample(
+    measure: Callable[[np.ndarray, np.ndarray], tuple[float, ...]],
+    reference_units: np.ndarray,
+    candidate_units: np.ndarray,
+    seed: int,
+    replicates: int = REPLICATES,
+) -> list[Estimate]:
+    """Estimates of every number that `measure(reference indices, candidate indices)` returns."""
+    random = np.random.default_rng(seed)
+    values = measure(np.arange(len(reference_units)), np.arange(len(candidate_units)))
+    halves = zip(
+        half_samples(reference_units, replicates, random),
+        half_samples(candidate_units, replicates, random),
+        strict=True,
+    )
+    scattered = np.array([measure(reference, candidate) for reference, candidate in halves])
+    units = min(_count(reference_units), _count(candidate_units))
+    return [estimate(value, scattered[:, index], units) for index, value in enumerate(values)]
+
+
+def _count(units: np.ndarray) -> int:
+    distinct = len(np.unique(units))
+    return distinct if distinct >= MIN_UNITS else len(units)
