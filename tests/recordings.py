@@ -41,3 +41,24 @@ def write_folder(folder: Path, seconds: float = 3.0) -> None:
     soundfile.write(folder / "d.opus", music(seconds, 48000, 2, 4), 48000, format="OGG", subtype="OPUS")
     soundfile.write(folder / "e.mp3", music(seconds, 44100, 2, 5), 44100)
     write_m4a(folder / "no_ending", music(seconds, 44100, 2, 6), 44100)
+
+
+def piece(seconds: float, rate: int, seed: int, channels: int = 1) -> np.ndarray:
+    """A small piano-like piece, (S, C) float32: three decaying harmonic voices on a steady beat in one key, peak 0.6."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros((round(seconds * rate), channels))
+    beat = rng.uniform(0.3, 0.5)
+    scale = rng.integers(0, 12) + np.array([0, 2, 4, 5, 7, 9, 11])
+    time = np.arange(round(1.2 * rate)) / rate
+    for count, start in enumerate(np.arange(0.05, seconds - 0.2, beat)):
+        for voice, octave in enumerate((48, 60, 72)):
+            if voice == 2 or count % 2 == 0:
+                pitch = octave + rng.choice(scale)
+                frequency = 440 * 2 ** ((pitch - 69) / 12)
+                partials = [k for k in range(1, 9) if k * frequency < 0.45 * rate]
+                tone = sum(np.sin(2 * np.pi * k * frequency * time) / k**1.5 for k in partials) * np.exp(-3 * time)
+                tone = tone * np.minimum(time / 0.005, 1) * rng.uniform(0.5, 1) * np.minimum((1.2 - time) / 0.05, 1)
+                begin = round(start * rate)
+                part = tone[: len(out) - begin, None] * rng.uniform(0.6, 1, channels)
+                out[begin : begin + len(part)] += part
+    return (0.6 * out / np.abs(out).max()).astype(np.float32)

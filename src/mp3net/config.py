@@ -99,7 +99,15 @@ class TrainConfig(_Frozen):
     checkpoint_every_tracks: int = Field(8_000, ge=1)
     keep_checkpoints: int = Field(3, ge=1)
     evaluate_every_tracks: int = Field(8_000, ge=1)
-    evaluate_samples: int = Field(64, ge=0, description="clips per light evaluation; 0 leaves it out")
+    evaluate_samples: int = Field(64, ge=0, description="songs per light evaluation, at least 8; 0 leaves it out")
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> TrainConfig:
+        if 0 < self.evaluate_samples < 8:
+            raise ValueError(
+                f"evaluate_samples = {self.evaluate_samples}: distances need at least 8 songs, or 0 for none"
+            )
+        return self
 
 
 # May differ between the runs of one run directory: they steer bookkeeping, not the mathematics of a step.

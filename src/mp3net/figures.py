@@ -78,8 +78,8 @@ def histograms(quantities: dict[str, dict[str, np.ndarray]]) -> Figure:
     columns = 4
     lines = -(-len(quantities) // columns)
     figure = Figure(figsize=(3 * columns, 2.2 * lines), dpi=100, layout="constrained")
-    panels = figure.subplots(lines, columns, squeeze=False).flat
-    for axis in list(panels)[len(quantities) :]:
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis in panels[len(quantities) :]:
         axis.set_axis_off()
     for axis, (quantity, sets) in zip(panels, quantities.items(), strict=False):
         everything = np.concatenate(list(sets.values()))

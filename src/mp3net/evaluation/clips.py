@@ -13,7 +13,7 @@ import numpy as np
 
 from mp3net import audio
 from mp3net.config import DataConfig
-from mp3net.data.dataset import Piece
+from mp3net.data.dataset import PEAK, Piece
 from mp3net.data.prepare import INDEX_FILE, find_files, read_index
 from mp3net.errors import Mp3netError
 from mp3net.generation import MAX_SEED, MP3net
@@ -222,29 +222,34 @@ def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> 
 
 @dataclass(frozen=True)
 class AudioFolder:
-    """The usable files of a folder, their lengths at the dataset's sample rate, and what had to be corrected or left out."""
+    """The usable files of a folder, their lengths and gains at the dataset's sample rate, and what had to be corrected or
+    left out. A gain brings a file to the peak that recordings have in training: a file's own level is arbitrary."""
 
     folder: Path
     files: list[Path]
     num_samples: list[int]
+    gains: list[float]
     notes: list[str]
 
 
 def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
-    """Decode every file of `folder` once, to know its length and that it is sound.
+    """Decode every file of `folder` once, to know its length, its peak and that it is sound.
 
     Errors: Mp3netError where no file is usable.
     """
-    files, lengths, skipped, differing = [], [], [], {}  # type: ignore[var-annotated]
+    files, lengths, gains, skipped, differing = [], [], [], [], {}  # type: ignore[var-annotated]
     for path in find_files(folder):
         try:
             info = audio.probe(path)
-            length = sum(len(block) for block in audio.stream(path, config.sample_rate_hz, config.channels))
+            length, peak = 0, 0.0
+            for block in audio.stream(path, config.sample_rate_hz, config.channels):
+                length, peak = length + len(block), max(peak, float(np.abs(block).max()))
         except audio.UnusableAudioError as error:
             skipped.append(f"{path.relative_to(folder)}: {error}")
             continue
         files.append(path)
         lengths.append(length)
+        gains.append(PEAK / peak if peak > 0 else 1.0)
         if (info.sample_rate_hz, info.channels) != (config.sample_rate_hz, config.channels):
             differing.setdefault((info.sample_rate_hz, info.channels), []).append(path)
     if not files:
@@ -256,7 +261,8 @@ def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
         + (f": they hold nothing above {rate / 2:g} Hz" if rate < config.sample_rate_hz else "")
         for (rate, channels), paths in sorted(differing.items())
     ]
-    return AudioFolder(folder, files, lengths, notes + [f"skipped {reason}" for reason in skipped])
+    notes.append(f"every file was scaled to a peak of {PEAK}, as recordings are in training")
+    return AudioFolder(folder, files, lengths, gains, notes + [f"skipped {reason}" for reason in skipped])
 
 
 def folder_set(source: AudioFolder, config: DataConfig, samples: int, clip_samples: int, seed: int) -> ClipSet:
@@ -279,7 +285,8 @@ def folder_set(source: AudioFolder, config: DataConfig, samples: int, clip_sampl
         file, start = slots[index]
         if file not in latest:
             latest.clear()
-            latest[file] = audio.read(source.files[file], rate, config.channels)[0]
+            sound = audio.read(source.files[file], rate, config.channels)[0]
+            latest[file] = sound * np.float32(source.gains[file])
         return latest[file][:, start : start + clip_samples]
 
     notes = list(source.notes)

@@ -284,28 +284,36 @@ class _Session:
         index: memory.TrainingIndex | None,
         threshold: float | None,
     ) -> dict[str, dict[str, Score]]:
-        """Scores by metric and rung, kept in the store."""
-        names = sorted(metric.name for family in families if family.needs in reference for metric in family.metrics)
-        key = json.dumps([self.real.reference.identity, self.real.again.identity, names, REPLICATES])
-        path = self.store.path(key, "ladder", "json")
-        if path.exists():
-            return _ladder_from_json(read_json(path))
-        ladder: dict[str, dict[str, Score]] = {}
-        for number, rung in enumerate(RUNGS):
+        """Scores by metric and rung. Kept in the store family by family, so other measures later add to them."""
+        present = [family for family in families if family.needs in reference]
+        missing = [family for family in present if not self._ladder_path(family).exists()]
+        scores: dict[str, dict[str, Score]] = {}
+        for number, rung in enumerate(RUNGS if missing else ()):
             clips = rung_set(rung, self.real, self.seed)
-            features = self.features(clips)
+            features = self.features(clips, {family.needs.split("/")[0] for family in missing})
             if index is not None and threshold is not None and rung in (REAL_AGAIN, COPIES):
                 found = self.neighbours(clips, index, exclude_own=rung is REAL_AGAIN)
                 features |= _memory_features(found, threshold)
             self.progress("scores of the ladder", number, len(RUNGS))
-            scores = self.scores(families, reference, self.real.reference.units, features, clips.units)
-            for name, score in scores.items():
-                ladder.setdefault(name, {})[rung.name] = score
-        self.progress("scores of the ladder", len(RUNGS), len(RUNGS))
-        write_json(
-            path, {name: {rung: asdict(score) for rung, score in rungs.items()} for name, rungs in ladder.items()}
-        )
+            for name, score in self.scores(
+                missing, reference, self.real.reference.units, features, clips.units
+            ).items():
+                scores.setdefault(name, {})[rung.name] = score
+        if missing:
+            self.progress("scores of the ladder", len(RUNGS), len(RUNGS))
+        for family in missing:
+            rows = {metric.name: scores[metric.name] for metric in family.metrics}
+            plain = {name: {rung: asdict(score) for rung, score in rungs.items()} for name, rungs in rows.items()}
+            write_json(self._ladder_path(family), plain)
+        ladder: dict[str, dict[str, Score]] = {}
+        for family in present:
+            ladder |= _ladder_from_json(read_json(self._ladder_path(family)))
         return ladder
+
+    def _ladder_path(self, family: Family) -> Path:
+        names = [metric.name for metric in family.metrics]
+        sets = [clips.identity for clips in (self.real.reference, self.real.again, self.real.training)]
+        return self.store.path(json.dumps([sets, names, REPLICATES]), "ladder", "json")
 
 
 def _ladder_from_json(data: dict[str, dict[str, Any]]) -> dict[str, dict[str, Score]]:

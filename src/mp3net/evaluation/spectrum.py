@@ -21,10 +21,11 @@ HIGHEST_SHARE_OF_RATE = 0.45
 FLATNESS_FULL_DB = -60.0
 SILENCE_DB = -60.0
 SILENCE_FRAME_S = 0.05
-CLIP_LEVEL = 0.999
+CLIP_LEVEL = 0.998  # recordings are scaled to a peak of 0.999
 LOUDNESS_FLOOR = -70.0  # the absolute gate of ITU-R BS.1770: quieter than this has no loudness
 LOUDNESS_BLOCK_S = 0.4
-MODULATION_FRAMES = 128
+MODULATION_HOPS = 128
+MODULATION_GROUP = 8
 STRIDE_PERIODS = (2, 4, 8, 16)
 
 Features = dict[str, np.ndarray]
@@ -88,29 +89,30 @@ def octave_flatness(clips: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 def frame_modulation(clips: Tensor, hop: int) -> Tensor:
-    """Clips (n, C, S) -> (n, 65): power of the level's fluctuation against its frequency, 0 .. 1/2 cycle per hop.
+    """Clips (n, C, S) -> (n, 129): power of the level's fluctuation against its frequency, 0 .. 1 cycle per hop.
 
-    Level in dB of a spectrogram with the hop of the model's frames, so a repetition every P frames is a line at 1/P,
-    wherever the clip begins. Windows of 128 frames; mean over bins, channels and windows.
+    Level in dB of groups of 8 frequencies, in windows of one hop every half hop: a ripple of every other frame would cancel
+    in longer windows, and every half hop it shows wherever the clip begins. Pieces of 128 hops; mean over all.
     """
-    power = power_spectrogram(clips, 2 * hop, hop)[..., : clips.shape[-1] // hop]
+    power = power_spectrogram(clips, hop, hop // 2)[:, :, 1:]
     level_db = 10 * torch.log10(power.clamp(min=1e-10))
-    frames = min(MODULATION_FRAMES, level_db.shape[-1])
+    whole = level_db.shape[-2] // MODULATION_GROUP * MODULATION_GROUP
+    level_db = level_db[:, :, :whole].unflatten(2, (-1, MODULATION_GROUP)).mean(3)
+    frames = min(2 * MODULATION_HOPS, level_db.shape[-1])
     pieces = level_db.unfold(-1, frames, max(frames // 2, 1))
     pieces = (pieces - pieces.mean(-1, keepdim=True)) * torch.hann_window(frames)
-    spectrum: Tensor = torch.fft.rfft(pieces, MODULATION_FRAMES).abs().square().mean((1, 2, 3))
+    spectrum: Tensor = torch.fft.rfft(pieces, 2 * MODULATION_HOPS).abs().square().mean((1, 2, 3))
     return spectrum
 
 
 def checkerboard_db(modulation: np.ndarray) -> float:
-    """Mean modulation (65,) -> the largest excess in dB of the lines at 2, 4, 8 and 16 frames over their neighbourhood."""
+    """Mean modulation (129,) -> the largest excess in dB of the lines at 2, 4, 8 and 16 hops over their neighbourhood."""
     level = 10 * np.log10(np.maximum(modulation, 1e-12))
-    last = len(level) - 1
     excess = []
     for period in STRIDE_PERIODS:
-        line = MODULATION_FRAMES // period
+        line = MODULATION_HOPS // period
         # The Hann window spreads a line over its two neighbours; those behind them are the background.
-        around = [index for index in (line - 3, line - 2, line + 2, line + 3) if index <= last]
+        around = [line - 3, line - 2, line + 2, line + 3]
         excess.append(level[line] - level[around].mean())
     return float(max(excess))
 
