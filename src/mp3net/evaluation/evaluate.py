@@ -242,10 +242,11 @@ class _Session:
         self.seed = seed
         self.progress = progress
 
-    def features(self, clips: ClipSet) -> Features:
+    def features(self, clips: ClipSet, only: set[str] | None = None) -> Features:
+        """Features of all extractors, or of those named in `only`."""
         return extract(
             clips,
-            self.extractors,
+            {name: extractor for name, extractor in self.extractors.items() if only is None or name in only},
             self.store,
             lambda done: self.progress(f"features of {clips.name}", done, len(clips)),
         )

@@ -124,7 +124,6 @@ def extract(
         for name, features in compute(clips, missing, progress).items():
             store.save(clips.identity, name, features)
             out |= {f"{name}/{key}": value for key, value in features.items()}
-    progress(len(clips))
     return out
 
 

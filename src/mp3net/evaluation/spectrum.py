@@ -97,7 +97,8 @@ def frame_modulation(clips: Tensor, hop: int) -> Tensor:
     power = power_spectrogram(clips, hop, hop // 2)[:, :, 1:]
     level_db = 10 * torch.log10(power.clamp(min=1e-10))
     whole = level_db.shape[-2] // MODULATION_GROUP * MODULATION_GROUP
-    level_db = level_db[:, :, :whole].unflatten(2, (-1, MODULATION_GROUP)).mean(3)
+    grouped = level_db[:, :, :whole].reshape(*level_db.shape[:2], -1, MODULATION_GROUP, level_db.shape[-1])
+    level_db = grouped.mean(3)
     frames = min(2 * MODULATION_HOPS, level_db.shape[-1])
     pieces = level_db.unfold(-1, frames, max(frames // 2, 1))
     pieces = (pieces - pieces.mean(-1, keepdim=True)) * torch.hann_window(frames)

@@ -280,8 +280,8 @@ class Trainer:
             f"          evaluation of {train.evaluate_samples} songs: octave flatness "
             f"{values['evaluation/octave_flatness']:.3f} (real {values['evaluation/octave_flatness_real']:.3f})  "
             f"level error {values['evaluation/level_error_db']:.1f} dB  "
-            f"kernel distance {values['evaluation/kernel_logmel']:.2f}  coverage {values['evaluation/coverage_logmel']:.2f}  "
-            f"hum {values['evaluation/checkerboard_db']:.1f} dB"
+            f"kernel distance {values['evaluation/kernel_logmel']:.2f}  "
+            f"coverage {values['evaluation/coverage_logmel']:.2f}  hum {values['evaluation/checkerboard_db']:.1f} dB"
         )
 
     def _sample(self, tracker: Tracker) -> None:
