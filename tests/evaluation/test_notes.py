@@ -62,7 +62,13 @@ def test_model_hears_nothing_without_pitch():
 
 
 def test_statistics_of_a_known_score():
-    features = Notes()(score(EVENTS, 6.5), RATE)
+    extractor = Notes()
+    features = extractor(score(EVENTS, 6.5), RATE)
+    sounding, beginning = extractor.model(score(EVENTS, 6.5), RATE)
+    heard = find_notes(sounding[0], beginning[0])
+    assert features["polyphony"][0] == pytest.approx(sum(note.length_s for note in heard) / 6.5, rel=1e-5)
+    assert features["note_length_s"][0] == pytest.approx(np.mean([note.length_s for note in heard]), rel=1e-5)
+    assert features["confident_share"][0] == pytest.approx((sounding > 0.5).mean(), rel=1e-5)
     assert features["notes_per_s"][0] == pytest.approx(6 / 6.5, rel=0.2)
     assert features["pitch_classes"].shape == (1, 12)
     assert set(np.argsort(-features["pitch_classes"][0])[:4]) <= {0, 2, 4, 7}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mp3net.dsp.mdct import mdct
 from mp3net.evaluation import spectrum
 from mp3net.evaluation.embeddings import LogMel, log_mel_db, mel_filters
 from mp3net.evaluation.ladder import analysis_bins, band_noise, random_signs, white_noise
@@ -61,6 +62,14 @@ def test_octave_flatness_sees_pitch_and_ignores_the_slope(music):
     )
     assert abs(flatness(tilt[None].astype(np.float32)) - fakes[2]) < 0.02
     assert flatness(np.zeros((1, 1, 9000), np.float32)) == 0
+
+
+def test_tonality_by_hand(music):
+    coefficients = mdct(torch.from_numpy(music[:1]).double(), 128).numpy()[0, 0]
+    intensity = np.maximum(coefficients**2, 1e-14)
+    flatness_db = 10 * np.log10(np.exp(np.log(intensity).mean(1)) / (coefficients**2).mean(1).clip(1e-14))
+    expected = np.clip(flatness_db / -60, 0, 1).mean()
+    assert spectrum.spectrum_features(music[:1], RATE)["tonality"][0] == pytest.approx(expected, abs=2e-3)
 
 
 def test_tonality_does_not_see_signs(music):

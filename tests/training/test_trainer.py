@@ -64,6 +64,25 @@ def test_a_run_writes_everything_that_is_promised(tiny, tiny_data, tmp_path):
         assert tag in board
 
 
+def test_evaluations_on_the_way_are_logged_and_change_nothing(tiny, tiny_data, tmp_path):
+    said: list[str] = []
+    config = override(tiny, ["train.evaluate_every_tracks=32", "train.evaluate_samples=8"])
+    trainer(config, tiny_data, tmp_path / "evaluated", said).run()
+    lines = [line for line in read_metrics(tmp_path / "evaluated") if "evaluation/octave_flatness" in line]
+    assert [line["tracks_seen"] for line in lines] == [32, 64]
+    wanted = {
+        "evaluation/tonality", "evaluation/tonality_real", "evaluation/level_error_db", "evaluation/checkerboard_db",
+        "evaluation/loudness_lufs_real", "evaluation/frechet_logmel", "evaluation/kernel_logmel", "evaluation/coverage_logmel",
+        "evaluation/pairwise_distance",
+    }  # fmt: skip
+    assert wanted <= lines[0].keys()
+    assert lines[0]["evaluation/octave_flatness"] != lines[1]["evaluation/octave_flatness"]
+    assert lines[0]["evaluation/octave_flatness_real"] == lines[1]["evaluation/octave_flatness_real"]
+    assert sum("evaluation of 8 songs" in line for line in said) == 2
+    trainer(override(tiny, ["train.evaluate_samples=0"]), tiny_data, tmp_path / "plain").run()
+    assert final_bytes(tmp_path / "evaluated") == final_bytes(tmp_path / "plain")
+
+
 def test_a_run_shorter_than_its_intervals_is_reported_too(tiny, tiny_data, tmp_path):
     config = override(tiny, ["train.log_every_tracks=800", "train.sample_every_tracks=800", "train.total_tracks=8"])
     trainer(config, tiny_data, tmp_path / "run").run()

@@ -160,7 +160,7 @@ def evaluate(
     measures: Annotated[
         str | None,
         typer.Option(
-            help="Some of: spectrum, logmel, timbre, notes, structure, memory; default: all that are installed.",
+            help="Some of: spectrum, logmel, timbre, notes, structure, memory, and the slow piano; default: all but piano.",
             show_default=False,
         ),
     ] = None,

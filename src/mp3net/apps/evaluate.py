@@ -20,7 +20,7 @@ from mp3net.apps.generate import PRECISIONS
 from mp3net.data.prepare import read_index
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.evaluate import Evaluation, Progress, evaluate
-from mp3net.evaluation.report import HTML_FILE, JSON_FILE, save_report, with_interval
+from mp3net.evaluation.report import HTML_FILE, JSON_FILE, number, save_report, with_interval
 from mp3net.generation import MP3net
 
 
@@ -130,6 +130,9 @@ def _print(console: Console, evaluation: Evaluation) -> None:
     blind = [result.metric.name for result in evaluation.results if result.unseen]
     if blind:
         console.print(f"weak on this data (see the report): {', '.join(blind)}", soft_wrap=True, markup=False)
+    for name, heard in evaluation.piano.items():
+        rates = ", ".join(number(rate) for rate in heard.notes_per_s)
+        console.print(f"piano notes per second in {name}: {rates}", soft_wrap=True, markup=False)
     if evaluation.copy_threshold is not None:
         copies = [match for match in evaluation.matches if match.similarity >= evaluation.copy_threshold]
         for match in copies[:3]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,14 @@ class ClipSet:
             bad = first + int(np.argmin(np.isfinite(clips).all((1, 2))))
             raise Mp3netError(f"{self.sources[bad]}: holds samples that are not finite (NaN or infinity)")
         return clips
+
+
+def first_clips(clips: ClipSet, count: int) -> ClipSet:
+    """The first `count` clips of a set."""
+    return replace(
+        clips, units=clips.units[:count], sources=clips.sources[:count], positions_s=clips.positions_s[:count],
+        identity=f"{clips.identity}/first {count}",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from mp3net.data.dataset import check_audio
 from mp3net.data.prepare import read_index
 from mp3net.errors import Mp3netError
 from mp3net.evaluation import memory
-from mp3net.evaluation.clips import ClipSet, RealSets, folder_set, generated_set, open_folder, real_sets
+from mp3net.evaluation.clips import ClipSet, RealSets, first_clips, folder_set, generated_set, open_folder, real_sets
 from mp3net.evaluation.embeddings import Embedding
 from mp3net.evaluation.features import (
     ANALYSIS_VERSION,
+    DEFAULT_MEASURES,
     MEASURES,
     Extractor,
     FeatureStore,
@@ -27,6 +28,7 @@ from mp3net.evaluation.features import (
 )
 from mp3net.evaluation.ladder import COPIES, REAL_AGAIN, RUNGS, rung_set
 from mp3net.evaluation.metrics import FAMILIES, Family, Metric, embedding_family
+from mp3net.evaluation.piano import PIANO_CLIPS, PianoTranscriber
 from mp3net.evaluation.spectrum import Features
 from mp3net.evaluation.statistics import REPLICATES, Estimate, resample
 from mp3net.files import read_json, write_json
@@ -74,6 +76,8 @@ class Result:
         mine = self.score.deviation.value
         better = [name for name, score in ranked if score.deviation.value > mine]
         worse = [name for name, score in ranked if score.deviation.value <= mine]
+        if worse and self.ladder[worse[-1]].deviation.value == mine:
+            return f"like {worse[-1]}"
         if not better:
             return f"beyond {worse[-1]}"
         return f"between {worse[-1]} and {better[0]}" if worse else f"better than {better[0]}"
@@ -89,12 +93,21 @@ class Result:
 
 
 @dataclass(frozen=True)
+class PianoNotes:
+    """What the piano transcriber hears in a few clips of a set: notes per second of each, and their mean length."""
+
+    notes_per_s: list[float]
+    note_length_s: list[float]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All that a report shows."""
 
     candidate: dict[str, Any]
     results: list[Result]
     matches: list[memory.Match]
+    piano: dict[str, PianoNotes]  # by set; empty unless the measure "piano" was asked for
     copy_threshold: float | None
     left_out: dict[str, str]
     warnings: list[str]
@@ -126,6 +139,7 @@ class Evaluation:
             "metrics": {result.metric.name: _result_json(result) for result in self.results},
             "copy_threshold": self.copy_threshold,
             "nearest_training_passages": [asdict(match) for match in self.matches],
+            "piano": {name: asdict(heard) for name, heard in self.piano.items()},
         }
 
 
@@ -158,38 +172,40 @@ def evaluate(
     """Judge a model, or the audio files of a folder, against the dataset `data`.
 
     `seconds` is the length of clips; default: the model's songs, or the shortest file. `measures` names what to compute
-    (default: all whose packages are installed, the rest being reported); `embeddings` adds your own. Features and the
-    ladder are kept in `cache` (default: DATA/evaluation). The same arguments give the same numbers.
+    (default: all but "piano" whose packages are installed, the rest being reported); `embeddings` adds your own. Features
+    and the ladder are kept in `cache` (default: DATA/evaluation). The same arguments give the same numbers.
     Errors: Mp3netError for too few clips, another sample rate, samples that are not finite, unknown or missing measures.
     """
-    unknown = sorted(set(measures or ()) - set(MEASURES))
-    if unknown:
+    wanted = tuple(measures or DEFAULT_MEASURES)
+    if unknown := sorted(set(wanted) - set(MEASURES)):
         raise Mp3netError(f"unknown measures {', '.join(unknown)}; the measures are: {', '.join(MEASURES)}")
     judged_clips, real = _open_sets(candidate, data, samples, seconds, seed)
     clip_s = judged_clips.clip_samples / judged_clips.sample_rate_hz
-    wanted = tuple(measures or MEASURES)
     extractors, left_out = build_extractors(wanted, clip_s, measures is not None, embeddings)
+    transcriber = PianoTranscriber() if "piano" in wanted else None
     session = _Session(real, extractors, FeatureStore(cache or data / CACHE_FOLDER), seed, progress or _silent)
     families = [*FAMILIES, *(embedding_family(custom.name, custom.name) for custom in embeddings)]
-    reference = session.features(real.reference)
-    judged = session.features(judged_clips)
-    index, found, threshold = None, None, None
-    if "memory" in wanted:
-        index = memory.index_training(data, lambda done, total: session.progress("training recordings", done, total))
-        copies = session.neighbours(rung_set(COPIES, real, seed), index, exclude_own=False)
-        threshold = memory.copy_threshold(copies["similarity"])
-        found = session.neighbours(judged_clips, index, exclude_own=False)
-        judged |= _memory_features(found, threshold)
-        reference |= _memory_features(session.neighbours(real.reference, index, exclude_own=True), threshold)
-    ladder = session.ladder(families, reference, index, threshold)
+    reference, judged = session.features(real.reference), session.features(judged_clips)
+    search = _Search(session, data) if "memory" in wanted else None
+    if search is not None:
+        reference |= search.features(real.reference, exclude_own=True)
+        judged |= search.features(judged_clips)
+    ladder = session.ladder(families, reference, search)
     scores = session.scores(families, reference, real.reference.units, judged, judged_clips.units)
-    by_name = {metric.name: metric for family in families for metric in family.metrics}
-    results = [Result(by_name[name], score, ladder[name]) for name, score in scores.items() if name in ladder]
-    matches = memory.matches(judged_clips, found, index)[:LISTED_MATCHES] if index is not None and found else []
-    warnings = [*real.warnings, *judged_clips.notes]
+    metrics = {metric.name: metric for family in families for metric in family.metrics}
     return Evaluation(
-        _describe(candidate), results, matches, threshold, left_out, warnings, judged_clips, real, judged, reference
-    )  # fmt: skip
+        candidate=_describe(candidate),
+        results=[Result(metrics[name], score, ladder[name]) for name, score in scores.items() if name in ladder],
+        matches=search.matches(judged_clips)[:LISTED_MATCHES] if search is not None else [],
+        piano=_hear_piano(session, judged_clips, transcriber) if transcriber is not None else {},
+        copy_threshold=search.threshold if search is not None else None,
+        left_out=left_out,
+        warnings=[*real.warnings, *judged_clips.notes],
+        judged=judged_clips,
+        real=real,
+        judged_features=judged,
+        real_features=reference,
+    )
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -223,13 +239,6 @@ def _open_sets(
     return generated_set(candidate, len(real.reference), clip_samples, seed), real
 
 
-def _memory_features(found: Features, threshold: float) -> Features:
-    return {
-        "memory/similarity": found["similarity"],
-        "memory/copied": (found["similarity"] >= threshold).astype(np.float32),
-    }
-
-
 class _Session:
     """What every step of one evaluation needs."""
 
@@ -251,17 +260,6 @@ class _Session:
             lambda done: self.progress(f"features of {clips.name}", done, len(clips)),
         )
 
-    def neighbours(self, clips: ClipSet, index: memory.TrainingIndex, exclude_own: bool) -> Features:
-        """`memory.search`, kept in the store."""
-        identity = f"{clips.identity}/{self.real.fingerprint}/{exclude_own}"
-        found = self.store.load(identity, "neighbours")
-        if found is None:
-            found = memory.search(
-                clips, index, exclude_own, lambda done: self.progress(f"neighbours of {clips.name}", done, len(clips))
-            )
-            self.store.save(identity, "neighbours", found)
-        return found
-
     def scores(
         self, families: Sequence[Family], reference: Features, reference_units: np.ndarray, candidate: Features,
         candidate_units: np.ndarray,
@@ -279,11 +277,7 @@ class _Session:
         return scores
 
     def ladder(
-        self,
-        families: Sequence[Family],
-        reference: Features,
-        index: memory.TrainingIndex | None,
-        threshold: float | None,
+        self, families: Sequence[Family], reference: Features, search: _Search | None
     ) -> dict[str, dict[str, Score]]:
         """Scores by metric and rung. Kept in the store family by family, so other measures later add to them."""
         present = [family for family in families if family.needs in reference]
@@ -292,9 +286,8 @@ class _Session:
         for number, rung in enumerate(RUNGS if missing else ()):
             clips = rung_set(rung, self.real, self.seed)
             features = self.features(clips, {family.needs.split("/")[0] for family in missing})
-            if index is not None and threshold is not None and rung in (REAL_AGAIN, COPIES):
-                found = self.neighbours(clips, index, exclude_own=rung is REAL_AGAIN)
-                features |= _memory_features(found, threshold)
+            if search is not None and rung in (REAL_AGAIN, COPIES):
+                features |= search.features(clips, exclude_own=rung is REAL_AGAIN)
             self.progress("scores of the ladder", number, len(RUNGS))
             for name, score in self.scores(
                 missing, reference, self.real.reference.units, features, clips.units
@@ -315,6 +308,55 @@ class _Session:
         names = [metric.name for metric in family.metrics]
         sets = [clips.identity for clips in (self.real.reference, self.real.again, self.real.training)]
         return self.store.path(json.dumps([sets, names, REPLICATES]), "ladder", "json")
+
+
+class _Search:
+    """The search for training passages, and what counts as a copy."""
+
+    def __init__(self, session: _Session, data: Path) -> None:
+        self.session = session
+        self.index = memory.index_training(
+            data, lambda done, total: session.progress("training recordings", done, total)
+        )
+        copies = self.neighbours(rung_set(COPIES, session.real, session.seed), exclude_own=False)
+        self.threshold = memory.copy_threshold(copies["similarity"])
+
+    def neighbours(self, clips: ClipSet, exclude_own: bool) -> Features:
+        """`memory.search`, kept in the store."""
+        session = self.session
+        identity = f"{clips.identity}/{session.real.fingerprint}/{exclude_own}"
+        found = session.store.load(identity, "neighbours")
+        if found is None:
+            found = memory.search(
+                clips,
+                self.index,
+                exclude_own,
+                lambda done: session.progress(f"neighbours of {clips.name}", done, len(clips)),
+            )
+            session.store.save(identity, "neighbours", found)
+        return found
+
+    def features(self, clips: ClipSet, exclude_own: bool = False) -> Features:
+        similarity = self.neighbours(clips, exclude_own)["similarity"]
+        return {"memory/similarity": similarity, "memory/copied": (similarity >= self.threshold).astype(np.float32)}
+
+    def matches(self, clips: ClipSet) -> list[memory.Match]:
+        return memory.matches(clips, self.neighbours(clips, exclude_own=False), self.index)
+
+
+def _hear_piano(session: _Session, judged: ClipSet, transcriber: Extractor) -> dict[str, PianoNotes]:
+    """A few clips of the judged, of real ones and of real ones with random signs, which hold no notes."""
+    signs = next(rung for rung in RUNGS if rung.name == "random signs")
+    heard = {}
+    for clips in (session.real.again, judged, rung_set(signs, session.real, session.seed)):
+        features = extract(
+            first_clips(clips, PIANO_CLIPS),
+            {"piano": transcriber},
+            session.store,
+            lambda done, name=clips.name: session.progress(f"piano of {name}", done, PIANO_CLIPS),  # type: ignore[misc]
+        )
+        heard[clips.name] = PianoNotes(features["piano/notes_per_s"].tolist(), features["piano/note_length_s"].tolist())
+    return heard
 
 
 def _ladder_from_json(data: dict[str, dict[str, Any]]) -> dict[str, dict[str, Score]]:

@@ -19,7 +19,8 @@ from mp3net.evaluation.structure import MIN_CLIP_S, structure_features
 
 # Raised whenever a feature, a rung or the drawing of clips changes: older files are then ignored.
 ANALYSIS_VERSION = 1
-MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memory")
+DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memory")
+MEASURES = (*DEFAULT_MEASURES, "piano")
 MAX_BATCH = 16
 MAX_BATCH_SAMPLES = 4_000_000
 

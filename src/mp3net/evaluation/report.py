@@ -97,6 +97,7 @@ def _page(evaluation: Evaluation) -> Iterator[str]:
             yield f"<h2>{title}</h2>"
             yield from _table(results)
     yield from _copies(evaluation)
+    yield from _piano(evaluation)
     yield "<h2>Pictures</h2>"
     for title, figure in _figures(evaluation):
         data = base64.b64encode(figures.png_bytes(figure)).decode()
@@ -169,6 +170,17 @@ def _copies(evaluation: Evaluation) -> Iterator[str]:
             f"{' <b>copied</b>' if copied else ''}<td>{html.escape(match.source)}<td>{match.source_position_s:.2f} s</tr>"
         )
     yield "</table>"
+
+
+def _piano(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.piano:
+        yield "<h2>Piano: what a much better, much slower transcriber hears</h2>"
+        yield "<table><tr><th>Clips<th>notes per second, of each clip<th>mean length</tr>"
+        for name, heard in evaluation.piano.items():
+            rates = ", ".join(number(rate) for rate in heard.notes_per_s)
+            lengths = ", ".join(f"{number(length)} s" for length in heard.note_length_s)
+            yield f"<tr><td>{html.escape(name)}<td>{rates}<td>{lengths}</tr>"
+        yield "</table>"
 
 
 def _shown(clips: ClipSet) -> list[np.ndarray]:

@@ -1,0 +1,75 @@
+"""`mp3net evaluate` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import soundfile
+
+from mp3net.apps import cli
+from tests.evaluation.conftest import RATE
+from tests.recordings import piece
+
+
+@pytest.fixture
+def mp3net(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "150")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mp3net", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_snapshot_and_folder(mp3net, dataset, judged_folder, tmp_path):
+    light = ["--data", dataset, "--samples", 40, "--measures", "spectrum,logmel", "--cache", tmp_path / "cache"]
+    status, out, _ = mp3net("evaluate", "--out", "report", *light)
+    assert status == 0
+    assert "octave_flatness" in out
+    assert "place on the ladder" in out
+    assert "report/report.html" in out
+    data = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert data["candidate"]["kind"] == "snapshot"
+    status, _, error = mp3net("evaluate", "--out", "report", *light)
+    assert status == 2
+    assert "holds a report; add --force to replace it" in error
+    status, out, _ = mp3net("evaluate", "--audio", judged_folder, "--seconds", 1.5, "--out", "other", *light)
+    assert status == 0
+    assert "scaled to a peak" in out
+    assert json.loads((tmp_path / "other" / "report.json").read_text())["candidate"]["kind"] == "audio folder"
+
+
+def test_errors_come_before_the_work(mp3net, dataset, tmp_path):
+    common = ["--out", "report", "--data"]
+    for arguments, message in (
+        (["evaluate", ".", "--audio", ".", *common, dataset], "give a snapshot or --audio, not both"),
+        (["evaluate", *common, tmp_path / "nowhere"], "holds no prepared dataset"),
+        (["evaluate", "no-snapshot", *common, dataset], "no such folder"),
+        (["evaluate", *common, dataset, "--measures", "taste"], "unknown measures taste; the measures are: spectrum"),
+        (["evaluate", *common, dataset, "--seconds", "5"], "the model's songs last 1.48 s"),
+        (["evaluate", *common, dataset, "--precision", "int8"], "choose one of float32, bfloat16"),
+    ):
+        status, _, error = mp3net(*arguments)
+        assert status == 2, arguments
+        assert message in error, error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "report").exists()
+    status, _, _ = mp3net("evaluate", *common, dataset, "--samples", 8)
+    assert status == 2
+
+
+def test_nan_audio_is_named(mp3net, dataset, tmp_path):
+    sound = piece(4.0, RATE, 0)
+    sound[5] = float("nan")
+    (tmp_path / "bad").mkdir()
+    soundfile.write(tmp_path / "bad" / "x.wav", sound, RATE, subtype="FLOAT")
+    status, _, error = mp3net("evaluate", "--audio", "bad", "--data", dataset, "--out", "report")
+    assert status == 2
+    assert "x.wav: holds non-finite samples" in error

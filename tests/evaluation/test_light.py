@@ -1,0 +1,52 @@
+"""The light evaluation agrees with the full one's functions, and improves when the model is the data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mp3net.data.dataset import CropDataset
+from mp3net.evaluation.light import LightEvaluation
+from mp3net.evaluation.spectrum import spectrum_features
+from mp3net.generation import MP3net, Song
+
+SONG = 255 * 64
+
+
+@pytest.fixture(scope="module")
+def crops(dataset) -> CropDataset:
+    return CropDataset(dataset, SONG + 2 * 64, "heldout")
+
+
+class Player(MP3net):
+    """A perfect model: plays crops of the data."""
+
+    def __init__(self, crops: CropDataset, config) -> None:
+        self.crops, self.config, self.precision, self.snapshot = crops, config, "float32", None
+
+    def generate(self, seed: int) -> Song:
+        return Song(self.crops.batch(99, seed, 1)[0, :, :SONG].numpy(), 11008, seed)
+
+
+def test_values_are_those_of_the_features(crops):
+    model = MP3net.from_pretrained()
+    light = LightEvaluation(crops, SONG, 16, 0)
+    values = light(model)
+    songs = np.stack([model.generate(1_000_000 + number).audio for number in range(16)])
+    assert values["evaluation/octave_flatness"] == pytest.approx(
+        spectrum_features(songs, 11008)["octave_flatness"].mean()
+    )
+    real = crops.batch(0, 0, 16)[..., :SONG].numpy()
+    assert values["evaluation/tonality_real"] == pytest.approx(
+        spectrum_features(real, 11008)["tonality"].mean(), rel=1e-5
+    )
+    assert values == light(model)
+
+
+def test_a_perfect_model_is_near_and_a_noisy_one_far(crops):
+    light = LightEvaluation(crops, SONG, 32, 0)
+    noisy = MP3net.from_pretrained()
+    perfect, bad = light(Player(crops, noisy.config)), light(noisy)
+    assert perfect["evaluation/kernel_logmel"] < 0.2 * bad["evaluation/kernel_logmel"]
+    assert perfect["evaluation/coverage_logmel"] > 0.7 > bad["evaluation/coverage_logmel"]
+    assert abs(perfect["evaluation/octave_flatness"] / perfect["evaluation/octave_flatness_real"] - 1) < 0.15
