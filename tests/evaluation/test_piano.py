@@ -32,7 +32,7 @@ def test_missing_package_is_said_before_the_work(dataset, judged_folder, monkeyp
     original = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "transkun" else original(name))
     with pytest.raises(Mp3netError, match="transkun is not installed; install it with: pip install"):
-        evaluate(judged_folder, dataset, measures=["piano"])
+        evaluate(judged_folder, dataset, 40, 1.0, measures=["piano"])
 
 
 def test_report_has_a_table_of_what_was_heard(dataset, judged_folder, monkeypatch, tmp_path):
