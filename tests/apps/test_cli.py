@@ -109,10 +109,12 @@ def test_prepare_train_generate(mp3net, tmp_path):
 def test_interrupted_prepare_says_so_and_goes_on(tmp_path):
     (tmp_path / "music").mkdir()
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * 44100)
-    for index in range(80):
+    for index in range(40):
         soundfile.write(tmp_path / "music" / f"{index}.wav", noise, 44100)
     command = [sys.executable, "-m", "mp3net", "prepare", "music", "--out", "data", "--workers", "1"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    # Started in the background, tests inherit that Ctrl-C is ignored; the command must not.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, **heeding) as process:
         while not list((tmp_path / "data").rglob("*.arrow")) and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
