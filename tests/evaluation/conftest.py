@@ -43,7 +43,7 @@ def judged_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def evaluation(dataset, judged_folder) -> Evaluation:
-    return evaluate(judged_folder, dataset, SAMPLES, SECONDS)
+    return evaluate(judged_folder, dataset, SAMPLES, SECONDS, match_level=True)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def dataset_with_heldout(recordings, folder, share):
 def test_little_held_out_music_is_stated(recordings, tmp_path):
     some = dataset_with_heldout(recordings, tmp_path / "some", 0.1)
     sets = real_sets(some, 32, CLIP, 0)
-    assert "the reference set comes from training pieces" in sets.warnings[0]
+    assert "the reference comes from training pieces" in sets.warnings[0]
     assert not {*sets.reference.sources} & {*sets.again.sources}
     none = dataset_with_heldout(recordings, tmp_path / "none", 0.0)
     sets = real_sets(none, 32, CLIP, 0)
@@ -90,10 +90,9 @@ def test_folder_of_other_rates_and_channels_is_converted_and_said(tmp_path):
     folder = open_folder(tmp_path, config)
     assert len(folder.files) == 5
     notes = " | ".join(folder.notes)
-    assert "4 files of 22050 Hz with 2 channel(s) were converted to the dataset's 11008 Hz and 1" in notes
+    assert "4 files of 22050 Hz with 2 channel(s) were converted to the dataset's 11008 Hz and 1 channel(s)" in notes
     assert "hold nothing above 4000 Hz" in notes
     assert "skipped cover.jpg: not audio" in notes
-    assert "scaled to a peak of 0.999" in notes
     clips = folder_set(folder, config, 40, CLIP, 0)
     assert len(clips) == 40
     assert clips.batch(0, 2).shape == (2, 1, CLIP)
@@ -125,7 +124,22 @@ def test_one_long_file_is_judged_with_a_warning(tmp_path):
     clips = folder_set(open_folder(tmp_path, config), config, 64, CLIP, 0)
     assert len(clips) == 40
     assert "treated as independent" in clips.notes[-1]
-    assert max(np.abs(clips.read(index)).max() for index in range(40)) == pytest.approx(0.999, abs=1e-4)
+    assert max(np.abs(clips.read(index)).max() for index in range(40)) == pytest.approx(0.6, abs=1e-3)
+    loud = folder_set(open_folder(tmp_path, config), config, 64, CLIP, 0, gain=0.5)
+    assert np.allclose(loud.read(3), 0.5 * clips.read(3))
+
+
+def test_a_stray_short_file_does_not_shorten_all(tmp_path):
+    config = DataConfig(sample_rate_hz=RATE, channels=1)
+    for seed in range(40):
+        soundfile.write(tmp_path / f"{seed}.wav", piece(2.0 + 0.01 * seed, RATE, seed), RATE)
+    soundfile.write(tmp_path / "stray.wav", piece(0.5, RATE, 0), RATE)
+    soundfile.write(tmp_path / "quiet.wav", np.zeros((2 * RATE, 1)), RATE)
+    folder = open_folder(tmp_path, config)
+    assert folder.usual_samples() == 2 * RATE
+    clips = folder_set(folder, config, 64, 2 * RATE, 0)
+    assert "skipped as shorter than a clip of 2.00 s: stray.wav" in clips.notes
+    assert "quiet.wav is silent; it is judged like the others" in clips.notes
 
 
 def test_generated_clips_are_songs_or_parts_of_them():

@@ -33,6 +33,8 @@ def test_snapshot_and_folder(mp3net, dataset, judged_folder, tmp_path):
     status, out, _ = mp3net("evaluate", "--out", "report", *light)
     assert status == 0
     assert "octave_flatness" in out
+    assert "40 clips of 1.48 s, 11008 Hz, mono, against 40 clips" in out
+    assert "as good as real in" in out
     assert "place on the ladder" in out
     assert "report/report.html" in out
     data = json.loads((tmp_path / "report" / "report.json").read_text())
@@ -42,7 +44,7 @@ def test_snapshot_and_folder(mp3net, dataset, judged_folder, tmp_path):
     assert "holds a report; add --force to replace it" in error
     status, out, _ = mp3net("evaluate", "--audio", judged_folder, "--seconds", 1.5, "--out", "other", *light)
     assert status == 0
-    assert "scaled to a peak" in out
+    assert "other/report.html" in out
     assert json.loads((tmp_path / "other" / "report.json").read_text())["candidate"]["kind"] == "audio folder"
 
 
@@ -54,6 +56,10 @@ def test_errors_come_before_the_work(mp3net, dataset, tmp_path):
         (["evaluate", "no-snapshot", *common, dataset], "no such folder"),
         (["evaluate", *common, dataset, "--measures", "taste"], "unknown measures taste; the measures are: spectrum"),
         (["evaluate", *common, dataset, "--seconds", "5"], "the model's songs last 1.48 s"),
+        (["evaluate", *common, dataset, "--seconds", "1000"], "the model's songs last 1.48 s"),
+        (["evaluate", *common, dataset, "--measures", ","], "--measures is empty"),
+        (["evaluate", *common, dataset, "--match-level"], "--match-level is for --audio"),
+        (["evaluate", "--data", dataset, "--out", "/proc/x"], "--out /proc/x: cannot be written"),
         (["evaluate", *common, dataset, "--precision", "int8"], "choose one of float32, bfloat16"),
     ):
         status, _, error = mp3net(*arguments)

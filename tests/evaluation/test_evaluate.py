@@ -11,10 +11,11 @@ import pytest
 
 from mp3net.errors import Mp3netError
 from mp3net.evaluation import features as features_module
-from mp3net.evaluation.evaluate import Result, Score, digest, evaluate
+from mp3net.evaluation.evaluate import digest, evaluate
 from mp3net.evaluation.features import FeatureStore
 from mp3net.evaluation.metrics import FAMILIES, Metric, histogram_distance, wasserstein
-from mp3net.evaluation.report import number, plane, save_report
+from mp3net.evaluation.report import number, plane, save_report, short_interval, summary
+from mp3net.evaluation.result import Result, Score
 from mp3net.evaluation.statistics import Estimate
 from mp3net.generation import MP3net
 from tests.evaluation.conftest import SAMPLES, SECONDS
@@ -73,7 +74,9 @@ def test_own_embedding(dataset, judged_folder, tmp_path):
         def __call__(self, audio, sample_rate_hz):
             return np.log(np.square(audio).mean((1, 2)) + 1e-9)[:, None].astype(np.float32)
 
-    found = evaluate(judged_folder, dataset, 40, 1.0, measures=["logmel"], embeddings=[Loudness()], cache=tmp_path)
+    found = evaluate(
+        judged_folder, dataset, 40, 1.0, measures=["logmel"], embeddings=[Loudness()], cache=tmp_path, match_level=True
+    )
     assert found.result("frechet_loudness").ladder["silence"].value.value > 10
     assert found.result("kernel_loudness").as_real
 
@@ -167,7 +170,7 @@ def test_names_in_the_report_cannot_inject_html(evaluation, tmp_path):
 
 def test_place_between_rungs():
     def score(value: float) -> Score:
-        return Score(Estimate(value, value, value), Estimate(value, value - 0.1, value + 0.1))
+        return Score(Estimate(0.5, 0.4, 0.6), Estimate(value, value - 0.1, value + 0.1))
 
     ladder = {"real again": score(0.1), "shuffled": score(1.0), "silence": score(3.0)}
     metric = Metric("m", "spectrum", "", sees=("shuffled",))
@@ -215,5 +218,52 @@ def test_plane_keeps_the_largest_spread():
     assert flat["other"].shape == (100, 2)
 
 
+def test_fewer_faults_than_real_are_no_fault():
+    def score(value: float) -> Score:
+        return Score(Estimate(value, value - 0.01, value + 0.01), Estimate(0.0, 0.0, 0.0))
+
+    ladder = {"real again": score(0.3), "silence": score(1.0)}
+    fault = Metric("m", "spectrum", "", one_sided=True)
+    assert Result(fault, score(0.0), ladder).place == "no more than real"
+    # A value that lies far from the floor's is told from real, however wide the deviations' intervals are.
+    assert not Result(Metric("m", "spectrum", ""), score(0.0), ladder).as_real
+
+
+def test_judged_and_real_sets_have_one_size(dataset, judged_folder, recordings, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(judged_folder.iterdir())[:5]:
+        shutil.copy(path, few)
+    found = evaluate(few, dataset, 64, SECONDS, measures=["logmel"], cache=tmp_path / "cache", match_level=True)
+    assert len(found.judged) == len(found.real.reference) == len(found.real.again) == 40
+    assert any("40 clips per set instead of 64: the folder holds no more" in note for note in found.warnings)
+    assert found.result("coverage_logmel").as_real
+
+
+def test_level_is_kept_unless_matched(dataset, judged_folder, tmp_path):
+    plain, matched = (
+        evaluate(judged_folder, dataset, 40, SECONDS, measures=["spectrum"], cache=tmp_path, match_level=match)
+        for match in (False, True)
+    )
+    assert plain.result("loudness_lufs").score.value.value < matched.result("loudness_lufs").score.value.value - 3
+    assert any("to match the level of the real clips" in note for note in matched.warnings)
+    assert matched.result("level_error_db").score.value.value < 2.5 < plain.result("level_error_db").score.value.value
+
+
+def test_nothing_to_compute_is_an_error(dataset, judged_folder):
+    with pytest.raises(Mp3netError, match=r"nothing to compute: structure needs clips of 10 s or more"):
+        evaluate(judged_folder, dataset, 40, 1.5, measures=["structure"])
+
+
+def test_summary_says_what_was_judged_and_how_it_did(evaluation):
+    first, second = summary(evaluation)
+    assert "64 clips of 1.50 s, 11008 Hz, mono, against 64 clips of" in first
+    alike = sum(result.as_real for result in evaluation.results)
+    assert f"as good as real in {alike} of {len(evaluation.results)} metrics (spectrum" in second
+    assert alike > 0.7 * len(evaluation.results)
+
+
 def test_numbers_are_short():
+    assert short_interval(Estimate(0.27, 0.26, 0.3)) == "0.27 ±0.03"
+    assert short_interval(Estimate(0.0, 0.0, 0.0)) == "0"
     assert [number(x) for x in (12345.6, 0.000123, 1.0, float("inf"))] == ["12346", "0.000123", "1", "inf"]

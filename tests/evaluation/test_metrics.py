@@ -41,6 +41,7 @@ def test_level_error_counts_both_signs():
 
 def test_less_likeness_than_real_is_no_fault():
     real = np.array([0.5, 0.6, 0.7])
+    assert measured("dc", real, real - 0.4) == pytest.approx((0.2, 0))
     assert measured("similarity", real, real - 0.4) == pytest.approx((0.2, 0))
     assert measured("similarity", real, real + 0.3) == pytest.approx((0.9, 0.3))
     assert measured("copied_share", np.array([0.0, 0.0, 1.0]), np.array([1.0, 1.0, 1.0])) == pytest.approx((1, 2 / 3))

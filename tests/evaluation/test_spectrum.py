@@ -119,7 +119,10 @@ def test_simple_faults_in_closed_form():
     clip[..., :11008] = 0.25
     clip[..., 100:110] = 1.0
     features = spectrum.spectrum_features(clip, RATE)
-    assert features["clipped_share"][0] == pytest.approx(10 / 44032)
+    assert features["clipped_share"][0] == pytest.approx(8 / (44032 - 2))
+    clip[..., 102:110] = 0.25
+    assert spectrum.spectrum_features(clip, RATE)["clipped_share"][0] == 0  # two samples at full scale are no clipping
+    clip[..., 102:110] = 1.0
     assert features["silent_share"][0] == pytest.approx(0.75, abs=0.03)
     assert features["dc"][0] == pytest.approx((0.25 * 10998 + 10) / 44032, rel=1e-4)
     assert "stereo_correlation" not in features

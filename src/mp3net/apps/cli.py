@@ -153,7 +153,9 @@ def evaluate(
     seconds: Annotated[
         float | None,
         typer.Option(
-            help="Length of a clip; default: the model's songs, or the shortest file.", min=0.1, show_default=False
+            help="Length of a clip; default: the model's songs, or the shortest file above half the median.",
+            min=0.1,
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses clips; also the first seed of generated songs.", min=0)] = 0,
@@ -172,6 +174,12 @@ def evaluate(
     precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")] = "float32",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
+    match_level: Annotated[
+        bool,
+        typer.Option(
+            "--match-level", help="With --audio: one gain for all files that gives them the level of real clips."
+        ),
+    ] = False,
 ) -> None:
     """Say how good a model is: every number with the floor of real music, an interval, and its place on a ladder of faults.
 
@@ -180,7 +188,22 @@ def evaluate(
     """
     from mp3net.apps.evaluate import run
 
-    run(snapshot, audio, data, out, samples, seconds, seed, measures, cache, device, precision, threads, force)
+    run(
+        snapshot,
+        audio,
+        data,
+        out,
+        samples,
+        seconds,
+        seed,
+        measures,
+        cache,
+        device,
+        precision,
+        threads,
+        force,
+        match_level,
+    )
 
 
 @app.command()

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -19,9 +19,16 @@ from mp3net.apps.device import choose_device
 from mp3net.apps.generate import PRECISIONS
 from mp3net.data.prepare import read_index
 from mp3net.errors import Mp3netError
-from mp3net.evaluation.evaluate import Evaluation, Progress, evaluate
-from mp3net.evaluation.report import HTML_FILE, JSON_FILE, number, save_report, with_interval
+from mp3net.evaluation.evaluate import Progress, evaluate
+from mp3net.evaluation.features import MEASURES
+from mp3net.evaluation.report import HTML_FILE, JSON_FILE, number, save_report, short_interval, summary
+from mp3net.evaluation.result import Evaluation
 from mp3net.generation import MP3net
+
+CAPTION = (
+    "judged, and the floor (the same for other real recordings), with 95 % intervals; place: the two faults whose deviation "
+    "from real music is just smaller and just larger"
+)
 
 
 def run(
@@ -38,23 +45,32 @@ def run(
     precision: str,
     threads: int | None,
     force: bool,
+    match_level: bool,
 ) -> None:
     """Check what can be checked first, evaluate, write the report and print the numbers."""
     if snapshot is not None and audio is not None:
         raise Mp3netError("give a snapshot or --audio, not both")
     if precision not in PRECISIONS:
         raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    _check_out(out, force)
+    if match_level and audio is None:
+        raise Mp3netError("--match-level is for --audio: songs of a snapshot have the level that the model gives them")
     read_index(data)
     if threads is not None:
         torch.set_num_threads(threads)
-    names = [name.strip() for name in measures.split(",")] if measures is not None else None
+    names = [name.strip() for name in measures.split(",") if name.strip()] if measures is not None else None
+    if names == []:
+        raise Mp3netError(f"--measures is empty; name some of: {', '.join(MEASURES)}")
     candidate: MP3net | Path = audio if audio is not None else _model(snapshot, device_name, precision)
     console = Console()
     started = time.monotonic()
+    _open_out(out, force)
     try:
         with _progress(console) as progress:
-            evaluation = evaluate(candidate, data, samples, seconds, seed, names, (), cache, progress)
+            evaluation = evaluate(candidate, data, samples, seconds, seed, names, (), cache, match_level, progress)
+    except Mp3netError:
+        with suppress(OSError):
+            out.rmdir()  # unless something is in it
+        raise
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -66,12 +82,19 @@ def run(
     )  # fmt: skip
 
 
-def _check_out(out: Path, force: bool) -> None:
+def _open_out(out: Path, force: bool) -> None:
     """Refuse before the work what could only be refused after it."""
     if out.exists() and not out.is_dir():
         raise Mp3netError(f"--out {out}: is a file; name a folder")
     if (out / JSON_FILE).exists() and not force:
         raise Mp3netError(f"--out {out}: holds a report; add --force to replace it, or name another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".probe.partial"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Mp3netError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
 def _model(snapshot: Path | None, device_name: str, precision: str) -> MP3net:
@@ -113,14 +136,15 @@ def _bar_updater(bars: Bars, tasks: dict[str, object]) -> Callable[[str, int, in
 
 
 def _print(console: Console, evaluation: Evaluation) -> None:
-    table = Table("metric", "judged", "floor (real again)", "place on the ladder")
+    for sentence in summary(evaluation):
+        console.print(sentence, soft_wrap=True, markup=False)
+    table = Table("metric", "judged", "floor", "place on the ladder", caption=CAPTION)
     group = None
     for result in evaluation.results:
         if group not in (None, result.metric.group):
             table.add_section()
         group = result.metric.group
-        unit = f" {result.metric.unit}" if result.metric.unit else ""
-        values = (with_interval(score.value) + unit for score in (result.score, result.floor))
+        values = (short_interval(score.value) for score in (result.score, result.floor))
         table.add_row(result.metric.name, *values, result.place)
     console.print(table)
     for note in evaluation.warnings:
@@ -129,7 +153,11 @@ def _print(console: Console, evaluation: Evaluation) -> None:
         console.print(f"not computed: {measure}: {reason}", soft_wrap=True, markup=False)
     blind = [result.metric.name for result in evaluation.results if result.unseen]
     if blind:
-        console.print(f"weak on this data (see the report): {', '.join(blind)}", soft_wrap=True, markup=False)
+        console.print(
+            f"weak here, since they miss faults that they should see (report): {', '.join(blind)}",
+            soft_wrap=True,
+            markup=False,
+        )
     for name, heard in evaluation.piano.items():
         rates = ", ".join(number(rate) for rate in heard.notes_per_s)
         console.print(f"piano notes per second in {name}: {rates}", soft_wrap=True, markup=False)

@@ -13,7 +13,7 @@ import numpy as np
 
 from mp3net import audio
 from mp3net.config import DataConfig
-from mp3net.data.dataset import PEAK, Piece
+from mp3net.data.dataset import Piece
 from mp3net.data.prepare import INDEX_FILE, find_files, read_index
 from mp3net.errors import Mp3netError
 from mp3net.generation import MAX_SEED, MP3net
@@ -24,6 +24,7 @@ Entry = dict[str, Any]  # one piece of a dataset's index
 MIN_CLIPS = 32
 MIN_PIECES = 4
 MIN_SEEDS = 32
+SILENT_PEAK = 1e-4
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,15 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
     if not _enough(reference, again, clip_samples):
         reference, again = train, heldout
         warnings.append(
-            f"only {len(heldout)} held-out pieces ({_capacity(heldout, clip_samples)} clips): the reference set comes from "
-            "training pieces, so distances flatter a model that copies them"
+            f"too little held-out music ({_amount(heldout, clip_samples)}; two sets of at least {MIN_PIECES} pieces and "
+            f"{MIN_CLIPS} clips are needed): the reference comes from training pieces, so distances flatter a model that "
+            "copies them. Prepare the recordings with a larger --heldout, or judge shorter clips"
         )
     if not _enough(reference, again, clip_samples):
         reference, again = _split_evenly(long_enough, clip_samples, random)
         warnings[:] = [
-            "too few held-out pieces: both real sets come from all pieces, so distances flatter a model that copies its "
-            "training data"
+            f"too little held-out music ({_amount(heldout, clip_samples)}): both real sets come from all pieces, so "
+            "distances flatter a model that copies its training data. Prepare the recordings with a larger --heldout"
         ]
     if not _enough(reference, again, clip_samples):
         raise Mp3netError(_too_few(folder, entries, long_enough, clip_samples, config))
@@ -154,6 +156,10 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
 
     sets = draw("reference", reference), draw("real again", again), draw("training copies", train)
     return RealSets(*sets, config=config, fingerprint=fingerprint, warnings=warnings)
+
+
+def _amount(pieces: list[Entry], clip_samples: int) -> str:
+    return f"{len(pieces)} pieces long enough, {_capacity(pieces, clip_samples)} clips"
 
 
 def _enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bool:
@@ -222,7 +228,7 @@ def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> 
 
     digest = model.snapshot.digest if model.snapshot is not None else "unsaved"
     return ClipSet(
-        "generated", read, np.array([song for song, _ in slots]), [f"seed {seed + song}" for song, _ in slots],
+        "judged", read, np.array([song for song, _ in slots]), [f"seed {seed + song}" for song, _ in slots],
         [start / audio_config.sample_rate_hz for _, start in slots], audio_config.sample_rate_hz, audio_config.channels,
         clip_samples, f"{digest}/{model.precision}/{seed}/{samples}/{clip_samples}",
     )  # fmt: skip
@@ -230,57 +236,69 @@ def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> 
 
 @dataclass(frozen=True)
 class AudioFolder:
-    """The usable files of a folder, their lengths and gains at the dataset's sample rate, and what had to be corrected or
-    left out. A gain brings a file to the peak that recordings have in training: a file's own level is arbitrary."""
+    """The usable files of a folder, their lengths at the dataset's sample rate, and what had to be corrected or left out."""
 
     folder: Path
     files: list[Path]
     num_samples: list[int]
-    gains: list[float]
+    mean_power: float
     notes: list[str]
+
+    def usual_samples(self) -> int:
+        """A length that most files have: that of the shortest, those under half the median being left out."""
+        least = float(np.median(self.num_samples)) / 2
+        return min(length for length in self.num_samples if length >= least)
+
+    def capacity(self, clip_samples: int) -> int:
+        """How many clips without overlap the files hold."""
+        return sum(length // clip_samples for length in self.num_samples)
 
 
 def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
-    """Decode every file of `folder` once, to know its length, its peak and that it is sound.
+    """Decode every file of `folder` once, to know its length, its power and that it is sound.
 
     Errors: Mp3netError where no file is usable.
     """
-    files, lengths, gains, skipped, differing = [], [], [], [], {}  # type: ignore[var-annotated]
+    files, lengths, notes, differing = [], [], [], {}  # type: ignore[var-annotated]
+    energy = 0.0
     for path in find_files(folder):
+        name = path.relative_to(folder)
         try:
             info = audio.probe(path)
             length, peak = 0, 0.0
             for block in audio.stream(path, config.sample_rate_hz, config.channels):
                 length, peak = length + len(block), max(peak, float(np.abs(block).max()))
+                energy += float(np.square(block, dtype=np.float64).sum())
         except audio.UnusableAudioError as error:
-            skipped.append(f"{path.relative_to(folder)}: {error}")
+            notes.append(f"skipped {name}: {error}")
             continue
+        if peak < SILENT_PEAK:
+            notes.append(f"{name} is silent; it is judged like the others")
         files.append(path)
         lengths.append(length)
-        gains.append(PEAK / peak if peak > 0 else 1.0)
         if (info.sample_rate_hz, info.channels) != (config.sample_rate_hz, config.channels):
             differing.setdefault((info.sample_rate_hz, info.channels), []).append(path)
     if not files:
-        reasons = f": {'; '.join(skipped[:3])}" if skipped else ""
+        reasons = f": {'; '.join(note.removeprefix('skipped ') for note in notes[:3])}" if notes else ""
         raise Mp3netError(f"{folder}: holds no usable audio file{reasons}")
-    notes = [
+    notes += [
         f"{len(paths)} files of {rate} Hz with {channels} channel(s) were converted to the dataset's "
-        f"{config.sample_rate_hz} Hz and {config.channels}"
-        + (f": they hold nothing above {rate / 2:g} Hz" if rate < config.sample_rate_hz else "")
+        f"{config.sample_rate_hz} Hz and {config.channels} channel(s)"
+        + (f"; they hold nothing above {rate / 2:g} Hz" if rate < config.sample_rate_hz else "")
         for (rate, channels), paths in sorted(differing.items())
     ]
-    notes.append(f"every file was scaled to a peak of {PEAK}, as recordings are in training")
-    return AudioFolder(folder, files, lengths, gains, notes + [f"skipped {reason}" for reason in skipped])
+    return AudioFolder(folder, files, lengths, energy / (sum(lengths) * config.channels), notes)
 
 
-def folder_set(source: AudioFolder, config: DataConfig, samples: int, clip_samples: int, seed: int) -> ClipSet:
-    """Clips of the files of a folder, without overlap, spread evenly over the files.
+def folder_set(
+    source: AudioFolder, config: DataConfig, samples: int, clip_samples: int, seed: int, gain: float = 1.0
+) -> ClipSet:
+    """Clips of the files of a folder, without overlap, spread evenly over the files, all multiplied by `gain`.
 
     Errors: Mp3netError for fewer than 32 clips.
     """
     random = np.random.default_rng([seed, clip_samples])
-    lengths = [length if length >= clip_samples else 0 for length in source.num_samples]
-    slots = sorted(draw_slots(lengths, clip_samples, samples, random))
+    slots = sorted(draw_slots(source.num_samples, clip_samples, samples, random))
     rate = config.sample_rate_hz
     if len(slots) < MIN_CLIPS:
         raise Mp3netError(
@@ -293,17 +311,24 @@ def folder_set(source: AudioFolder, config: DataConfig, samples: int, clip_sampl
         file, start = slots[index]
         if file not in latest:
             latest.clear()
-            sound = audio.read(source.files[file], rate, config.channels)[0]
-            latest[file] = sound * np.float32(source.gains[file])
+            latest[file] = audio.read(source.files[file], rate, config.channels)[0] * np.float32(gain)
         return latest[file][:, start : start + clip_samples]
 
-    notes = list(source.notes)
-    if len({file for file, _ in slots}) < MIN_PIECES:
-        notes.append("clips of fewer than 4 files: they are treated as independent, so intervals are too narrow")
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.files]
-    identity = hashlib.sha256(json.dumps([stamps, seed, samples, clip_samples]).encode()).hexdigest()
+    identity = hashlib.sha256(json.dumps([stamps, seed, samples, clip_samples, gain]).encode()).hexdigest()
     return ClipSet(
         "judged", read, np.array([file for file, _ in slots]),
         [str(source.files[file].relative_to(source.folder)) for file, _ in slots], [start / rate for _, start in slots],
-        rate, config.channels, clip_samples, identity, notes=notes,
+        rate, config.channels, clip_samples, identity, notes=_folder_notes(source, clip_samples, slots, rate),
     )  # fmt: skip
+
+
+def _folder_notes(source: AudioFolder, clip_samples: int, slots: list[tuple[int, int]], rate: int) -> list[str]:
+    notes = list(source.notes)
+    short = [path.name for path, length in zip(source.files, source.num_samples, strict=True) if length < clip_samples]
+    if short:
+        more = f" and {len(short) - 3} more" if len(short) > 3 else ""
+        notes.append(f"skipped as shorter than a clip of {clip_samples / rate:.2f} s: {', '.join(short[:3])}{more}")
+    if len({file for file, _ in slots}) < MIN_PIECES:
+        notes.append("clips of fewer than 4 files: they are treated as independent, so intervals are too narrow")
+    return notes

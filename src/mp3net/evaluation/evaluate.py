@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,18 @@ from mp3net.data.dataset import check_audio
 from mp3net.data.prepare import read_index
 from mp3net.errors import Mp3netError
 from mp3net.evaluation import memory
-from mp3net.evaluation.clips import ClipSet, RealSets, first_clips, folder_set, generated_set, open_folder, real_sets
+from mp3net.evaluation.clips import (
+    MIN_CLIPS,
+    ClipSet,
+    RealSets,
+    first_clips,
+    folder_set,
+    generated_set,
+    open_folder,
+    real_sets,
+)
 from mp3net.evaluation.embeddings import Embedding
 from mp3net.evaluation.features import (
-    ANALYSIS_VERSION,
     DEFAULT_MEASURES,
     MEASURES,
     Extractor,
@@ -27,8 +35,9 @@ from mp3net.evaluation.features import (
     extract,
 )
 from mp3net.evaluation.ladder import COPIES, REAL_AGAIN, RUNGS, rung_set
-from mp3net.evaluation.metrics import FAMILIES, Family, Metric, embedding_family
+from mp3net.evaluation.metrics import FAMILIES, Family, embedding_family
 from mp3net.evaluation.piano import PIANO_CLIPS, PianoTranscriber
+from mp3net.evaluation.result import Evaluation, PianoNotes, Result, Score
 from mp3net.evaluation.spectrum import Features
 from mp3net.evaluation.statistics import REPLICATES, Estimate, resample
 from mp3net.files import read_json, write_json
@@ -42,122 +51,6 @@ LISTED_MATCHES = 20
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Score:
-    """A metric's value and its deviation from real music (0 is the best), each with a 95 % interval."""
-
-    value: Estimate
-    deviation: Estimate
-
-
-@dataclass(frozen=True)
-class Result:
-    """One metric of the judged clips, beside the floor and the ladder."""
-
-    metric: Metric
-    score: Score
-    ladder: dict[str, Score]  # by rung, "real again" being the floor
-
-    @property
-    def floor(self) -> Score:
-        return self.ladder[REAL_AGAIN.name]
-
-    @property
-    def as_real(self) -> bool:
-        """Whether the deviation's interval reaches that of the floor."""
-        return self.score.deviation.low <= self.floor.deviation.high
-
-    @property
-    def place(self) -> str:
-        """Between which rungs the deviation lies: the first is better, the second worse."""
-        if self.as_real:
-            return "not told from real"
-        ranked = sorted(self.ladder.items(), key=lambda item: item[1].deviation.value)
-        mine = self.score.deviation.value
-        better = [name for name, score in ranked if score.deviation.value > mine]
-        worse = [name for name, score in ranked if score.deviation.value <= mine]
-        if worse and self.ladder[worse[-1]].deviation.value == mine:
-            return f"like {worse[-1]}"
-        if not better:
-            return f"beyond {worse[-1]}"
-        return f"between {worse[-1]} and {better[0]}" if worse else f"better than {better[0]}"
-
-    @property
-    def unseen(self) -> list[str]:
-        """Rungs that the metric claims to tell from real, but does not on this data."""
-        return [
-            rung
-            for rung in self.metric.sees
-            if rung in self.ladder and self.ladder[rung].deviation.low <= self.floor.deviation.high
-        ]
-
-
-@dataclass(frozen=True)
-class PianoNotes:
-    """What the piano transcriber hears in a few clips of a set: notes per second of each, and their mean length."""
-
-    notes_per_s: list[float]
-    note_length_s: list[float]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All that a report shows."""
-
-    candidate: dict[str, Any]
-    results: list[Result]
-    matches: list[memory.Match]
-    piano: dict[str, PianoNotes]  # by set; empty unless the measure "piano" was asked for
-    copy_threshold: float | None
-    left_out: dict[str, str]
-    warnings: list[str]
-    judged: ClipSet
-    real: RealSets
-    judged_features: Features
-    real_features: Features
-
-    def result(self, name: str) -> Result:
-        """The result of a metric by name; KeyError where it was not computed."""
-        return {result.metric.name: result for result in self.results}[name]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data of everything but the features."""
-        return {
-            "format_version": 1,
-            "candidate": self.candidate,
-            "clips": {
-                "per_set": len(self.real.reference),
-                "judged": len(self.judged),
-                "length_s": self.judged.clip_samples / self.judged.sample_rate_hz,
-                "sample_rate_hz": self.judged.sample_rate_hz,
-                "channels": self.judged.channels,
-            },
-            "dataset_fingerprint": self.real.fingerprint,
-            "interval": f"95 %, {REPLICATES} half-samples by piece, file or seed",
-            "warnings": self.warnings,
-            "not_computed": self.left_out,
-            "metrics": {result.metric.name: _result_json(result) for result in self.results},
-            "copy_threshold": self.copy_threshold,
-            "nearest_training_passages": [asdict(match) for match in self.matches],
-            "piano": {name: asdict(heard) for name, heard in self.piano.items()},
-        }
-
-
-def _result_json(result: Result) -> dict[str, Any]:
-    return {
-        "group": result.metric.group,
-        "meaning": result.metric.meaning,
-        "unit": result.metric.unit,
-        **asdict(result.score),
-        "floor": asdict(result.floor),
-        "not_told_from_real": result.as_real,
-        "place": result.place,
-        "claims_to_see": result.metric.sees,
-        "unseen_on_this_data": result.unseen,
-        "ladder": {rung: asdict(score) for rung, score in result.ladder.items()},
-    }
-
-
 def evaluate(
     candidate: MP3net | Path,
     data: Path,
@@ -167,22 +60,27 @@ def evaluate(
     measures: Sequence[str] | None = None,
     embeddings: Sequence[Embedding] = (),
     cache: Path | None = None,
+    match_level: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Judge a model, or the audio files of a folder, against the dataset `data`.
 
-    `seconds` is the length of clips; default: the model's songs, or the shortest file. `measures` names what to compute
+    `seconds` is the length of clips; default: the model's songs, or the shortest file. `match_level` multiplies all files of
+    a folder by one gain that gives them the power of the real clips. `measures` names what to compute
     (default: all but "piano" whose packages are installed, the rest being reported); `embeddings` adds your own. Features
     and the ladder are kept in `cache` (default: DATA/evaluation). The same arguments give the same numbers.
     Errors: Mp3netError for too few clips, another sample rate, samples that are not finite, unknown or missing measures.
     """
-    wanted = tuple(measures or DEFAULT_MEASURES)
+    wanted = tuple(DEFAULT_MEASURES if measures is None else measures)
     if unknown := sorted(set(wanted) - set(MEASURES)):
         raise Mp3netError(f"unknown measures {', '.join(unknown)}; the measures are: {', '.join(MEASURES)}")
-    judged_clips, real = _open_sets(candidate, data, samples, seconds, seed)
+    judged_clips, real = _open_sets(candidate, data, samples, seconds, seed, match_level)
     clip_s = judged_clips.clip_samples / judged_clips.sample_rate_hz
     extractors, left_out = build_extractors(wanted, clip_s, measures is not None, embeddings)
     transcriber = PianoTranscriber() if "piano" in wanted else None
+    if not extractors and "memory" not in wanted:
+        reasons = "; ".join(f"{name} {why}" for name, why in left_out.items())
+        raise Mp3netError(f"nothing to compute: {reasons or 'no measure but piano was asked for'}")
     session = _Session(real, extractors, FeatureStore(cache or data / CACHE_FOLDER), seed, progress or _silent)
     families = [*FAMILIES, *(embedding_family(custom.name, custom.name) for custom in embeddings)]
     reference, judged = session.features(real.reference), session.features(judged_clips)
@@ -222,21 +120,38 @@ def _describe(candidate: MP3net | Path) -> dict[str, Any]:
 
 
 def _open_sets(
-    candidate: MP3net | Path, data: Path, samples: int, seconds: float | None, seed: int
+    candidate: MP3net | Path, data: Path, samples: int, seconds: float | None, seed: int, match_level: bool
 ) -> tuple[ClipSet, RealSets]:
-    """Clips to be judged and the real sets, all of one length and rate."""
+    """Clips to be judged and the real sets, all of one number, length and rate."""
     config = read_index(data)[0]
     rate = config.sample_rate_hz
     if isinstance(candidate, Path):
         folder = open_folder(candidate, config)
-        clip_samples = min(folder.num_samples) if seconds is None else round(seconds * rate)
-        real = real_sets(data, samples, clip_samples, seed)
-        return folder_set(folder, config, len(real.reference), clip_samples, seed), real
+        clip_samples = folder.usual_samples() if seconds is None else round(seconds * rate)
+        available = folder.capacity(clip_samples)
+        real = real_sets(data, max(min(samples, available), MIN_CLIPS), clip_samples, seed)
+        gain = np.sqrt(mean_power(real.reference) / max(folder.mean_power, 1e-12)) if match_level else 1.0
+        judged = folder_set(folder, config, len(real.reference), clip_samples, seed, float(gain))
+        if available < samples:
+            judged.notes.append(
+                f"{len(judged)} clips per set instead of {samples}: the folder holds no more without overlap"
+            )
+        if match_level:
+            judged.notes.append(f"all files were multiplied by {gain:.3g} to match the level of the real clips")
+        return judged, real
     check_audio(data, candidate.config)
     song_samples = (candidate.config.model.num_frames - 1) * candidate.config.audio.hop_length
     clip_samples = song_samples if seconds is None else round(seconds * rate)
+    generated_set(
+        candidate, MIN_CLIPS, clip_samples, seed
+    )  # refuses clips that are too long before the data are searched
     real = real_sets(data, samples, clip_samples, seed)
     return generated_set(candidate, len(real.reference), clip_samples, seed), real
+
+
+def mean_power(clips: ClipSet) -> float:
+    """Mean square of all samples of a set."""
+    return float(np.mean([np.square(clips.read(index), dtype=np.float64).mean() for index in range(len(clips))]))
 
 
 class _Session:
@@ -273,7 +188,8 @@ class _Session:
             estimates = resample(measure, reference_units, candidate_units, self.seed)
             for number, metric in enumerate(family.metrics):
                 value, deviation = estimates[2 * number : 2 * number + 2]
-                scores[metric.name] = Score(value.within(*metric.bounds), deviation.within(0.0, np.inf))
+                widest = metric.bounds[1] - metric.bounds[0]  # a deviation is a difference of values
+                scores[metric.name] = Score(value.within(*metric.bounds), deviation.within(0.0, widest))
         return scores
 
     def ladder(
@@ -369,6 +285,3 @@ def _ladder_from_json(data: dict[str, dict[str, Any]]) -> dict[str, dict[str, Sc
 def digest(evaluation: Evaluation) -> str:
     """SHA-256 of the numbers of an evaluation: equal for equal arguments."""
     return hashlib.sha256(json.dumps(evaluation.to_json(), sort_keys=True).encode()).hexdigest()
-
-
-__all__ = ["ANALYSIS_VERSION", "DEFAULT_SAMPLES", "Evaluation", "Result", "Score", "digest", "evaluate"]

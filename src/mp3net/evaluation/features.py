@@ -18,7 +18,7 @@ from mp3net.evaluation.spectrum import Features, spectrum_features
 from mp3net.evaluation.structure import MIN_CLIP_S, structure_features
 
 # Raised whenever a feature, a rung or the drawing of clips changes: older files are then ignored.
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memory")
 MEASURES = (*DEFAULT_MEASURES, "piano")
 MAX_BATCH = 16

@@ -34,6 +34,7 @@ class Metric:
     sees: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
     bounds: tuple[float, float] = (-math.inf, math.inf)  # of the value; intervals end there
+    one_sided: bool = False  # less than real is no fault
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,14 @@ STATIC = ("white noise", "silence")
 
 
 def _spectrum() -> list[Family]:
+    faults = {"clipped_share", "silent_share", "dc"}
     bounded = {"tonality", "octave_flatness", "clipped_share", "silent_share", "dc"}
 
     def family(name: str, meaning: str, unit: str, sees: tuple[str, ...], blind: tuple[str, ...]) -> Family:
         bounds = SHARE if name in bounded else (-math.inf, math.inf)
-        return _per_clip(Metric(name, "spectrum", meaning, unit, sees, blind, bounds), f"spectrum/{name}")
+        fault = name in faults
+        build = _excess if fault else _per_clip
+        return build(Metric(name, "spectrum", meaning, unit, sees, blind, bounds, fault), f"spectrum/{name}")
 
     clean = ("faint noise", *PITCHLESS)
     return [
@@ -205,7 +209,7 @@ def _spectrum() -> list[Family]:
         Family((Metric("checkerboard_db", "spectrum", "Excess of level ripples of 2, 4, 8, 16 frames: the hum", "dB",
                        ("frame ripple",), ("faint noise", "random signs", "overdriven")),),
                "spectrum/modulation", _checkerboard),
-        family("clipped_share", "Share of samples at full scale", "", ("overdriven",), clean),
+        family("clipped_share", "Share of samples clipped: three or more at full scale", "", ("overdriven",), clean),
         family("silent_share", "Share of 50 ms below -60 dBFS", "", ("silence",), ("random signs", "vocoded", "shuffled")),
         family("dc", "Constant offset of the worst channel", "", ("overdriven",), ("frame ripple", "vocoded")),
         family("loudness_lufs", "Integrated loudness, at least -70", "LUFS", ("overdriven", "silence"), clean),
@@ -270,9 +274,11 @@ def _diversity_and_memory() -> list[Family]:
     )  # fmt: skip
     copied = Metric(
         "copied_share", "memory", "Share of clips as like a training passage as exact copies are", "",
-        ("training copies",), bounds=SHARE,
+        ("training copies",), bounds=SHARE, one_sided=True,
     )  # fmt: skip
-    similarity = Metric("similarity", "memory", "Likeness of the nearest training passage", "", ("training copies",))
+    similarity = Metric(
+        "similarity", "memory", "Likeness of the nearest training passage", "", ("training copies",), one_sided=True
+    )
     return [
         Family((pairwise, nearest), "logmel/embedding", _diversity),
         _excess(copied, "memory/copied"),

@@ -1,6 +1,6 @@
 """The slow, good ear: transkun (MIT), a transcriber for piano whose weights come inside its wheel.
 
-About five seconds of computing per second of audio, so it hears a few clips only. Wanted without the dependencies that it
+Five to nine seconds of computing per second of audio, so it hears a few clips only. Wanted without the dependencies that it
 declares: `pip install --no-deps transkun==2.0.1`; of those it uses mir_eval and pretty_midi (extra `[piano]`).
 """
 

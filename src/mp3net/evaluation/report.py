@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from mp3net import __version__, figures
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.clips import ClipSet
-from mp3net.evaluation.evaluate import Evaluation, Result, Score
 from mp3net.evaluation.ladder import REAL_AGAIN, RUNGS
 from mp3net.evaluation.metrics import level_db
+from mp3net.evaluation.result import Evaluation, Result, Score
 from mp3net.evaluation.statistics import Estimate
 from mp3net.evaluation.structure import MIN_CLIP_S, chroma_blocks, similarity_matrix
 from mp3net.files import write_json
@@ -43,7 +43,8 @@ h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}table{border-collapse:coll
 td,th{padding:.3em .6em;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}
 td.number{white-space:nowrap;font-variant-numeric:tabular-nums}small{color:#666}img{max-width:100%}
 .warning{background:#fff4d6;padding:.5em 1em;margin:.5em 0}.real{color:#0a7d2c}audio{width:240px;height:32px}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto}td.place{min-width:11em}
+.row{display:flex;flex-wrap:wrap;gap:.5em 1em;align-items:center;margin:.5em 0}.row b{width:4em}
 """
 
 
@@ -75,18 +76,45 @@ def with_interval(estimate: Estimate) -> str:
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
+def short_interval(estimate: Estimate) -> str:
+    """ "0.27 ±0.02": the wider side of the interval."""
+    half = max(estimate.high - estimate.value, estimate.value - estimate.low)
+    return f"{number(estimate.value)} ±{half:.2g}" if half else number(estimate.value)
+
+
+def summary(evaluation: Evaluation) -> list[str]:
+    """What was judged against what, and how it did, in two sentences."""
+    judged, real = evaluation.judged, evaluation.real.reference
+    length_s = judged.clip_samples / judged.sample_rate_hz
+    alike = [result for result in evaluation.results if result.as_real]
+    groups: dict[str, tuple[int, int]] = {}
+    for result in evaluation.results:
+        good, total = groups.get(result.metric.group, (0, 0))
+        groups[result.metric.group] = (good + result.as_real, total + 1)
+    counts = ", ".join(f"{group} {good} of {total}" for group, (good, total) in groups.items())
+    return [
+        f"{evaluation.candidate['name']}: {len(judged)} clips of {length_s:.2f} s, {judged.sample_rate_hz} Hz, "
+        f"{'stereo' if judged.channels == 2 else 'mono'}, against {len(real)} clips of {len(set(real.sources))} real "
+        "recordings",
+        f"as good as real in {len(alike)} of {len(evaluation.results)} metrics ({counts})",
+    ]
+
+
 def _page(evaluation: Evaluation) -> Iterator[str]:
     name = html.escape(str(evaluation.candidate["name"]))
-    length_s = evaluation.judged.clip_samples / evaluation.judged.sample_rate_hz
     yield f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Evaluation of {name}</title>"
     yield f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Evaluation of {name}</h1>"
+    yield from (f"<p>{html.escape(sentence)}.</p>" for sentence in summary(evaluation))
     yield (
-        f"<p>{len(evaluation.judged)} clips of {length_s:.2f} s, {evaluation.judged.sample_rate_hz} Hz, "
-        f"{'stereo' if evaluation.judged.channels == 2 else 'mono'}, against {len(evaluation.real.reference)} real clips. "
-        "<b>Floor</b>: the same number for other real clips. Ranges are 95 % intervals of half-samples. The strip shows the "
-        "deviation from real music (0 at the left, square-root scale): grey ticks are the rungs of the ladder, the green "
-        "bar is the floor, the black one what is judged. Point at a tick for its name.</p>"
+        "<p><b>Floor</b>: the same number for other real recordings, which is as good as it gets. <b>Place</b>: the two "
+        "faults whose deviation from real music is just smaller and just larger; their order differs from metric to metric. "
+        "Ranges are 95 % intervals of half-samples. The strip shows deviations from real music (0 at the left, square-root "
+        "scale): grey ticks are the rungs of the ladder, the green bar is the floor, the black one what is judged. Point at "
+        "a tick for its name.</p>"
     )
+    details = {key: value for key, value in evaluation.candidate.items() if key not in ("kind", "name")}
+    if details:
+        yield f"<p><small>{html.escape('; '.join(f'{key}: {value}' for key, value in details.items()))}</small></p>"
     notes = [*evaluation.warnings, *(f"not computed: {key}: {why}" for key, why in evaluation.left_out.items())]
     for note in notes:
         yield f"<p class='warning'>{html.escape(note)}</p>"
@@ -115,7 +143,7 @@ def _table(results: list[Result]) -> Iterator[str]:
         unseen = (
             f"<br><small>Here it does not tell {', '.join(result.unseen)} from real.</small>" if result.unseen else ""
         )
-        style = " class='real'" if result.as_real else ""
+        style = " class='place real'" if result.as_real else " class='place'"
         yield (
             f"<tr><td><b>{result.metric.name}</b><br><small>{html.escape(result.metric.meaning)}</small>{unseen}</td>"
             f"<td class='number'>{with_interval(result.score.value)}{unit}</td>"
@@ -158,6 +186,13 @@ def _strip(result: Result) -> str:
 def _copies(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.copy_threshold is None:
         return
+    if not any(match.similarity >= evaluation.copy_threshold for match in evaluation.matches):
+        likest = number(evaluation.matches[0].similarity) if evaluation.matches else "-"
+        yield (
+            f"<p>No clip is as like a training passage as a copy ({number(evaluation.copy_threshold)}); the likest reaches "
+            f"{likest}.</p>"
+        )
+        return
     yield (
         f"<p>The likest pairs. From {number(evaluation.copy_threshold)} on a clip counts as copied: 95 % of exact copies, "
         "cut anywhere, reach that. Recordings that repeat each other reach it too: see the floor of copied_share.</p>"
@@ -183,18 +218,24 @@ def _piano(evaluation: Evaluation) -> Iterator[str]:
         yield "</table>"
 
 
-def _shown(clips: ClipSet) -> list[np.ndarray]:
-    """The first clips of different units, at most 30 s of each."""
-    firsts = np.sort(np.unique(clips.units, return_index=True)[1])[:SHOWN_CLIPS]
-    return [clips.read(int(index))[:, : round(SHOWN_S * clips.sample_rate_hz)] for index in firsts]
+def _shown(clips: ClipSet) -> list[int]:
+    """The first clips of different units."""
+    return [int(index) for index in np.sort(np.unique(clips.units, return_index=True)[1])[:SHOWN_CLIPS]]
+
+
+def _sound(clips: ClipSet, index: int) -> np.ndarray:
+    """At most 30 s of a clip."""
+    return clips.read(index)[:, : round(SHOWN_S * clips.sample_rate_hz)]
 
 
 def _listening(evaluation: Evaluation) -> Iterator[str]:
-    yield "<h2>Listen</h2><table>"
+    yield "<h2>Listen</h2>"
     for name, clips in (("real", evaluation.real.reference), ("judged", evaluation.judged)):
-        cells = "".join(f"<td>{_player(clip, clips.sample_rate_hz)}</td>" for clip in _shown(clips))
-        yield f"<tr><th>{name}</th>{cells}</tr>"
-    yield "</table>"
+        yield f"<div class='row'><b>{name}</b>"
+        for index in _shown(clips):
+            label = html.escape(f"{clips.sources[index]}, {clips.positions_s[index]:.1f} s")
+            yield f"<div>{_player(_sound(clips, index), clips.sample_rate_hz)}<br><small>{label}</small></div>"
+        yield "</div>"
 
 
 def _player(clip: np.ndarray, sample_rate_hz: int) -> str:
@@ -206,9 +247,14 @@ def _player(clip: np.ndarray, sample_rate_hz: int) -> str:
 
 
 def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    yield "What each metric makes of the ladder", figures.ladder_chart(ladder_table(evaluation))
+    yield (
+        "What each metric makes of the ladder (filled: told from real; area: size of the deviation)",
+        figures.ladder_chart(ladder_table(evaluation)),
+    )
     rate = evaluation.judged.sample_rate_hz
-    real, judged = _shown(evaluation.real.reference), _shown(evaluation.judged)
+    real, judged = (
+        [_sound(clips, index) for index in _shown(clips)] for clips in (evaluation.real.reference, evaluation.judged)
+    )
     sets = {"real": evaluation.real_features, "judged": evaluation.judged_features}
     yield "Spectrograms", figures.spectrogram_grid([("real", real), ("judged", judged)], rate)
     if "spectrum/bin_power" in evaluation.real_features:

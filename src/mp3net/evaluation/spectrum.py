@@ -21,7 +21,7 @@ HIGHEST_SHARE_OF_RATE = 0.45
 FLATNESS_FULL_DB = -60.0
 SILENCE_DB = -60.0
 SILENCE_FRAME_S = 0.05
-CLIP_LEVEL = 0.998  # recordings are scaled to a peak of 0.999
+CLIP_LEVEL = 0.998  # recordings are scaled to a peak of 0.999 for training
 LOUDNESS_FLOOR = -70.0  # the absolute gate of ITU-R BS.1770: quieter than this has no loudness
 LOUDNESS_BLOCK_S = 0.4
 MODULATION_HOPS = 128
@@ -41,7 +41,7 @@ def spectrum_features(audio: np.ndarray, sample_rate_hz: int) -> Features:
         "octave_flatness": octave_flatness(clips, sample_rate_hz),
         "bin_power": coefficients.square().mean((1, 2)),
         "modulation": frame_modulation(clips, bins),
-        "clipped_share": (clips.abs() >= CLIP_LEVEL).float().mean((1, 2)),
+        "clipped_share": clipped_share(clips),
         "silent_share": silent_share(clips, sample_rate_hz),
         "dc": clips.mean(-1).abs().amax(-1),
     }
@@ -116,6 +116,12 @@ def checkerboard_db(modulation: np.ndarray) -> float:
         around = [line - 3, line - 2, line + 2, line + 3]
         excess.append(level[line] - level[around].mean())
     return float(max(excess))
+
+
+def clipped_share(clips: Tensor) -> Tensor:
+    """(n,) share of samples at full scale that have two more behind them there: a lone peak is none."""
+    full = clips.abs() >= CLIP_LEVEL
+    return (full[..., :-2] & full[..., 1:-1] & full[..., 2:]).float().mean((1, 2))
 
 
 def silent_share(clips: Tensor, sample_rate_hz: int) -> Tensor:
