@@ -46,6 +46,10 @@ class ModelConfig(_Frozen):
         "before_last_block", description="minibatch deviation: figure 4 of the paper, or the released code"
     )
 
+    stddev_group_size: int | None = Field(
+        None, ge=2, description="samples per minibatch deviation; null: the whole batch, as in the paper"
+    )
+
     @model_validator(mode="after")
     def _even_bins(self) -> ModelConfig:
         if self.base_bins % 2:
@@ -93,6 +97,13 @@ class TrainConfig(_Frozen):
     masking_grid: Literal["exact", "released"] = "exact"
     ema_half_life_tracks: int = Field(20_000, ge=1)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="samples computed at a time; their gradients add up to those of the batch"
+    )
+    train_last_blocks: int | None = Field(
+        None, ge=1, description="blocks nearest to the audio that are trained, in both networks; null: everything"
+    )
+    activation_checkpointing: bool = Field(False, description="less memory, about a third more time")
     seed: int = Field(0, ge=0)
     log_every_tracks: int = Field(800, ge=1)
     sample_every_tracks: int = Field(8_000, ge=1)
@@ -121,6 +132,8 @@ RESUMABLE_KEYS = frozenset(
         "keep_checkpoints",
         "evaluate_every_tracks",
         "evaluate_samples",
+        "micro_batch_size",
+        "activation_checkpointing",
     )
 )
 

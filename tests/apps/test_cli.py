@@ -66,13 +66,23 @@ def test_prepare_train_generate(mp3net, tmp_path):
     train += [item for setting in settings for item in ("--set", setting)]
     status, out, _ = mp3net(*train, "--tracks", 32)
     assert status == 0
-    plan = out.splitlines()[:4]
+    plan = out.splitlines()[:5]
     assert "generator" in plan[0]
     assert "M parameters" in plan[0]
     assert "5 pieces" in plan[1]
-    assert "32 of 32 tracks to go" in plan[3]
-    assert "left" in plan[3]
+    assert "GFLOP per track seen, peak memory" in plan[3]
+    assert "32 of 32 tracks to go" in plan[4]
+    assert "left" in plan[4]
     assert "finished at 32 tracks" in out
+    status, out, _ = mp3net(*train, "--tracks", 64, "--dry-run")
+    assert status == 0
+    assert "resuming at 32 tracks; 32 of 64 tracks to go" in out
+    assert "saved" not in out
+    tuned = [item if item != "runs/a" else "runs/b" for item in train]
+    status, out, _ = mp3net(*tuned, "--init-from", "runs/a", "--dry-run")
+    assert status == 0
+    assert "beginning with both networks of runs/a" in out
+    assert not (tmp_path / "runs" / "b").exists()
     status, out, _ = mp3net(*train, "--tracks", 64)
     assert status == 0
     assert "resuming at 32 tracks" in out

@@ -18,7 +18,10 @@ from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net
 from mp3net.model.snapshot import load_tensors, open_snapshot
 from mp3net.training.checkpoint import RunDirectory
-from mp3net.training.trainer import Trainer, addressed_generator, format_duration
+from mp3net.training.objective import GENERATOR_STREAM, TrackDraws, addressed_generator
+from mp3net.training.plan import probe
+from mp3net.training.progress import format_duration
+from mp3net.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -136,7 +139,7 @@ def test_resume_in_process_is_bit_identical(tiny, tiny_data, tmp_path, precision
     for module in (resumed.state.generator, resumed.state.discriminator):
         kernels = [parameter for parameter in module.parameters() if parameter.dim() == 4]
         assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
-    resumed.probe_iteration_s()  # must consume no random state and change nothing
+    probe(resumed)  # must consume no random state and change nothing
     resumed.run()
     assert final_bytes(tmp_path / "parts") == final_bytes(tmp_path / "whole")
     metrics = [
@@ -278,8 +281,8 @@ def test_generator_gradients_pass_through_the_masking_threshold(tiny, tiny_data,
     objective = session.objective
 
     def gradient() -> torch.Tensor:
-        source = addressed_generator(0, 0, 2, CPU)
-        loss = objective.generator_terms(source)["loss/generator"]
+        draws = TrackDraws(0, range(4), GENERATOR_STREAM, CPU)
+        loss = objective.generator_terms(draws)["loss/generator"]
         return torch.autograd.grad(loss, session.state.generator.to_audio.weight)[0]
 
     through = gradient()
@@ -298,6 +301,13 @@ def test_random_numbers_are_addressed():
     assert float(torch.rand(1, generator=addressed_generator(0, 8, 1, CPU))) == draws[(0, 8, 1)]
 
 
+def test_draws_of_a_track_do_not_depend_on_its_batch():
+    together, alone = (TrackDraws(3, tracks, 1, CPU) for tracks in (range(10, 14), range(12, 13)))
+    for kind in ("normal", "uniform"):
+        assert torch.equal(getattr(together, kind)(2, 5)[2:3], getattr(alone, kind)(2, 5))
+    assert not torch.equal(*TrackDraws(3, range(2), 1, CPU).normal(5))
+
+
 def test_snapshot_of_a_run_without_checkpoints(tiny, tmp_path):
     RunDirectory(tmp_path / "run", tiny, "x")
     with pytest.raises(Mp3netError, match="has not saved a checkpoint"):
@@ -310,3 +320,44 @@ def test_snapshot_of_a_run_without_checkpoints(tiny, tmp_path):
 def test_durations_read_well():
     texts = [format_duration(value) for value in (5, 119, 600, 7300, 200_000)]
     assert texts == ["5 s", "119 s", "10 min", "2.0 h", "2.3 days"]
+
+
+def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path):
+    trainer(tiny, tiny_data, tmp_path / "first").run()
+    snapshot = open_snapshot(tmp_path / "first")
+    changed = override(tiny, ["train.learning_rate=1e-5", "train.beta1=0.0", "train.batch_size=8"])
+    dataset = CropDataset(tiny_data, tiny.track_samples)
+
+    def open_second(config):
+        run = RunDirectory(tmp_path / "second", config, dataset.fingerprint)
+        return Trainer(config, dataset, run, CPU, lambda line: None, init_from=snapshot)
+
+    second = open_second(changed)
+    averaged = load_tensors(snapshot.folder / "generator.safetensors")
+    for name, parameter in second.state.generator.named_parameters():
+        assert torch.equal(parameter, averaged[name])
+        assert torch.equal(second.state.ema.weights[name], averaged[name])
+    scores = load_tensors(snapshot.folder / "discriminator.safetensors")
+    assert all(torch.equal(value, scores[name]) for name, value in second.state.discriminator.named_parameters())
+    second.run()
+    # The same command again goes on from the run's own checkpoint, not from the snapshot.
+    again = open_second(changed)
+    assert again.state.tracks_seen == 64
+    assert not torch.equal(again.state.generator.dense.weight, averaged["dense.weight"])
+    other = override(tiny, ["audio.sample_rate_hz=9000"])
+    with pytest.raises(Mp3netError, match="is not that of this configuration"):
+        Trainer(other, dataset, None, CPU, lambda line: None, init_from=snapshot)
+
+
+def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny, tiny_data, tmp_path):
+    config = override(tiny, ["train.train_last_blocks=1"])
+    session = trainer(config, tiny_data, tmp_path / "run")
+    before = {name: value.clone() for name, value in session.state.tensors().items() if "/weight/" in name}
+    session.run()
+    after = session.state.tensors()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    own = ("generator/weight/blocks.1", "generator/weight/to_audio", "discriminator/weight/from_audio", "discriminator/weight/blocks.0")  # fmt: skip
+    assert changed == {name for name in before if name.startswith(own)}
+    resumed = trainer(override(config, ["train.total_tracks=96"]), tiny_data, tmp_path / "run")
+    assert resumed.state.tracks_seen == 64
+    resumed.run()

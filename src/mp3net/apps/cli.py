@@ -91,17 +91,23 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin with both networks of this snapshot or run; a run that exists goes on from itself."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end; nothing is written.")] = False,
 ) -> None:
     """Train the networks of a preset on a dataset. The same command again resumes.
 
-    Prints the plan first. Ctrl-C saves a checkpoint and ends. Listen to RUN/samples, or open RUN/tensorboard.
+    Prints the plan first: time, memory, disk. Ctrl-C saves a checkpoint and ends. Listen to RUN/samples, or open
+    RUN/tensorboard. On several GPUs or machines: torchrun --nproc-per-node N -m mp3net train ...
     """
     from mp3net.apps.train import run
 
     config = override(preset(preset_name), settings or [])
     if tracks is not None:
         config = override(config, [f"train.total_tracks={tracks}"], "--tracks")
-    run(data, preset_name, config, out, device, threads)
+    run(data, preset_name, config, out, device, threads, init_from, dry_run)
 
 
 @app.command()

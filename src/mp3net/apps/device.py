@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from mp3net.errors import Mp3netError
@@ -21,3 +23,12 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: this machine has none that PyTorch {torch.__version__} can use; try --device auto"
         )
     return torch.device(name)
+
+
+def local_device(device: torch.device) -> torch.device:
+    """This process's own GPU among those of its machine, where `torchrun` started several processes."""
+    if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
+        return device
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(own)
+    return own

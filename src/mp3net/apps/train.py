@@ -4,67 +4,109 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mp3net.apps.device import choose_device
+from mp3net.apps.device import choose_device, local_device
 from mp3net.config import Config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.errors import Mp3netError
 from mp3net.model.generator import Generator
+from mp3net.model.snapshot import open_snapshot
 from mp3net.training.checkpoint import RunDirectory
-from mp3net.training.trainer import Trainer, format_duration
+from mp3net.training.parallel import join
+from mp3net.training.plan import check_memory, flop_per_track, probe
+from mp3net.training.progress import format_duration
+from mp3net.training.trainer import Trainer
 
+T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(data: Path, preset_name: str, config: Config, out: Path, device_name: str, threads: int | None) -> None:
+def run(
+    data: Path,
+    preset_name: str,
+    config: Config,
+    out: Path,
+    device_name: str,
+    threads: int | None,
+    init_from: Path | None,
+    dry_run: bool,
+) -> None:
     """Train, or resume; exits with 128 + signal number when a signal ended it after saving."""
-    device = choose_device(device_name)
+    device = local_device(choose_device(device_name))
     if threads is not None:
         torch.set_num_threads(threads)
     check_audio(data, config)
     dataset = CropDataset(data, config.track_samples)
-    run_directory = RunDirectory(out, config, dataset.fingerprint)
-    trainer = Trainer(config, dataset, run_directory, device, _say, _heldout(data, config))
-    if trainer.state.tracks_seen >= config.train.total_tracks:
-        _say(f"{out}: finished, {trainer.state.tracks_seen:,} tracks seen. Raise --tracks to go on")
-        return
-    try:
-        _say(plan(preset_name, trainer))
-        with _stop_on_signal(trainer) as received:
-            outcome = trainer.run()
-    except KeyboardInterrupt:
-        _say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
-        sys.exit(128 + signal.SIGINT)
-    except torch.OutOfMemoryError:
-        raise Mp3netError(
-            f"out of memory on {device}: a smaller --set train.batch_size, or a smaller preset, needs less; "
-            "the run's last checkpoint is kept"
-        ) from None
-    _say(
-        f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}"
-    )
-    _say(f"listen: mp3net generate {out}" + ("" if outcome.finished else "   go on: the same command again"))
+    snapshot = open_snapshot(init_from) if init_from is not None else None
+    received: list[int] = []
+    with join(device) as ranks:
+        say = _say if ranks.first else _silent
+        writes = ranks.first and (not dry_run or out.exists())  # a rehearsal leaves nothing behind
+        run_directory = RunDirectory(out, config, dataset.fingerprint) if writes else None
+        trainer = Trainer(config, dataset, run_directory, device, say, _heldout(data, config, say), ranks, snapshot)
+        if snapshot is not None and trainer.state.tracks_seen == 0:
+            say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
+        if trainer.state.tracks_seen >= config.train.total_tracks:
+            say(f"{out}: finished, {trainer.state.tracks_seen:,} tracks seen. Raise --tracks to go on")
+            return
+        if dry_run:
+            say(_within_memory(trainer, lambda: plan(preset_name, trainer)))
+            return
+        received = _within_memory(trainer, lambda: _train(preset_name, trainer, out, say))
     if received:
         sys.exit(128 + received[0])
 
 
-def _heldout(data: Path, config: Config) -> CropDataset | None:
+def _train(preset_name: str, trainer: Trainer, out: Path, say: Callable[[str], None]) -> list[int]:
+    """Plan, train and say how it ended; returns the signals that were received."""
+    try:
+        say(plan(preset_name, trainer))
+        with _stop_on_signal(trainer) as received:
+            outcome = trainer.run()
+    except KeyboardInterrupt:
+        say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
+        sys.exit(128 + signal.SIGINT)
+    say(
+        f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}"
+    )
+    say(f"listen: mp3net generate {out}" + ("" if outcome.finished else "   go on: the same command again"))
+    return received
+
+
+def _within_memory(trainer: Trainer, work: Callable[[], T]) -> T:
+    """Run `work`; a GPU that runs out of memory becomes advice."""
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        trainer.forget_gradients()
+        raise Mp3netError(
+            f"out of memory on {trainer.device}: --set train.activation_checkpointing=true, a smaller train.batch_size, "
+            "or, with model.stddev_group_size set, a smaller train.micro_batch_size needs less; the last checkpoint is kept"
+        ) from None
+
+
+def _heldout(data: Path, config: Config, say: Callable[[str], None]) -> CropDataset | None:
     """Held-out crops for the evaluations on the way; None where no held-out piece is long enough."""
     try:
         return CropDataset(data, config.track_samples, "heldout")
     except Mp3netError:
-        _say("no held-out piece is as long as a track: evaluations on the way compare with training pieces")
+        say("no held-out piece is as long as a track: evaluations on the way compare with training pieces")
         return None
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _silent(line: str) -> None:
+    """What the processes other than the first say."""
 
 
 @contextmanager
@@ -77,7 +119,7 @@ def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
         trainer.stop_requested = True
-        _say("stopping after this iteration, then saving ...")
+        trainer.say("stopping after this iteration, then saving ...")
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
@@ -88,10 +130,17 @@ def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
 
 
 def plan(preset_name: str, trainer: Trainer) -> str:
-    """What is about to happen, how fast (measured by a probe that changes nothing) and how long it will take."""
+    """What is about to happen, what it needs (measured by a probe that changes nothing) and how long it will take.
+
+    Errors: Mp3netError where it does not fit in memory, with the smallest changes that would.
+    """
     config, state, dataset = trainer.config, trainer.state, trainer.dataset
     train = config.train
-    rate = train.batch_size * train.discriminator_steps / trainer.probe_iteration_s()
+    check_memory(trainer)
+    measured = probe(trainer)
+    tracks = train.batch_size * train.discriminator_steps
+    rate = tracks / measured.iteration_s
+    gflop = flop_per_track(config) / 1e9
     left = train.total_tracks - state.tracks_seen
     generator_m, discriminator_m = (
         sum(parameter.numel() for parameter in network.parameters()) / 1e6
@@ -100,15 +149,19 @@ def plan(preset_name: str, trainer: Trainer) -> str:
     # Weights, two moments each and the averaged generator, once more as a snapshot; 4 bytes per number.
     checkpoint_gb = train.keep_checkpoints * (5 * generator_m + 4 * discriminator_m) * 4e-3
     short = f" ({dataset.num_too_short} shorter ones left out)" if dataset.num_too_short else ""
-    start = f"resuming at {state.tracks_seen:,} tracks" if trainer.resumed_from else "starting"
+    start = f"resuming at {state.tracks_seen:,} tracks" if state.tracks_seen else "starting"
+    each = f" on each of {trainer.ranks.count} processes" if trainer.ranks.count > 1 else ""
+    whose = "allocated on the GPU" if trainer.device.type == "cuda" else "the whole process"
     return "\n".join(
         [
             f"{preset_name} on {trainer.device}, {train.precision}: generator {generator_m:.2f} M, discriminator "
-            f"{discriminator_m:.2f} M parameters, {generator_gflop(config):.1f} GFLOP per track",
+            f"{discriminator_m:.2f} M parameters, {generator_gflop(config):.1f} GFLOP per generated track",
             f"data: {len(dataset.pieces)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
-            f"batch {train.batch_size}, {train.discriminator_steps} discriminator steps per generator step; checkpoints "
-            f"take up to {checkpoint_gb:.2f} GB",
-            f"{start}; {left:,} of {train.total_tracks:,} tracks to go at {rate:.3g} tracks/s (measured): "
+            f"batch {train.batch_size}{each.replace(' on each of', ' over')}, {train.discriminator_steps} discriminator "
+            f"steps per generator step; checkpoints take up to {checkpoint_gb:.2f} GB",
+            f"one iteration: {measured.iteration_s:.3g} s, {gflop:.3g} GFLOP per track seen, peak memory "
+            f"{measured.peak_bytes / 2**30:.2f} GiB ({whose}{each}), gradient penalty included (time and memory measured)",
+            f"{start}; {left:,} of {train.total_tracks:,} tracks to go at {rate:.3g} tracks/s: "
             f"{format_duration(left / rate)} left",
         ]
     )

@@ -144,13 +144,17 @@ class Psychoacoustics(nn.Module):
             intensity = torch.maximum(masking, self.quiet_intensity) @ self.bark_to_bins
             return intensity.clamp(min=INTENSITY_FLOOR).sqrt()
 
-    def add_masking_noise(self, coefficients: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def add_masking_noise(
+        self, coefficients: Tensor, generator: torch.Generator | None = None, white: Tensor | None = None
+    ) -> Tensor:
         """Coefficients (..., F) plus inaudible Gaussian noise, standard deviation threshold / 6 (paper equation 15).
 
+        `white` is the noise before it is shaped, N(0, 1) of the same shape; without it, it is drawn from `generator`.
         Gradients pass through the threshold, as in the authors' training loss.
         """
         threshold = self.masking_threshold(coefficients)
-        white = torch.randn(threshold.shape, generator=generator, device=threshold.device, dtype=threshold.dtype)
+        if white is None:
+            white = torch.randn(threshold.shape, generator=generator, device=threshold.device, dtype=threshold.dtype)
         return coefficients + NOISE_PER_THRESHOLD * threshold * white
 
 

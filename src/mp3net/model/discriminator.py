@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import OctaveDown, append_minibatch_stddev, leaky
+from mp3net.model.layers import OctaveDown, WholeBatch, append_minibatch_stddev, leaky, run_block
 
 
 class Discriminator(nn.Module):
@@ -19,6 +19,9 @@ class Discriminator(nn.Module):
     def __init__(self, config: ModelConfig, audio_channels: int) -> None:
         super().__init__()
         channels = [config.block_channels(index)[::-1] for index in reversed(range(config.num_blocks))]
+        self.group_size = config.stddev_group_size
+        self.whole_batch = WholeBatch()  # replaced where several processes share a batch
+        self.checkpointing = False
         before_last = config.stddev_position == "before_last_block"
         base_channels = channels[-1][2]
         flat_channels = base_channels + (0 if before_last else 1)
@@ -30,12 +33,15 @@ class Discriminator(nn.Module):
         self.dense = nn.Linear(flat_channels * config.base_frames * config.base_bins, base_channels)
         self.to_score = nn.Linear(base_channels, 1)
 
+    def _with_stddev(self, x: Tensor) -> Tensor:
+        return append_minibatch_stddev(x, self.group_size, self.whole_batch)
+
     def forward(self, coefficients: Tensor) -> Tensor:
         x = leaky(self.from_audio(coefficients.contiguous(memory_format=torch.channels_last)))
         for index, block in enumerate(self.blocks):
-            x = block(append_minibatch_stddev(x) if index == self.stddev_block else x)
+            x = run_block(block, self._with_stddev(x) if index == self.stddev_block else x, self.checkpointing)
         if self.stddev_block == len(self.blocks):
-            x = append_minibatch_stddev(x)
+            x = self._with_stddev(x)
         # Scores differ by little: the last layers stay in float32 under autocast.
         with torch.autocast(x.device.type, enabled=False):
             x = x.flatten(1).to(self.dense.weight.dtype)

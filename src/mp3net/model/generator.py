@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import OctaveUp, leaky
+from mp3net.model.layers import OctaveUp, leaky, run_block
 
 
 class Generator(nn.Module):
@@ -17,6 +17,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: ModelConfig, audio_channels: int) -> None:
         super().__init__()
+        self.checkpointing = False
         channels = [config.block_channels(index) for index in range(config.num_blocks)]
         self.base_shape = (channels[0][0], config.base_frames, config.base_bins)
         base_size = channels[0][0] * config.base_frames * config.base_bins
@@ -27,6 +28,6 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         x = leaky(self.dense(z)).reshape(-1, *self.base_shape).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
-            x = block(x)
+            x = run_block(block, x, self.checkpointing)
         x = self.to_audio(x)
         return torch.tanh(x if x.dtype == torch.float64 else x.float())

@@ -10,9 +10,14 @@ operation, up to the order in which the kernel is stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 LEAKY_SLOPE = 0.2
 STDDEV_EPSILON = 1e-8
@@ -134,17 +139,47 @@ class OctaveDown(nn.Module):
         return low + F.pad(high, (half - high.shape[-1], 0))
 
 
-def append_minibatch_stddev(x: Tensor) -> Tensor:
-    """(B, C, T, F) -> (B, C + 1, T, F): one number for the whole batch, as an additional channel.
+@dataclass(frozen=True)
+class WholeBatch:
+    """The processes that share a batch: their number, and the (differentiable) sum of a tensor over all of them."""
+
+    count: int = 1
+    sum: Callable[[Tensor], Tensor] = lambda x: x
+
+
+def append_minibatch_stddev(x: Tensor, group_size: int | None = None, whole: WholeBatch | None = None) -> Tensor:
+    """(B, C, T, F) -> (B, C + 1, T, F): one number for the whole batch, or per group of consecutive samples, as a channel.
 
     The population deviation of every element over the batch, sqrt(var + 1e-8), averaged over all elements; in at least
-    float32, because under bfloat16 the squares of small differences vanish.
+    float32, because under bfloat16 the squares of small differences vanish. With `whole` the batch is spread over several
+    processes; groups never are. Raises ValueError where B is not a multiple of `group_size`.
     """
     wide = x if x.dtype == torch.float64 else x.float()
-    variance = (wide - wide.mean(dim=0)).square().mean(dim=0)
-    deviation = (variance + STDDEV_EPSILON).sqrt().mean()
+    if group_size is not None:
+        if len(x) % group_size:
+            raise ValueError(f"{len(x)} samples are no whole groups of {group_size}")
+        groups = wide.reshape(-1, group_size, *x.shape[1:])
+        variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)
+        deviation = (
+            (variance + STDDEV_EPSILON).sqrt().mean((1, 2, 3)).repeat_interleave(group_size)[:, None, None, None]
+        )
+    elif whole is not None and whole.count > 1:
+        mean = whole.sum(wide.sum(0)) / (whole.count * len(x))
+        variance = whole.sum((wide - mean).square().sum(0)) / (whole.count * len(x))
+        deviation = (variance + STDDEV_EPSILON).sqrt().mean()
+    else:
+        variance = (wide - wide.mean(dim=0)).square().mean(dim=0)
+        deviation = (variance + STDDEV_EPSILON).sqrt().mean()
     channel = deviation.to(x.dtype).expand(x.shape[0], 1, *x.shape[2:])
     return torch.cat([x, channel], dim=1)
+
+
+def run_block(block: nn.Module, x: Tensor, checkpointing: bool) -> Tensor:
+    """block(x); with `checkpointing` only its input is kept for the backward pass, which computes the rest again."""
+    if checkpointing and torch.is_grad_enabled():
+        again: Tensor = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)
+        return again
+    return cast(Tensor, block(x))
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

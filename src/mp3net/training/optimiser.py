@@ -26,3 +26,9 @@ class KerasAdam(torch.optim.Adam):
             step = 1 + (int(states[0]["step"]) if states else 0)
             group["eps"] = KERAS_EPSILON / (1 - group["betas"][1] ** step) ** 0.5
         return super().step(closure)
+
+    def prepare_moments(self, parameters: Iterable[Tensor]) -> None:
+        """Give parameters empty moments, to be filled from elsewhere."""
+        for parameter in parameters:
+            moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+            self.state[parameter] = {"step": torch.tensor(0.0), **moments}

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mp3net.config import Config
 from mp3net.data.dataset import CropDataset
 from mp3net.dsp.mdct import mdct
-from mp3net.dsp.psychoacoustics import Psychoacoustics, tonality
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.light import LightEvaluation
 from mp3net.figures import spectrogram_grid, to_rgb
 from mp3net.generation import MP3net
 from mp3net.model.discriminator import Discriminator
 from mp3net.model.generator import Generator
-from mp3net.model.layers import initialise
-from mp3net.training import losses
+from mp3net.model.layers import WholeBatch, initialise
+from mp3net.model.snapshot import Snapshot
 from mp3net.training.checkpoint import RunDirectory, TrainingState
 from mp3net.training.ema import EMA
+from mp3net.training.objective import (
+    DISCRIMINATOR_STREAM,
+    GENERATOR_STREAM,
+    INIT_STREAM,
+    Objective,
+    TrackDraws,
+    addressed_generator,
+)
 from mp3net.training.optimiser import KerasAdam
+from mp3net.training.parallel import Ranks
+from mp3net.training.progress import Clock, format_duration
 from mp3net.training.tracker import Tracker
 
 SAMPLE_SEEDS = (1, 2, 3, 4)
-# Purposes of random numbers: each has its own stream at every count of tracks seen.
-INIT_STREAM, DISCRIMINATOR_STREAM, GENERATOR_STREAM = range(3)
-
-
-def addressed_generator(seed: int, tracks_seen: int, stream: int, device: torch.device) -> torch.Generator:
-    """Random numbers addressed by (seed, tracks seen, stream): nothing to save, the same after a resume."""
-    words = np.random.SeedSequence([seed, tracks_seen, stream]).generate_state(2, np.uint32)
-    return torch.Generator(device).manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
 def build_state(config: Config, device: torch.device) -> TrainingState:
@@ -48,6 +49,7 @@ def build_state(config: Config, device: torch.device) -> TrainingState:
     for network in (generator, discriminator):
         initialise(network, source)
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.checkpointing = train.activation_checkpointing
     betas = (train.beta1, train.beta2)
     return TrainingState(
         generator,
@@ -56,58 +58,6 @@ def build_state(config: Config, device: torch.device) -> TrainingState:
         KerasAdam(discriminator.parameters(), train.learning_rate, betas),
         EMA(generator, train.ema_half_life_tracks),
     )
-
-
-class Objective:
-    """The two losses of one configuration, as functions of the networks and of addressed random numbers."""
-
-    def __init__(self, config: Config, state: TrainingState, device: torch.device) -> None:
-        self.config = config
-        self.state = state
-        self.device = device
-        audio = config.audio
-        self.ear = Psychoacoustics(audio.sample_rate_hz, audio.num_bins, grid=config.train.masking_grid).to(device)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bfloat16")
-
-    def synthesise(self, source: torch.Generator) -> Tensor:
-        """Coefficients (B, C, T, F) of a batch of fresh latents."""
-        shape = (self.config.train.batch_size, self.config.model.latent_dim)
-        with self._autocast():
-            fake: Tensor = self.state.generator(torch.randn(shape, generator=source, device=self.device))
-        return fake
-
-    def score(self, coefficients: Tensor) -> Tensor:
-        with self._autocast():
-            scores: Tensor = self.state.discriminator(coefficients)
-        return scores
-
-    def disguise(self, coefficients: Tensor, source: torch.Generator) -> Tensor:
-        """What the discriminator gets to see: the coefficients with inaudible noise."""
-        return self.ear.add_masking_noise(coefficients, source) if self.config.train.masking_noise else coefficients
-
-    def discriminator_terms(self, real: Tensor, source: torch.Generator) -> dict[str, Tensor]:
-        """Loss and terms of one discriminator step on real coefficients (B, C, T, F)."""
-        with torch.no_grad():
-            fake = self.synthesise(source)
-            tones = {"tonality/real": tonality(real).mean(), "tonality/generated": tonality(fake).mean()}
-            levels = {"level_db/real": _level_db(real), "level_db/generated": _level_db(fake)}
-            noised_real, noised_fake = self.disguise(real, source), self.disguise(fake, source)
-            share_of_real = torch.rand((len(real), 1, 1, 1), generator=source, device=self.device)
-        train = self.config.train
-        terms = losses.discriminator_loss(
-            self.score, noised_real, noised_fake, share_of_real, train.gradient_penalty_weight, train.drift_weight
-        )
-        return {**terms, **tones, **levels}
-
-    def generator_terms(self, source: torch.Generator) -> dict[str, Tensor]:
-        """Loss of one generator step; gradients pass through the masking threshold."""
-        return {"loss/generator": losses.generator_loss(self.score(self.disguise(self.synthesise(source), source)))}
-
-
-def _level_db(coefficients: Tensor) -> Tensor:
-    return 10 * torch.log10(coefficients.square().mean() + 1e-14)
 
 
 @dataclass(frozen=True)
@@ -120,56 +70,151 @@ class Outcome:
 
 
 class Trainer:
-    """Runs a configuration on a dataset in a run directory, from wherever its newest checkpoint stands."""
+    """Runs a configuration on a dataset in a run directory, from wherever its newest checkpoint stands.
+
+    One of several processes (`ranks`) computes its share of every batch; the first one reads and writes the run directory.
+    """
 
     def __init__(
         self,
         config: Config,
         dataset: CropDataset,
-        run: RunDirectory,
+        run: RunDirectory | None,
         device: torch.device,
         say: Callable[[str], None],
         heldout: CropDataset | None = None,
+        ranks: Ranks | None = None,
+        init_from: Snapshot | None = None,
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.run_directory = run
         self.device = device
         self.say = say
+        self.ranks = ranks or Ranks()
+        check_division(config, self.ranks)
         self.state = build_state(config, device)
-        restored, problems = run.restore(self.state)
-        for problem in problems:
-            say(f"warning: {problem}")
-        self.resumed_from = restored
+        self.state.discriminator.whole_batch = WholeBatch(self.ranks.count, self.ranks.sum)
+        self.resumed_from: Path | None = None
+        if run is not None:
+            self.resumed_from, problems = run.restore(self.state)
+            for problem in problems:
+                say(f"warning: {problem}")
+        if init_from is not None and self.resumed_from is None:
+            self._init_from(init_from)
+        self._share_state()
         self.objective = Objective(config, self.state, device)
         self.judge_crops = heldout if heldout is not None else dataset
         self._judge: LightEvaluation | None = None
         self.stop_requested = False
 
-    def real_batch(self, first_index: int) -> Tensor:
-        """Coefficients (B, C, T, F) of the crops first_index ..., transformed on the device."""
-        train, audio = self.config.train, self.config.audio
-        crops = self.dataset.batch(train.seed, first_index, train.batch_size).to(self.device, non_blocking=True)
+    def _init_from(self, snapshot: Snapshot) -> None:
+        """Begin with the networks of a snapshot; its generator is the averaged one."""
+        if snapshot.config.audio != self.config.audio:
+            raise Mp3netError(
+                f"{snapshot.folder}: its audio ({snapshot.config.audio.sample_rate_hz} Hz, {snapshot.config.audio.channels} "
+                f"channel(s), {snapshot.config.audio.num_bins} bins) is not that of this configuration "
+                f"({self.config.audio.sample_rate_hz} Hz, {self.config.audio.channels}, {self.config.audio.num_bins})"
+            )
+        snapshot.load_generator(self.state.generator)
+        snapshot.load_discriminator(self.state.discriminator)
+        self.state.ema = EMA(self.state.generator, self.config.train.ema_half_life_tracks)
+
+    def _share_state(self) -> None:
+        """Every process takes the first one's state."""
+        if self.ranks.count == 1:
+            return
+        state = self.state
+        state.tracks_seen = self.ranks.agree(state.tracks_seen if self.ranks.first else 0, self.device)
+        if state.tracks_seen and not self.ranks.first:
+            for network, optimiser in (
+                (state.generator, state.generator_optimiser),
+                (state.discriminator, state.discriminator_optimiser),
+            ):
+                optimiser.prepare_moments(self.trainable(network))
+        self.ranks.broadcast(state.tensors().values(), self.device)
+
+    def trainable(self, network: nn.Module) -> list[nn.Parameter]:
+        """The parameters that training changes: all, or those of the blocks nearest to the audio and its 1x1 convolution."""
+        last = self.config.train.train_last_blocks
+        if last is None:
+            return list(network.parameters())
+        if isinstance(network, Generator):
+            parts = [*network.blocks[-last:], network.to_audio]
+        else:
+            assert isinstance(network, Discriminator)
+            parts = [network.from_audio, *network.blocks[:last]]
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def real_batch(self, tracks: range) -> Tensor:
+        """Coefficients (B, C, T, F) of the crops of some tracks, transformed on the device."""
+        audio = self.config.audio
+        crops = self.dataset.batch(self.config.train.seed, tracks.start, len(tracks)).to(self.device, non_blocking=True)
         return mdct(crops, audio.num_bins, audio.window, edges="crop")
 
+    def micro_batches(self) -> list[range]:
+        """The tracks of this process's share of the next batch, in the portions that are computed at a time."""
+        train = self.config.train
+        mine = self.ranks.share(train.batch_size)
+        size = train.micro_batch_size or len(mine)
+        first = self.state.tracks_seen
+        return [
+            range(first + start, first + min(start + size, mine.stop)) for start in range(mine.start, mine.stop, size)
+        ]
+
+    def discriminator_gradients(self, portions: list[range] | None = None) -> dict[str, Tensor]:
+        """Leave the gradients of the discriminator's loss on the next batch (or on `portions`, to measure) in its
+        parameters; returns the terms."""
+
+        def terms(tracks: range) -> dict[str, Tensor]:
+            draws = TrackDraws(self.config.train.seed, tracks, DISCRIMINATOR_STREAM, self.device)
+            return self.objective.discriminator_terms(self.real_batch(tracks), draws)
+
+        return self._gradients("loss/discriminator", terms, self.state.discriminator, portions)
+
+    def generator_gradients(self) -> dict[str, Tensor]:
+        """Leave the gradients of the generator's loss in its parameters; returns the terms."""
+
+        def terms(tracks: range) -> dict[str, Tensor]:
+            draws = TrackDraws(self.config.train.seed, tracks, GENERATOR_STREAM, self.device)
+            return self.objective.generator_terms(draws)
+
+        return self._gradients("loss/generator", terms, self.state.generator)
+
+    def _gradients(
+        self,
+        loss: str,
+        terms: Callable[[range], dict[str, Tensor]],
+        network: nn.Module,
+        portions: list[range] | None = None,
+    ) -> dict[str, Tensor]:
+        """Gradients of the mean over the whole batch, added up over micro-batches and processes; terms likewise."""
+        for each in (self.state.generator, self.state.discriminator):
+            each.requires_grad_(False)
+            each.zero_grad(set_to_none=True)
+        parameters = self.trainable(network)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        totals: dict[str, Tensor] = {}
+        for tracks in portions or self.micro_batches():
+            weight = len(tracks) / self.config.train.batch_size
+            found = terms(tracks)
+            (found[loss] * weight).backward()  # type: ignore[no-untyped-call]
+            for name, value in found.items():
+                totals[name] = totals.get(name, 0) + value.detach() * weight
+        self.ranks.sum_gradients(parameters)
+        summed = self.ranks.sum(torch.stack(list(totals.values())))
+        return dict(zip(totals, summed.unbind(), strict=True))
+
     def discriminator_step(self) -> dict[str, Tensor]:
-        train, state = self.config.train, self.state
-        source = addressed_generator(train.seed, state.tracks_seen, DISCRIMINATOR_STREAM, self.device)
-        terms = self.objective.discriminator_terms(self.real_batch(state.tracks_seen), source)
-        _backward(terms["loss/discriminator"], state.discriminator_optimiser)
-        state.discriminator_optimiser.step()
-        state.tracks_seen += train.batch_size
+        terms = self.discriminator_gradients()
+        self.state.discriminator_optimiser.step()
+        self.state.tracks_seen += self.config.train.batch_size
         return terms
 
     def generator_step(self) -> dict[str, Tensor]:
         train, state = self.config.train, self.state
-        source = addressed_generator(train.seed, state.tracks_seen, GENERATOR_STREAM, self.device)
-        state.discriminator.requires_grad_(False)
-        try:
-            terms = self.objective.generator_terms(source)
-            _backward(terms["loss/generator"], state.generator_optimiser)
-        finally:
-            state.discriminator.requires_grad_(True)
+        terms = self.generator_gradients()
         state.generator_optimiser.step()
         state.ema.update(train.batch_size * train.discriminator_steps, state.tracks_seen)
         return terms
@@ -183,66 +228,81 @@ class Trainer:
         for _ in range(self.config.train.discriminator_steps):
             terms |= self.discriminator_step()
         terms |= self.generator_step()
-        values = {name: float(value.detach()) for name, value in terms.items()}
+        values = {name: float(value) for name, value in terms.items()}
+        for kind in ("real", "generated"):
+            values[f"level_db/{kind}"] = 10 * math.log10(max(values.pop(f"power/{kind}"), 1e-14))
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             raise Mp3netError(self._diverged(f"{', '.join(broken)} not finite"))
         return values
 
     def _diverged(self, what: str) -> str:
-        kept = self.run_directory.saved()
+        kept = self.run_directory.saved() if self.run_directory is not None else []
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint had been saved"
         return (
             f"training stopped after {self.state.tracks_seen} tracks: {what}; {good}. Lower train.learning_rate or raise "
             "train.gradient_penalty_weight in a new run"
         )
 
-    def probe_iteration_s(self) -> float:
-        """Seconds that one iteration takes, measured by computing gradients that are thrown away (second of two tries)."""
-        for _ in range(2):
-            started = time.perf_counter()
-            source = addressed_generator(0, 0, DISCRIMINATOR_STREAM, self.device)
-            for _ in range(self.config.train.discriminator_steps):
-                loss = self.objective.discriminator_terms(self.real_batch(0), source)["loss/discriminator"]
-                _backward(loss, self.state.discriminator_optimiser)
-            _backward(self.objective.generator_terms(source)["loss/generator"], self.state.generator_optimiser)
-            duration_s = time.perf_counter() - started
-        for optimiser in (self.state.discriminator_optimiser, self.state.generator_optimiser):
-            optimiser.zero_grad(set_to_none=True)
-        return duration_s
+    def forget_gradients(self) -> None:
+        for network in (self.state.generator, self.state.discriminator):
+            network.zero_grad(set_to_none=True)
+
+    @contextmanager
+    def checkpointing(self) -> Iterator[None]:
+        """Inside, activations are computed again instead of kept."""
+        networks: tuple[Generator | Discriminator, ...] = (self.state.generator, self.state.discriminator)
+        before = [network.checkpointing for network in networks]
+        for network in networks:
+            network.checkpointing = True
+        try:
+            yield
+        finally:
+            for network, value in zip(networks, before, strict=True):
+                network.checkpointing = value
 
     def run(self) -> Outcome:
         """Train to the configured number of tracks, or until `stop_requested`; both end with a checkpoint."""
-        train, state = self.config.train, self.state
-        tracker = Tracker(self.run_directory.path, state.tracks_seen)
-        clock = _Clock(state.tracks_seen, train.total_tracks)
-        saved = sampled = state.tracks_seen if self.resumed_from else -1
-        sums: dict[str, list[float]] = {}
+        tracker = Tracker(self.run_directory.path, self.state.tracks_seen) if self.run_directory is not None else None
         try:
-            while state.tracks_seen < train.total_tracks and not self.stop_requested:
-                before = state.tracks_seen
-                for name, value in self.iteration().items():
-                    sums.setdefault(name, []).append(value)
-                if self._crossed(before, train.log_every_tracks):
-                    self._log(tracker, clock, _means(sums))
-                    sums = {}
-                if self._crossed(before, train.sample_every_tracks):
-                    self._sample(tracker)
-                    sampled = state.tracks_seen
-                if train.evaluate_samples and self._crossed(before, train.evaluate_every_tracks):
-                    self._evaluate(tracker)
-                if self._crossed(before, train.checkpoint_every_tracks):
-                    self._save()
-                    saved = state.tracks_seen
-            if sums and not self.stop_requested:  # the end of a run shorter than its intervals is reported too
-                self._log(tracker, clock, _means(sums))
-            if sampled != state.tracks_seen and not self.stop_requested:
-                self._sample(tracker)
-            if saved != state.tracks_seen:
-                self._save()
+            self._loop(tracker)
         finally:
-            tracker.close()
-        return Outcome(state.tracks_seen, state.tracks_seen >= train.total_tracks, str(self.run_directory.saved()[-1]))
+            if tracker is not None:
+                tracker.close()
+        kept = str(self.run_directory.saved()[-1]) if self.run_directory is not None else ""
+        return Outcome(self.state.tracks_seen, self.state.tracks_seen >= self.config.train.total_tracks, kept)
+
+    def _loop(self, tracker: Tracker | None) -> None:
+        train, state = self.config.train, self.state
+        clock = Clock(state.tracks_seen, train.total_tracks)
+        saved = sampled = state.tracks_seen if state.tracks_seen else -1
+        sums: dict[str, list[float]] = {}
+        while state.tracks_seen < train.total_tracks and not self._stopping():
+            before = state.tracks_seen
+            for name, value in self.iteration().items():
+                sums.setdefault(name, []).append(value)
+            if self._crossed(before, train.log_every_tracks):
+                self._log(tracker, clock, _means(sums))
+                sums = {}
+            if self._crossed(before, train.sample_every_tracks):
+                self._sample(tracker)
+                sampled = state.tracks_seen
+            if self._crossed(before, train.evaluate_every_tracks):
+                self._evaluate(tracker)
+            if self._crossed(before, train.checkpoint_every_tracks):
+                self._save()
+                saved = state.tracks_seen
+        if sums and not self.stop_requested:  # the end of a run shorter than its intervals is reported too
+            self._log(tracker, clock, _means(sums))
+        if sampled != state.tracks_seen and not self.stop_requested:
+            self._sample(tracker)
+        if saved != state.tracks_seen:
+            self._save()
+
+    def _stopping(self) -> bool:
+        """Whether any process was asked to stop: then all stop after the same iteration."""
+        self.stop_requested = bool(self.ranks.agree(int(self.stop_requested), self.device))
+        return self.stop_requested
 
     def _crossed(self, before: int, every: int) -> bool:
         return before // every != self.state.tracks_seen // every
@@ -252,9 +312,12 @@ class Trainer:
         if broken:
             raise Mp3netError(self._diverged(f"non-finite weights in {broken[0]} and {len(broken) - 1} more"))
         metadata = {"tracks_seen": self.state.tracks_seen, "torch": torch.__version__}
-        self.run_directory.save(self.state, metadata)
+        if self.run_directory is not None:
+            self.run_directory.save(self.state, metadata)
 
-    def _log(self, tracker: Tracker, clock: _Clock, values: dict[str, float]) -> None:
+    def _log(self, tracker: Tracker | None, clock: Clock, values: dict[str, float]) -> None:
+        if tracker is None:
+            return
         seen = self.state.tracks_seen
         values |= clock.rates(seen)
         tracker.scalars(seen, values)
@@ -266,9 +329,11 @@ class Trainer:
             f"(real {values['tonality/real']:.3f})"
         )
 
-    def _evaluate(self, tracker: Tracker) -> None:
+    def _evaluate(self, tracker: Tracker | None) -> None:
         """Light metrics of the averaged weights, beside those of held-out recordings."""
         train = self.config.train
+        if tracker is None or not train.evaluate_samples:
+            return
         with self.state.ema.swap():
             model = MP3net(self.state.generator, self.config, train.precision)
             song_samples = (self.config.model.num_frames - 1) * self.config.audio.hop_length
@@ -284,8 +349,10 @@ class Trainer:
             f"coverage {values['evaluation/coverage_logmel']:.2f}  hum {values['evaluation/checkerboard_db']:.1f} dB"
         )
 
-    def _sample(self, tracker: Tracker) -> None:
+    def _sample(self, tracker: Tracker | None) -> None:
         """Songs of fixed seeds with the averaged weights, through the code that users call."""
+        if tracker is None or self.run_directory is None:
+            return
         seen = self.state.tracks_seen
         with self.state.ema.swap():
             model = MP3net(self.state.generator, self.config, self.config.train.precision)
@@ -299,36 +366,29 @@ class Trainer:
         tracker.image(seen, "spectrograms", to_rgb(spectrogram_grid(clips, self.config.audio.sample_rate_hz)))
 
 
+def check_division(config: Config, ranks: Ranks) -> None:
+    """Refuse portions of a batch that would change its mathematics: the minibatch deviation belongs to whole groups."""
+    train, group = config.train, config.model.stddev_group_size
+    mine = len(ranks.share(train.batch_size))
+    micro = train.micro_batch_size or mine
+    if mine % micro:
+        raise Mp3netError(
+            f"train.micro_batch_size = {micro} does not divide the {mine} samples of one process (train.batch_size = "
+            f"{train.batch_size}, {ranks.count} process(es))"
+        )
+    if group is None and micro != mine:
+        raise Mp3netError(
+            f"train.micro_batch_size = {micro} with the minibatch deviation over the whole batch of {train.batch_size}: the "
+            "deviation of a part is not that of the whole. Set model.stddev_group_size to a divisor of the micro-batch "
+            f"(for example {micro}) in a new run, or leave train.micro_batch_size out"
+        )
+    if group is not None and micro % group:
+        raise Mp3netError(
+            f"model.stddev_group_size = {group} does not divide the {micro} samples computed at a time (train.batch_size = "
+            f"{train.batch_size}, {ranks.count} process(es), train.micro_batch_size = {train.micro_batch_size}); every "
+            "group must lie within one process and one micro-batch"
+        )
+
+
 def _means(sums: dict[str, list[float]]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in sums.items()}
-
-
-def _backward(loss: Tensor, optimiser: KerasAdam) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-
-
-class _Clock:
-    """Rate since the last report, and time left at the rate of the whole run so far."""
-
-    def __init__(self, tracks_seen: int, total_tracks: int) -> None:
-        self.total_tracks = total_tracks
-        self.first = self.last = (time.monotonic(), tracks_seen)
-
-    def rates(self, tracks_seen: int) -> dict[str, float]:
-        now = time.monotonic()
-        rate = (tracks_seen - self.last[1]) / max(now - self.last[0], 1e-9)
-        self.last = (now, tracks_seen)
-        return {"rate/tracks_per_s": rate}
-
-    def left_s(self, tracks_seen: int) -> float:
-        elapsed_s = time.monotonic() - self.first[0]
-        return elapsed_s / max(tracks_seen - self.first[1], 1) * (self.total_tracks - tracks_seen)
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds as "45 s", "12 min", "3.4 h" or "2.1 days"."""
-    for size, unit in ((86400, "days"), (3600, "h")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -1,0 +1,106 @@
+"""Several processes, one training: the same numbers whatever their count.
+
+Every process holds both networks and computes its share of each batch. Gradients are summed after each backward pass, in
+one flat message. Nothing else is exchanged but the minibatch deviation, which couples all samples of a batch and therefore
+all processes, through derivatives of any order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mp3net.errors import Mp3netError
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """y = sum of x over all processes. Every process's loss depends on every x, so the gradient is the sum of gradients:
+    the function is its own derivative, and differentiable as often as one likes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        result: Tensor = _SumOverRanks.apply(gradients[0])  # type: ignore[no-untyped-call]
+        return result
+
+
+class Ranks:
+    """This process among all that train together; a training of one process is `Ranks()`."""
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank = rank
+        self.count = count
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, batch_size: int) -> range:
+        """Which samples of a batch are this process's. Errors: Mp3netError where the batch does not divide."""
+        if batch_size % self.count:
+            raise Mp3netError(
+                f"train.batch_size = {batch_size} cannot be shared evenly by {self.count} processes; choose a multiple"
+            )
+        size = batch_size // self.count
+        return range(self.rank * size, (self.rank + 1) * size)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sum over all processes, differentiable."""
+        if self.count == 1:
+            return x
+        total: Tensor = _SumOverRanks.apply(x)  # type: ignore[no-untyped-call]
+        return total
+
+    @torch.no_grad()
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace every gradient by its sum over all processes."""
+        if self.count == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):  # type: ignore[no-untyped-call]
+            gradient.copy_(part.view_as(gradient))
+
+    @torch.no_grad()
+    def broadcast(self, tensors: Iterable[Tensor], device: torch.device) -> None:
+        """Give every process the values of the first."""
+        if self.count > 1:
+            for tensor in tensors:
+                whole = tensor.to(device).contiguous()
+                dist.broadcast(whole, 0)
+                tensor.copy_(whole)
+
+    def agree(self, value: int, device: torch.device) -> int:
+        """The largest value that any process gives."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.int64, device=device)
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+        return int(shared)
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[Ranks]:
+    """The processes that `torchrun` started, if it did; they part at the end."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Ranks()
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), count)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,159 @@
+"""What a training needs, before it starts: time and memory of an iteration, and what to change where it does not fit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from mp3net.config import Config
+from mp3net.errors import Mp3netError
+from mp3net.model.discriminator import Discriminator
+from mp3net.model.generator import Generator
+from mp3net.training.memory import available_bytes, peak_memory
+
+if TYPE_CHECKING:
+    from mp3net.training.trainer import Trainer
+
+# Beyond this share of the memory that is there, a run of days will sooner or later meet the end of it.
+USABLE_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Time and peak memory of one iteration of this process."""
+
+    iteration_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """Peak bytes of the discriminator step as a line through two measurements: the step with the penalty is the dearest."""
+
+    fixed_bytes: float
+    bytes_per_sample: float
+
+    def peak(self, samples: int) -> float:
+        return self.fixed_bytes + self.bytes_per_sample * samples
+
+    def largest(self, limit_bytes: float) -> int:
+        """How many samples at a time fit."""
+        return max(int((limit_bytes - self.fixed_bytes) / max(self.bytes_per_sample, 1.0)), 0)
+
+
+def measure_memory(trainer: Trainer) -> MemoryModel:
+    """Peaks with one and with two groups of the minibatch deviation (1 and 2 samples where it spans the batch)."""
+    group = trainer.config.model.stddev_group_size or 1
+    peaks = []
+    for samples in (group, 2 * group):
+        with peak_memory(trainer.device) as found:
+            trainer.discriminator_gradients([range(samples)])
+        peaks.append(found.peak_bytes)
+    trainer.forget_gradients()
+    slope = max(peaks[1] - peaks[0], 0) / group
+    return MemoryModel(peaks[0] - slope * group, slope)
+
+
+def check_memory(trainer: Trainer) -> None:
+    """Refuse an iteration that would not fit, naming the smallest changes that would.
+
+    Nothing is tried at full size: on a CPU the system would end the process without a word. Errors: Mp3netError.
+    """
+    available = available_bytes(trainer.device)
+    samples = max(len(tracks) for tracks in trainer.micro_batches())
+    group = trainer.config.model.stddev_group_size or 1
+    if available is None or samples <= 2 * group:
+        return
+    model = measure_memory(trainer)
+    limit = USABLE_SHARE * available
+    if model.peak(samples) <= limit:
+        return
+    raise Mp3netError(
+        f"one step with {samples} tracks at a time needs about {model.peak(samples) / 2**30:.1f} GiB, of "
+        f"{available / 2**30:.1f} GiB there are on {trainer.device}. What would fit: "
+        + "; ".join(advice(trainer, model, limit))
+    )
+
+
+def advice(trainer: Trainer, model: MemoryModel, limit_bytes: float) -> list[str]:
+    """The smallest changes with which a step fits; measured where that is cheap."""
+    train = trainer.config.train
+    found = []
+    samples = max(len(tracks) for tracks in trainer.micro_batches())
+    if not train.activation_checkpointing:
+        with trainer.checkpointing():
+            again = measure_memory(trainer)
+        if again.peak(samples) <= limit_bytes:
+            found.append(
+                f"--set train.activation_checkpointing=true ({again.peak(samples) / 2**30:.1f} GiB, about a third slower)"
+            )
+        else:
+            model = again if again.largest(limit_bytes) > model.largest(limit_bytes) else model
+    fitting = model.largest(limit_bytes)
+    group = trainer.config.model.stddev_group_size
+    if group is not None and fitting >= group:
+        size = largest_divisor(train.batch_size, fitting, group)
+        found.append(f"--set train.micro_batch_size={size} (the same result, slower)")
+    elif group is None and fitting >= 2:
+        size = largest_divisor(train.batch_size, fitting, 1)
+        found.append(f"--set model.stddev_group_size={size} --set train.micro_batch_size={size} (in a new run)")
+    if fitting >= 1:
+        found.append(f"--set train.batch_size={fitting * trainer.ranks.count} (in a new run)")
+    if train.precision == "float32":
+        found.append("--set train.precision=bfloat16 (in a new run)")
+    return found or ["a smaller preset"]
+
+
+def largest_divisor(batch_size: int, limit: int, multiple_of: int) -> int:
+    """The largest divisor of the batch up to `limit` that is a multiple of `multiple_of`; the latter where there is none."""
+    fitting = [n for n in range(multiple_of, limit + 1, multiple_of) if batch_size % n == 0]
+    return max(fitting, default=multiple_of)
+
+
+def probe(trainer: Trainer) -> Probe:
+    """One iteration's gradients, computed twice and thrown away: consumes no random state and changes nothing."""
+
+    def iteration() -> None:
+        for _ in range(trainer.config.train.discriminator_steps):
+            trainer.discriminator_gradients()
+        trainer.generator_gradients()
+
+    with peak_memory(trainer.device) as memory:
+        iteration()
+        synchronise(trainer.device)
+        started = time.perf_counter()
+        iteration()
+        synchronise(trainer.device)
+        duration_s = time.perf_counter() - started
+    trainer.forget_gradients()
+    return Probe(duration_s, memory.peak_bytes)
+
+
+def flop_per_track(config: Config) -> float:
+    """Floating-point operations per track that the discriminator sees, from the forward passes of both networks.
+
+    A backward pass costs twice its forward pass. Discriminator step: one generator pass; scores of real and fake with their
+    backward passes, 2 x 3; penalty: score, gradient towards the input (1), and backward through both (2 + 2): 12 passes of
+    the discriminator in all. Generator step: 3 passes of the generator and, its weights being fixed, 2 of the discriminator.
+    """
+    counts: list[int] = []
+    with FakeTensorMode(), torch.no_grad():  # shapes only: nothing is computed
+        value = torch.zeros(1, config.model.latent_dim)
+        for kind in (Generator, Discriminator):
+            network = kind(config.model, config.audio.channels)
+            with FlopCounterMode(display=False) as counter:
+                value = network(value)
+            counts.append(counter.get_total_flops())
+    made, scored = counts
+    return float(made + 12 * scored + (3 * made + 2 * scored) / config.train.discriminator_steps)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

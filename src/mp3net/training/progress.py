@@ -1,0 +1,31 @@
+"""Rates and times left."""
+
+from __future__ import annotations
+
+import time
+
+
+class Clock:
+    """Rate since the last report, and time left at the rate of the whole run so far."""
+
+    def __init__(self, tracks_seen: int, total_tracks: int) -> None:
+        self.total_tracks = total_tracks
+        self.first = self.last = (time.monotonic(), tracks_seen)
+
+    def rates(self, tracks_seen: int) -> dict[str, float]:
+        now = time.monotonic()
+        rate = (tracks_seen - self.last[1]) / max(now - self.last[0], 1e-9)
+        self.last = (now, tracks_seen)
+        return {"rate/tracks_per_s": rate}
+
+    def left_s(self, tracks_seen: int) -> float:
+        elapsed_s = time.monotonic() - self.first[0]
+        return elapsed_s / max(tracks_seen - self.first[1], 1) * (self.total_tracks - tracks_seen)
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as "45 s", "12 min", "3.4 h" or "2.1 days"."""
+    for size, unit in ((86400, "days"), (3600, "h")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

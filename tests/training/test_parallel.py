@@ -1,0 +1,116 @@
+"""The same training on one process, on several, and in micro-batches: real processes that talk by gloo."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mp3net.config import override
+from mp3net.errors import Mp3netError
+from mp3net.model.layers import append_minibatch_stddev
+from mp3net.training.parallel import Ranks
+from mp3net.training.trainer import check_division
+
+ROOT = Path(__file__).parents[2]
+ALONE = [sys.executable]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+FOUR = [*TWO[:-1], "4"]
+
+
+def run(launcher: list[str], data: Path, out: Path, precision: str, *settings: str) -> dict[str, np.ndarray]:
+    command = [
+        *launcher,
+        str(ROOT / "tests" / "training" / "parallel_worker.py"),
+        str(data),
+        str(out),
+        precision,
+        *settings,
+    ]
+    environment = dict(os.environ, PYTHONPATH=f"{ROOT / 'src'}:{ROOT}", OMP_NUM_THREADS="1")
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(out) as found:
+        return dict(found)
+
+
+def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray], gradients: float, weights: float) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        tolerance, least = (weights, 1e-2) if "/weight/" in name else (gradients, 1e-12)
+        scale = max(np.abs(a[name]).max(), least)
+        assert np.abs(a[name] - b[name]).max() <= tolerance * scale, name
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    return {
+        precision: run(ALONE, tiny_data, folder / f"{precision}.npz", precision) for precision in ("float64", "float32")
+    }
+
+
+@pytest.mark.parametrize("launcher", [TWO, FOUR], ids=["2 processes", "4 processes"])
+def test_several_processes_give_the_same_gradients_and_weights(alone, tiny_data, tmp_path, launcher):
+    assert_same(alone["float64"], run(launcher, tiny_data, tmp_path / "a.npz", "float64"), 1e-10, 1e-6)
+
+
+def test_the_same_in_float32(alone, tiny_data, tmp_path):
+    two = run(TWO, tiny_data, tmp_path / "a.npz", "float32")
+    gradients = {name for name in two if "/weight/" not in name}
+    assert_same({name: alone["float32"][name] for name in gradients}, {name: two[name] for name in gradients}, 1e-5, 0)
+    # Adam's first steps are the rate times the sign of a gradient: where that is all rounding, weights go opposite ways.
+    for name in two.keys() - gradients:
+        assert np.abs(two[name] - alone["float32"][name]).max() <= 2 * 5 * 1e-4, name
+
+
+def test_deviation_couples_the_processes(alone, tiny_data, tmp_path):
+    """Without the exchange the numbers differ: the tests above would see it."""
+    grouped = run(TWO, tiny_data, tmp_path / "a.npz", "float64", "model.stddev_group_size=4")
+    with pytest.raises(AssertionError):
+        assert_same(alone["float64"], grouped, 1e-6, 1e-6)
+
+
+def test_micro_batches_of_whole_groups_equal_the_large_batch(tiny_data, tmp_path):
+    settings = ["model.stddev_group_size=2"]
+    whole = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", *settings)
+    parts = run(ALONE, tiny_data, tmp_path / "b.npz", "float64", *settings, "train.micro_batch_size=2")
+    both = run(TWO, tiny_data, tmp_path / "c.npz", "float64", *settings, "train.micro_batch_size=2")
+    # Adam's first steps amplify the rounding of gradients that are nearly zero.
+    assert_same(whole, parts, 1e-10, 1e-6)
+    assert_same(whole, both, 1e-10, 1e-6)
+
+
+def test_activation_checkpointing_changes_nothing(alone, tiny_data, tmp_path):
+    found = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", "train.activation_checkpointing=true")
+    assert_same(alone["float64"], found, 1e-12, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "count", "message"),
+    [
+        (["train.batch_size=6"], 4, "cannot be shared evenly by 4 processes"),
+        (["train.batch_size=8", "train.micro_batch_size=3"], 1, "does not divide the 8 samples"),
+        (["train.batch_size=8", "train.micro_batch_size=4"], 1, "Set model.stddev_group_size to a divisor"),
+        (["train.batch_size=8", "model.stddev_group_size=4"], 4, "does not divide the 2 samples"),
+        (["train.batch_size=8", "model.stddev_group_size=4", "train.micro_batch_size=2"], 1, "within one process"),
+    ],
+)
+def test_divisions_that_would_change_the_mathematics_are_refused(tiny, settings, count, message):
+    with pytest.raises(Mp3netError, match=message):
+        check_division(override(tiny, settings), Ranks(0, count))
+
+
+def test_groups_have_their_own_deviation():
+    x = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    grouped = append_minibatch_stddev(x, group_size=2)
+    for first in (0, 2, 4):
+        expected = append_minibatch_stddev(x[first : first + 2])
+        assert torch.allclose(grouped[first : first + 2], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="no whole groups of 4"):
+        append_minibatch_stddev(x, group_size=4)
