@@ -78,8 +78,8 @@ MUTATIONS = [
         "tests/training/test_trainer.py -k in_process",
     ),
     (
-        "training/trainer.py",
-        "SeedSequence([seed, tracks_seen, stream])",
+        "training/objective.py",
+        "SeedSequence([seed, track, stream])",
         "SeedSequence([seed, stream])",
         "tests/training/test_trainer.py -k addressed",
     ),
@@ -388,6 +388,18 @@ MUTATIONS = [
         "self.real[family.needs].mean()",
         "judged[family.needs].mean()",
         "tests/evaluation/test_light.py",
+    ),
+    (
+        "model/layers.py",
+        ".repeat_interleave(group_size)",
+        ".repeat(group_size)",
+        "tests/training/test_parallel.py -k groups_have",
+    ),
+    (
+        "training/parallel.py",
+        "        dist.all_reduce(total)\n",
+        "        total = total * dist.get_world_size()\n",
+        "tests/training/test_parallel.py -k several",
     ),
 ]
 
