@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from mp3net.apps import cli
 
 GOLDEN = Path(os.environ.get("MP3NET_GOLDEN", Path(__file__).parents[1] / ".." / "shared" / "golden"))
 
@@ -24,3 +27,19 @@ def golden() -> Callable[[str], dict[str, np.ndarray]]:
             return dict(data)
 
     return read
+
+
+@pytest.fixture
+def mp3net(capsys, monkeypatch, tmp_path):
+    """Run the command in an empty folder; returns (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "150")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mp3net", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return run

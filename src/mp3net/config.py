@@ -103,7 +103,7 @@ class TrainConfig(_Frozen):
     train_last_blocks: int | None = Field(
         None, ge=1, description="blocks nearest to the audio that are trained, in both networks; null: everything"
     )
-    activation_checkpointing: bool = Field(False, description="less memory, about a third more time")
+    activation_checkpointing: bool = Field(False, description="less memory for one forward pass more")
     seed: int = Field(0, ge=0)
     log_every_tracks: int = Field(800, ge=1)
     sample_every_tracks: int = Field(8_000, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,29 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from mp3net.apps import cli
 from mp3net.apps.generate import parse_seeds, plan_targets
 from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED
 from tests.recordings import write_folder
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def mp3net(capsys, monkeypatch, tmp_path):
-    """Run the command in an empty folder; returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "150")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mp3net", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_help_needs_no_torch():
@@ -74,8 +58,12 @@ def test_prepare_train_generate(mp3net, tmp_path):
     assert "32 of 32 tracks to go" in plan[4]
     assert "left" in plan[4]
     assert "finished at 32 tracks" in out
+    working = tmp_path / "runs" / "a" / "checkpoints" / ".tracks-000000000048.partial"
+    working.mkdir()  # a training that is saving at this moment
     status, out, _ = mp3net(*train, "--tracks", 64, "--dry-run")
     assert status == 0
+    assert working.exists()
+    assert json.loads((tmp_path / "runs" / "a" / "run.json").read_text())["config"]["train"]["total_tracks"] == 32
     assert "resuming at 32 tracks; 32 of 64 tracks to go" in out
     assert "saved" not in out
     tuned = [item if item != "runs/a" else "runs/b" for item in train]

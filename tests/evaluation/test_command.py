@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
-import pytest
 import soundfile
 
-from mp3net.apps import cli
 from tests.evaluation.conftest import RATE
 from tests.recordings import piece
-
-
-@pytest.fixture
-def mp3net(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "150")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mp3net", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_snapshot_and_folder(mp3net, dataset, judged_folder, tmp_path):

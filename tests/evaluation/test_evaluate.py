@@ -11,7 +11,7 @@ import pytest
 
 from mp3net.errors import Mp3netError
 from mp3net.evaluation import features as features_module
-from mp3net.evaluation.evaluate import digest, evaluate
+from mp3net.evaluation.evaluate import evaluate
 from mp3net.evaluation.features import FeatureStore
 from mp3net.evaluation.metrics import FAMILIES, Metric, histogram_distance, wasserstein
 from mp3net.evaluation.report import number, plane, save_report, short_interval, summary
@@ -21,6 +21,10 @@ from mp3net.generation import MP3net
 from tests.evaluation.conftest import SAMPLES, SECONDS
 
 LIGHT = ["spectrum", "logmel"]
+
+
+def digest(evaluation) -> str:
+    return json.dumps(evaluation.to_json(), sort_keys=True)
 
 
 def test_same_arguments_same_numbers_with_and_without_cache(dataset, judged_folder, tmp_path):

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mp3net.apps.device import choose_device, local_device
 from mp3net.config import Config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.errors import Mp3netError
-from mp3net.model.generator import Generator
 from mp3net.model.snapshot import open_snapshot
 from mp3net.training.checkpoint import RunDirectory
 from mp3net.training.parallel import join
-from mp3net.training.plan import check_memory, flop_per_track, probe
+from mp3net.training.plan import check_memory, flop_per_track, forward_flop, probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
 
@@ -48,8 +46,7 @@ def run(
     received: list[int] = []
     with join(device) as ranks:
         say = _say if ranks.first else _silent
-        writes = ranks.first and (not dry_run or out.exists())  # a rehearsal leaves nothing behind
-        run_directory = RunDirectory(out, config, dataset.fingerprint) if writes else None
+        run_directory = RunDirectory(out, config, dataset.fingerprint, touch=not dry_run) if ranks.first else None
         trainer = Trainer(config, dataset, run_directory, device, say, _heldout(data, config, say), ranks, snapshot)
         if snapshot is not None and trainer.state.tracks_seen == 0:
             say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
@@ -155,7 +152,7 @@ def plan(preset_name: str, trainer: Trainer) -> str:
     return "\n".join(
         [
             f"{preset_name} on {trainer.device}, {train.precision}: generator {generator_m:.2f} M, discriminator "
-            f"{discriminator_m:.2f} M parameters, {generator_gflop(config):.1f} GFLOP per generated track",
+            f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.1f} GFLOP per generated track",
             f"data: {len(dataset.pieces)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
             f"batch {train.batch_size}{each.replace(' on each of', ' over')}, {train.discriminator_steps} discriminator "
             f"steps per generator step; checkpoints take up to {checkpoint_gb:.2f} GB",
@@ -165,13 +162,3 @@ def plan(preset_name: str, trainer: Trainer) -> str:
             f"{format_duration(left / rate)} left",
         ]
     )
-
-
-def generator_gflop(config: Config) -> float:
-    """Floating-point operations of one generator pass in units of 1e9, counted without computing."""
-    with torch.device("meta"):
-        generator = Generator(config.model, config.audio.channels)
-        latent = torch.zeros(1, config.model.latent_dim)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        generator(latent)
-    return float(counter.get_total_flops()) / 1e9

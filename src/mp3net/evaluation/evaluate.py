@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -280,8 +279,3 @@ def _ladder_from_json(data: dict[str, dict[str, Any]]) -> dict[str, dict[str, Sc
         name: {rung: Score(Estimate(**score["value"]), Estimate(**score["deviation"])) for rung, score in rungs.items()}
         for name, rungs in data.items()
     }
-
-
-def digest(evaluation: Evaluation) -> str:
-    """SHA-256 of the numbers of an evaluation: equal for equal arguments."""
-    return hashlib.sha256(json.dumps(evaluation.to_json(), sort_keys=True).encode()).hexdigest()

@@ -79,9 +79,12 @@ class TrainingState:
 
 
 class RunDirectory:
-    """Where one training lives. Opening it with another configuration or other data is refused."""
+    """Where one training lives. Opening it with another configuration or other data is refused.
 
-    def __init__(self, path: Path, config: Config, data_fingerprint: str) -> None:
+    With `touch` off nothing is written or cleared away: a training may be at work there.
+    """
+
+    def __init__(self, path: Path, config: Config, data_fingerprint: str, touch: bool = True) -> None:
         self.path = path
         self.config = config
         self.checkpoints = path / CHECKPOINTS_FOLDER
@@ -92,6 +95,8 @@ class RunDirectory:
             self._check_same(note, data_fingerprint)
         elif not note.exists() and path.exists() and any(path.iterdir()):
             raise Mp3netError(f"{path}: is not empty and holds no run; name another --out")
+        if not touch:
+            return
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             content = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "data_sha256": data_fingerprint}

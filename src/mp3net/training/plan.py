@@ -90,7 +90,7 @@ def advice(trainer: Trainer, model: MemoryModel, limit_bytes: float) -> list[str
             again = measure_memory(trainer)
         if again.peak(samples) <= limit_bytes:
             found.append(
-                f"--set train.activation_checkpointing=true ({again.peak(samples) / 2**30:.1f} GiB, about a third slower)"
+                f"--set train.activation_checkpointing=true ({again.peak(samples) / 2**30:.1f} GiB, one forward pass more)"
             )
         else:
             model = again if again.largest(limit_bytes) > model.largest(limit_bytes) else model
@@ -134,6 +134,19 @@ def probe(trainer: Trainer) -> Probe:
     return Probe(duration_s, memory.peak_bytes)
 
 
+def forward_flop(config: Config) -> tuple[int, int]:
+    """Floating-point operations of one forward pass of the generator and of the discriminator, counted without computing."""
+    counts: list[int] = []
+    with FakeTensorMode(), torch.no_grad():
+        value = torch.zeros(1, config.model.latent_dim)
+        for kind in (Generator, Discriminator):
+            network = kind(config.model, config.audio.channels)
+            with FlopCounterMode(display=False) as counter:
+                value = network(value)
+            counts.append(counter.get_total_flops())
+    return counts[0], counts[1]
+
+
 def flop_per_track(config: Config) -> float:
     """Floating-point operations per track that the discriminator sees, from the forward passes of both networks.
 
@@ -141,16 +154,8 @@ def flop_per_track(config: Config) -> float:
     backward passes, 2 x 3; penalty: score, gradient towards the input (1), and backward through both (2 + 2): 12 passes of
     the discriminator in all. Generator step: 3 passes of the generator and, its weights being fixed, 2 of the discriminator.
     """
-    counts: list[int] = []
-    with FakeTensorMode(), torch.no_grad():  # shapes only: nothing is computed
-        value = torch.zeros(1, config.model.latent_dim)
-        for kind in (Generator, Discriminator):
-            network = kind(config.model, config.audio.channels)
-            with FlopCounterMode(display=False) as counter:
-                value = network(value)
-            counts.append(counter.get_total_flops())
-    made, scored = counts
-    return float(made + 12 * scored + (3 * made + 2 * scored) / config.train.discriminator_steps)
+    made, scored = forward_flop(config)
+    return made + 12 * scored + (3 * made + 2 * scored) / config.train.discriminator_steps
 
 
 def synchronise(device: torch.device) -> None:
