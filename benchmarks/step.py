@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Config, ModelConfig, TrainConfig, override
-from mp3net.model.layers import StridedConvTranspose
+from mp3net.model.layers import ConvTranspose
+from mp3net.training.memory import keep_freed_memory
 from mp3net.training.objective import Objective, TrackDraws
 from mp3net.training.plan import flop_per_track
 from mp3net.training.trainer import build_state
@@ -27,7 +28,7 @@ from mp3net.training.trainer import build_state
 CPU = torch.device("cpu")
 
 
-def plain_transposed(self: StridedConvTranspose, x: Tensor) -> Tensor:
+def plain_transposed(self: ConvTranspose, x: Tensor) -> Tensor:
     out = nn.ConvTranspose2d.forward(self, x)
     frames, bins = x.shape[2] * self.stride[0], x.shape[3] * self.stride[1]
     return out[..., :frames, 1 : bins + 1] if self.stride[1] == 1 else out[..., :frames, :bins]
@@ -54,13 +55,15 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
+    if not arguments.plain:
+        keep_freed_memory()
     config = Config(
         audio=AudioConfig(num_bins=32),
         model=ModelConfig(num_blocks=4),
         train=TrainConfig(precision=arguments.precision),
     )
     if arguments.plain:
-        StridedConvTranspose.forward = plain_transposed  # type: ignore[method-assign, assignment]
+        ConvTranspose.forward = plain_transposed  # type: ignore[method-assign, assignment]
     state = build_state(config, CPU)
     if arguments.plain:
         for network in (state.generator, state.discriminator):

@@ -18,7 +18,7 @@ def test_penalty_of_a_linear_critic_is_known():
     w = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 2, 4, 4)))
     real, fake = torch.randn(2, 3, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
-    def critic(x):
+    def critic(x, batches=1):
         return (x * w).sum(dim=(1, 2, 3))
 
     share = torch.full((3, 1, 1, 1), 0.3, dtype=torch.float64)

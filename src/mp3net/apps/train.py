@@ -17,6 +17,7 @@ from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.errors import Mp3netError
 from mp3net.model.snapshot import open_snapshot
 from mp3net.training.checkpoint import RunDirectory
+from mp3net.training.memory import keep_freed_memory
 from mp3net.training.parallel import join
 from mp3net.training.plan import check_memory, flop_per_track, forward_flop, probe
 from mp3net.training.progress import format_duration
@@ -37,6 +38,7 @@ def run(
     dry_run: bool,
 ) -> None:
     """Train, or resume; exits with 128 + signal number when a signal ended it after saving."""
+    keep_freed_memory()
     device = local_device(choose_device(device_name))
     if threads is not None:
         torch.set_num_threads(threads)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import OctaveDown, WholeBatch, append_minibatch_stddev, leaky, run_block
+from mp3net.model.layers import Conv, OctaveDown, WholeBatch, append_minibatch_stddev, leaky, run_block
 
 
 class Discriminator(nn.Module):
@@ -26,22 +26,24 @@ class Discriminator(nn.Module):
         base_channels = channels[-1][2]
         flat_channels = base_channels + (0 if before_last else 1)
         self.stddev_block = config.num_blocks - 1 if before_last else config.num_blocks
-        self.from_audio = nn.Conv2d(audio_channels, channels[0][0], 1)
+        self.from_audio = Conv(audio_channels, channels[0][0], size=1)
         self.blocks = nn.ModuleList(
             OctaveDown(*block, extra_channels=int(index == self.stddev_block)) for index, block in enumerate(channels)
         )
         self.dense = nn.Linear(flat_channels * config.base_frames * config.base_bins, base_channels)
         self.to_score = nn.Linear(base_channels, 1)
 
-    def _with_stddev(self, x: Tensor) -> Tensor:
-        return append_minibatch_stddev(x, self.group_size, self.whole_batch)
+    def forward(self, coefficients: Tensor, batches: int = 1) -> Tensor:
+        """With `batches`, as many batches of equal size behind each other, whose samples are coupled only within each."""
 
-    def forward(self, coefficients: Tensor) -> Tensor:
-        x = leaky(self.from_audio(coefficients.contiguous(memory_format=torch.channels_last)))
+        def with_stddev(x: Tensor) -> Tensor:
+            return append_minibatch_stddev(x, self.group_size, self.whole_batch, batches)
+
+        x = self.from_audio(coefficients.contiguous(memory_format=torch.channels_last))
         for index, block in enumerate(self.blocks):
-            x = run_block(block, self._with_stddev(x) if index == self.stddev_block else x, self.checkpointing)
+            x = run_block(block, with_stddev(x) if index == self.stddev_block else x, self.checkpointing)
         if self.stddev_block == len(self.blocks):
-            x = self._with_stddev(x)
+            x = with_stddev(x)
         # Scores differ by little: the last layers stay in float32 under autocast.
         with torch.autocast(x.device.type, enabled=False):
             x = x.flatten(1).to(self.dense.weight.dtype)

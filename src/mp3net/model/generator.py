@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import OctaveUp, leaky, run_block
+from mp3net.model.layers import Conv, OctaveUp, leaky, run_block
 
 
 class Generator(nn.Module):
@@ -23,7 +23,7 @@ class Generator(nn.Module):
         base_size = channels[0][0] * config.base_frames * config.base_bins
         self.dense = nn.Linear(config.latent_dim, base_size)
         self.blocks = nn.ModuleList(OctaveUp(*block) for block in channels)
-        self.to_audio = nn.Conv2d(channels[-1][2], audio_channels, 1)
+        self.to_audio = Conv(channels[-1][2], audio_channels, size=1, active=False)
 
     def forward(self, z: Tensor) -> Tensor:
         x = leaky(self.dense(z)).reshape(-1, *self.base_shape).contiguous(memory_format=torch.channels_last)

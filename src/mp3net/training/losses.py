@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,7 +10,11 @@ from torch import Tensor
 # Under the root of the gradient norm, as released: its derivative at zero stays finite.
 NORM_EPSILON = 1e-8
 
-Critic = Callable[[Tensor], Tensor]
+
+class Critic(Protocol):
+    """Scores (B,) of coefficients that hold `batches` batches of equal size behind each other."""
+
+    def __call__(self, coefficients: Tensor, batches: int = 1) -> Tensor: ...
 
 
 def interpolate(real: Tensor, fake: Tensor, share_of_real: Tensor) -> Tensor:
@@ -57,7 +61,7 @@ def discriminator_loss(
     drift_weight: float,
 ) -> dict[str, Tensor]:
     """L_D = E[D(fake)] - E[D(real)] + lambda E[(|grad D(interp)| - 1)^2] + epsilon E[D(real)^2], with its terms by name."""
-    real_scores, fake_scores = discriminator(real), discriminator(fake)
+    real_scores, fake_scores = discriminator(torch.cat([real, fake]), batches=2).chunk(2)
     norm = gradient_norm(discriminator, interpolate(real, fake, share_of_real))
     distance, penalty, wander = (
         wasserstein_estimate(real_scores, fake_scores),

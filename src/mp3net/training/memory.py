@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import resource
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,30 @@ from pathlib import Path
 import torch
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory it frees, in large pages, instead of giving it back to the system and asking again.
+
+    A training step allocates the same gigabytes each time, and fresh pages cost more than many layers compute
+    (docs/results.md). Does nothing where the C library has no such settings. To be called before the first tensor is made.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch then asks for large pages
+    malloc = _c_library()
+    if malloc is not None:
+        malloc.mallopt(_M_MMAP_MAX, 0)
+        malloc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        malloc.mallopt(_M_TOP_PAD, 2**28)
+
+
+def _c_library() -> ctypes.CDLL | None:
+    """The C library of this process, where it is glibc."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if library is not None and hasattr(library, "malloc_trim") else None
 
 
 @dataclass
@@ -31,6 +57,9 @@ def peak_memory(device: torch.device) -> Iterator[MemoryPeak]:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
+        malloc = _c_library()
+        if malloc is not None:
+            malloc.malloc_trim(0)  # what was freed and kept does not count
         with suppress(OSError):
             _CLEAR.write_text("5")  # sets the peak back to what is resident now
     yield found

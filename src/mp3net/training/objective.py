@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from mp3net.config import Config
 from mp3net.dsp.psychoacoustics import Psychoacoustics, tonality
+from mp3net.model.layers import rounded_weights
 from mp3net.training import losses
 from mp3net.training.checkpoint import TrainingState
 
@@ -52,15 +55,20 @@ class Objective:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bfloat16")
 
+    def _rounded_discriminator(self) -> AbstractContextManager[None]:
+        if self.config.train.precision == "float32":
+            return nullcontext()
+        return rounded_weights(self.state.discriminator, torch.bfloat16)
+
     def synthesise(self, draws: TrackDraws) -> Tensor:
         """Coefficients (B, C, T, F) of fresh latents, one per track."""
         with self._autocast():
             fake: Tensor = self.state.generator(draws.normal(self.config.model.latent_dim))
         return fake
 
-    def score(self, coefficients: Tensor) -> Tensor:
+    def score(self, coefficients: Tensor, batches: int = 1) -> Tensor:
         with self._autocast():
-            scores: Tensor = self.state.discriminator(coefficients)
+            scores: Tensor = self.state.discriminator(coefficients, batches)
         return scores
 
     def disguise(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
@@ -78,9 +86,10 @@ class Objective:
             share_of_real = draws.uniform(1, 1, 1)
             noised_real, noised_fake = self.disguise(real, draws), self.disguise(fake, draws)
         train = self.config.train
-        terms = losses.discriminator_loss(
-            self.score, noised_real, noised_fake, share_of_real, train.gradient_penalty_weight, train.drift_weight
-        )
+        with self._rounded_discriminator():
+            terms = losses.discriminator_loss(
+                self.score, noised_real, noised_fake, share_of_real, train.gradient_penalty_weight, train.drift_weight
+            )
         return {**terms, **tones, **powers}
 
     def generator_terms(self, draws: TrackDraws) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ class KerasAdam(torch.optim.Adam):
     """
 
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float, betas: tuple[float, float]) -> None:
-        super().__init__(parameters, lr=learning_rate, betas=betas)
+        super().__init__(parameters, lr=learning_rate, betas=betas, fused=True)
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         for group in self.param_groups:
