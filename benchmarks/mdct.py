@@ -1,20 +1,28 @@
 """Time of the MDCT of 95 s of stereo, by matrix product and by FFT, and their error against float64.
 
-    python benchmarks/mdct.py [--runs 7]
+    python benchmarks/mdct.py [--runs 15]
 
-Chooses `MATMUL_MAX_BINS` in mp3net/dsp/mdct.py.
+Chooses `MATMUL_MAX_BINS` in mp3net/dsp/mdct.py. Beside it torch.stft of the same window and hop (no MDCT, for scale) and,
+where the package is installed (pip install torch-mdct), torch-mdct; the other way, their inverses.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import platform
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from mp3net.dsp import mdct as module
+
+Transform = Callable[[Tensor], Tensor]
 
 SECONDS, RATE_HZ = 95, 22016
 
@@ -31,7 +39,7 @@ def milliseconds(call, runs: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--runs", type=int, default=15)
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{SECONDS} s stereo at {RATE_HZ} Hz, float32; median (min-max) of {options.runs} runs, ms")
@@ -43,12 +51,38 @@ def main() -> None:
             module.MATMUL_MAX_BINS = limit
             with torch.inference_mode():
                 coefficients = module.mdct(audio, num_bins)
-                row = []
-                for call in (lambda a=audio, n=num_bins: module.mdct(a, n), lambda c=coefficients: module.imdct(c)):
-                    times = milliseconds(call, options.runs)
-                    row.append(f"{statistics.median(times):6.1f} ({min(times):.1f}-{max(times):.1f})")
+                calls = (partial(module.mdct, audio, num_bins), partial(module.imdct, coefficients))
+                row = [timing(call, options.runs) for call in calls]
             error = float((coefficients - exact).abs().max())
-            print(f"{num_bins:5d} bins  {name:6s}  mdct {row[0]:24s} imdct {row[1]:24s} largest error {error:.1e}")
+            print(f"{num_bins:5d} bins  {name:10s} there {row[0]:22s} back {row[1]:22s} largest error {error:.1e}")
+        for name, there, back in others(num_bins):
+            with torch.inference_mode():
+                spectrum = there(audio)
+                row = [timing(partial(there, audio), options.runs), timing(partial(back, spectrum), options.runs)]
+            print(f"{num_bins:5d} bins  {name:10s} there {row[0]:22s} back {row[1]:22s}")
+
+
+def timing(call: Callable[[], object], runs: int) -> str:
+    times = milliseconds(call, runs)
+    return f"{statistics.median(times):6.1f} ({min(times):.1f}-{max(times):.1f})"
+
+
+def others(num_bins: int) -> list[tuple[str, Transform, Transform]]:
+    """Name, transform and inverse of what others offer."""
+    hann = torch.hann_window(2 * num_bins)
+
+    def stft(audio: Tensor) -> Tensor:
+        return torch.stft(audio, 2 * num_bins, num_bins, window=hann, return_complex=True)
+
+    def istft(spectrum: Tensor) -> Tensor:
+        return torch.istft(spectrum, 2 * num_bins, num_bins, window=hann)
+
+    found: list[tuple[str, Transform, Transform]] = [("torch.stft", stft, istft)]
+    if importlib.util.find_spec("torch_mdct"):
+        package = importlib.import_module("torch_mdct")
+        w = package.vorbis(2 * num_bins)
+        found.append(("torch-mdct", lambda x: package.mdct(x, w), lambda x: package.imdct(x, w)))
+    return found
 
 
 if __name__ == "__main__":

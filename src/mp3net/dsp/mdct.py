@@ -26,7 +26,7 @@ from mp3net.config import WindowName
 Edges = Literal["zeros", "crop"]
 
 # Up to this many bins one N x N matrix product is faster than the FFT (benchmarks/mdct.py; docs/results.md).
-MATMUL_MAX_BINS = 256
+MATMUL_MAX_BINS = 128
 
 
 def window(name: WindowName, num_bins: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -97,7 +97,8 @@ def _unfold(folded: Tensor, w: Tensor) -> Tensor:
     u, v = folded[..., :half], folded[..., half:]
     first = torch.cat([v, -v.flip(-1)], dim=-1) * w[:num_bins]
     second = torch.cat([-u.flip(-1), -u], dim=-1) * w[num_bins:]
-    return F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+    overlapping = first[..., 1:, :] + second[..., :-1, :]
+    return torch.cat([first[..., :1, :], overlapping, second[..., -1:, :]], dim=-2)
 
 
 def _dct4(x: Tensor) -> Tensor:
