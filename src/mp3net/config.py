@@ -5,14 +5,23 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json
 
 WindowName = Literal["vorbis", "sine"]
+
+
+def _as_tuples(points: Any) -> Any:
+    """JSON knows lists only."""
+    return tuple(tuple(p) if isinstance(p, list) else p for p in points) if isinstance(points, list) else points
+
+
+# Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout.
+Schedule = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_as_tuples)]
 
 
 class _Frozen(BaseModel):
@@ -93,6 +102,10 @@ class TrainConfig(_Frozen):
     beta2: float = Field(0.9, ge=0, lt=1)
     gradient_penalty_weight: float = Field(3.0, ge=0)
     drift_weight: float = Field(0.1, ge=0)
+    learning_rate_schedule: Schedule = Field(
+        (), description="factors of the learning rate: [[tracks seen, factor], ...]"
+    )
+    gradient_penalty_schedule: Schedule = Field((), description="factors of the penalty's weight, likewise")
     masking_noise: bool = True
     masking_grid: Literal["exact", "released"] = "exact"
     ema_half_life_tracks: int = Field(20_000, ge=1)
@@ -111,6 +124,14 @@ class TrainConfig(_Frozen):
     keep_checkpoints: int = Field(3, ge=1)
     evaluate_every_tracks: int = Field(8_000, ge=1)
     evaluate_samples: int = Field(64, ge=0, description="songs per light evaluation, at least 8; 0 leaves it out")
+
+    @field_validator("learning_rate_schedule", "gradient_penalty_schedule")
+    @classmethod
+    def _in_order(cls, points: Schedule) -> Schedule:
+        tracks = [seen for seen, _ in points]
+        if any(seen < 0 or factor < 0 for seen, factor in points) or tracks != sorted(set(tracks)):
+            raise ValueError(f"{list(points)}: needs points [tracks seen, factor] of rising tracks, neither below 0")
+        return points
 
     @model_validator(mode="after")
     def _enough_samples(self) -> TrainConfig:

@@ -14,8 +14,7 @@ import torch
 from mp3net.config import override
 from mp3net.errors import Mp3netError
 from mp3net.model.layers import append_minibatch_stddev
-from mp3net.training.parallel import Ranks
-from mp3net.training.trainer import check_division
+from mp3net.training.parallel import Ranks, check_division
 
 ROOT = Path(__file__).parents[2]
 ALONE = [sys.executable]

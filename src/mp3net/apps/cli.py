@@ -95,6 +95,10 @@ def train(
         Path | None,
         typer.Option(help="Begin with both networks of this snapshot or run; a run that exists goes on from itself."),
     ] = None,
+    train_blocks: Annotated[
+        str | None,
+        typer.Option(help="all, or last-N: only the N blocks nearest to the audio, in both networks.", metavar="WHICH"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end; nothing is written.")] = False,
 ) -> None:
     """Train the networks of a preset on a dataset. The same command again resumes.
@@ -102,11 +106,13 @@ def train(
     Prints the plan first: time, memory, disk. Ctrl-C saves a checkpoint and ends. Listen to RUN/samples, or open
     RUN/tensorboard. On several GPUs or machines: torchrun --nproc-per-node N -m mp3net train ...
     """
-    from mp3net.apps.train import run
+    from mp3net.apps.train import last_blocks, run
 
     config = override(preset(preset_name), settings or [])
     if tracks is not None:
         config = override(config, [f"train.total_tracks={tracks}"], "--tracks")
+    if train_blocks is not None:
+        config = override(config, [f"train.train_last_blocks={last_blocks(train_blocks)}"], "--train-blocks")
     run(data, preset_name, config, out, device, threads, init_from, dry_run)
 
 

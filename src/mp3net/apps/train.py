@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mp3net.apps.device import choose_device, local_device
 from mp3net.config import Config
@@ -17,9 +21,9 @@ from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.errors import Mp3netError
 from mp3net.model.snapshot import open_snapshot
 from mp3net.training.checkpoint import RunDirectory
-from mp3net.training.memory import keep_freed_memory
+from mp3net.training.memory import available_bytes, keep_freed_memory
 from mp3net.training.parallel import join
-from mp3net.training.plan import check_memory, flop_per_track, forward_flop, probe
+from mp3net.training.plan import USABLE_SHARE, advice, check_memory, flop_per_track, forward_flop, measure_memory, probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
 
@@ -58,17 +62,28 @@ def run(
         if dry_run:
             say(_within_memory(trainer, lambda: plan(preset_name, trainer)))
             return
-        received = _within_memory(trainer, lambda: _train(preset_name, trainer, out, say))
+        with _progress(trainer) as advance:
+            received = _within_memory(trainer, lambda: _train(preset_name, trainer, out, say, advance))
     if received:
         sys.exit(128 + received[0])
 
 
-def _train(preset_name: str, trainer: Trainer, out: Path, say: Callable[[str], None]) -> list[int]:
+def last_blocks(which: str) -> str:
+    """`--train-blocks` as a value of train.train_last_blocks. Errors: Mp3netError for anything but all and last-N."""
+    found = re.fullmatch(r"all|last-([1-9][0-9]*)", which)
+    if found is None:
+        raise Mp3netError(f"--train-blocks {which!r}: choose all, or last-2 for the two blocks nearest to the audio")
+    return found[1] or "null"
+
+
+def _train(
+    preset_name: str, trainer: Trainer, out: Path, say: Callable[[str], None], advance: Callable[[int], None]
+) -> list[int]:
     """Plan, train and say how it ended; returns the signals that were received."""
     try:
         say(plan(preset_name, trainer))
         with _stop_on_signal(trainer) as received:
-            outcome = trainer.run()
+            outcome = trainer.run(advance)
     except KeyboardInterrupt:
         say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
         sys.exit(128 + signal.SIGINT)
@@ -84,11 +99,42 @@ def _within_memory(trainer: Trainer, work: Callable[[], T]) -> T:
     try:
         return work()
     except torch.OutOfMemoryError:
-        trainer.forget_gradients()
         raise Mp3netError(
-            f"out of memory on {trainer.device}: --set train.activation_checkpointing=true, a smaller train.batch_size, "
-            "or, with model.stddev_group_size set, a smaller train.micro_batch_size needs less; the last checkpoint is kept"
+            f"out of memory on {trainer.device}; the last checkpoint is kept. What would fit: {_what_would_fit(trainer)}"
         ) from None
+
+
+def _what_would_fit(trainer: Trainer) -> str:
+    """Advice from measurements with few samples, where even these still fit."""
+    trainer.forget_gradients()
+    torch.cuda.empty_cache()
+    try:
+        model = measure_memory(trainer)
+        samples = max(len(tracks) for tracks in trainer.micro_batches())
+        # It did not fit, whatever the device says it has.
+        limit = USABLE_SHARE * min(available_bytes(trainer.device) or math.inf, model.peak(samples))
+        return "; ".join(advice(trainer, model, limit))
+    except torch.OutOfMemoryError:
+        return "a smaller preset"
+
+
+@contextmanager
+def _progress(trainer: Trainer) -> Iterator[Callable[[int], None]]:
+    """On a terminal, a bar with tracks and time left below the lines that are said."""
+    console = Console()
+    if not (console.is_terminal and trainer.ranks.first):
+        yield lambda tracks_seen: None
+        return
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("tracks, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("train", total=trainer.config.train.total_tracks, completed=trainer.state.tracks_seen)
+        yield lambda tracks_seen: bar.update(task, completed=tracks_seen)
 
 
 def _heldout(data: Path, config: Config, say: Callable[[str], None]) -> CropDataset | None:

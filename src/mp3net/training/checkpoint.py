@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from mp3net.config import RESUMABLE_KEYS, Config, differing_keys, parse_config
@@ -78,6 +79,10 @@ class TrainingState:
         ]
 
 
+# torchrun starts new processes while the old ones may still be saving.
+LOCK_WAIT_S = 10.0
+
+
 class RunDirectory:
     """Where one training lives. Opening it with another configuration or other data is refused.
 
@@ -99,12 +104,23 @@ class RunDirectory:
             return
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._lock()
             content = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "data_sha256": data_fingerprint}
             write_json(note, content)
         except OSError as error:
             raise Mp3netError(f"{path}: cannot be written: {error.strerror}") from None
         for leftover in self.checkpoints.glob(".*.partial"):
             shutil.rmtree(leftover)
+
+    def _lock(self) -> None:
+        """Keep others out until this process ends, however it ends; one that is just ending is waited for."""
+        self._held = FileLock(self.path / "lock", timeout=LOCK_WAIT_S, is_singleton=True)
+        try:
+            self._held.acquire()
+        except Timeout:
+            raise Mp3netError(
+                f"{self.path}: another training is at work there; name another --out, or stop that one"
+            ) from None
 
     def _check_same(self, note: Path, data_fingerprint: str) -> None:
         content = read_json(note)

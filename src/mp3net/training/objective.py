@@ -13,6 +13,7 @@ from mp3net.dsp.psychoacoustics import Psychoacoustics, tonality
 from mp3net.model.layers import rounded_weights
 from mp3net.training import losses
 from mp3net.training.checkpoint import TrainingState
+from mp3net.training.schedule import factor_at
 
 # Purposes of random numbers: each has its own stream for every track.
 INIT_STREAM, DISCRIMINATOR_STREAM, GENERATOR_STREAM = range(3)
@@ -86,9 +87,12 @@ class Objective:
             share_of_real = draws.uniform(1, 1, 1)
             noised_real, noised_fake = self.disguise(real, draws), self.disguise(fake, draws)
         train = self.config.train
+        penalty_weight = train.gradient_penalty_weight * factor_at(
+            train.gradient_penalty_schedule, self.state.tracks_seen
+        )
         with self._rounded_discriminator():
             terms = losses.discriminator_loss(
-                self.score, noised_real, noised_fake, share_of_real, train.gradient_penalty_weight, train.drift_weight
+                self.score, noised_real, noised_fake, share_of_real, penalty_weight, train.drift_weight
             )
         return {**terms, **tones, **powers}
 

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mp3net.config import Config
 from mp3net.errors import Mp3netError
 
 
@@ -104,3 +105,27 @@ def join(device: torch.device) -> Iterator[Ranks]:
         yield Ranks(dist.get_rank(), count)
     finally:
         dist.destroy_process_group()
+
+
+def check_division(config: Config, ranks: Ranks) -> None:
+    """Refuse portions of a batch that would change its mathematics: the minibatch deviation belongs to whole groups."""
+    train, group = config.train, config.model.stddev_group_size
+    mine = len(ranks.share(train.batch_size))
+    micro = train.micro_batch_size or mine
+    if mine % micro:
+        raise Mp3netError(
+            f"train.micro_batch_size = {micro} does not divide the {mine} samples of one process (train.batch_size = "
+            f"{train.batch_size}, {ranks.count} process(es))"
+        )
+    if group is None and micro != mine:
+        raise Mp3netError(
+            f"train.micro_batch_size = {micro} with the minibatch deviation over the whole batch of {train.batch_size}: the "
+            "deviation of a part is not that of the whole. Set model.stddev_group_size to a divisor of the micro-batch "
+            f"(for example {micro}) in a new run, or leave train.micro_batch_size out"
+        )
+    if group is not None and micro % group:
+        raise Mp3netError(
+            f"model.stddev_group_size = {group} does not divide the {micro} samples computed at a time (train.batch_size = "
+            f"{train.batch_size}, {ranks.count} process(es), train.micro_batch_size = {train.micro_batch_size}); every "
+            "group must lie within one process and one micro-batch"
+        )

@@ -24,6 +24,7 @@ from mp3net.model.layers import WholeBatch, initialise
 from mp3net.model.snapshot import Snapshot
 from mp3net.training.checkpoint import RunDirectory, TrainingState
 from mp3net.training.ema import EMA
+from mp3net.training.loader import CropLoader
 from mp3net.training.objective import (
     DISCRIMINATOR_STREAM,
     GENERATOR_STREAM,
@@ -33,8 +34,9 @@ from mp3net.training.objective import (
     addressed_generator,
 )
 from mp3net.training.optimiser import KerasAdam
-from mp3net.training.parallel import Ranks
+from mp3net.training.parallel import Ranks, check_division
 from mp3net.training.progress import Clock, format_duration
+from mp3net.training.schedule import factor_at
 from mp3net.training.tracker import Tracker
 
 SAMPLE_SEEDS = (1, 2, 3, 4)
@@ -104,6 +106,7 @@ class Trainer:
             self._init_from(init_from)
         self._share_state()
         self.objective = Objective(config, self.state, device)
+        self.loader = CropLoader(dataset, config.train.seed, device)
         self.judge_crops = heldout if heldout is not None else dataset
         self._judge: LightEvaluation | None = None
         self.stop_requested = False
@@ -149,8 +152,16 @@ class Trainer:
     def real_batch(self, tracks: range) -> Tensor:
         """Coefficients (B, C, T, F) of the crops of some tracks, transformed on the device."""
         audio = self.config.audio
-        crops = self.dataset.batch(self.config.train.seed, tracks.start, len(tracks)).to(self.device, non_blocking=True)
+        crops = self.loader.batch(tracks, self._following(tracks))
         return mdct(crops, audio.num_bins, audio.window, edges="crop")
+
+    def _following(self, tracks: range) -> range | None:
+        """The tracks that this process will need after these."""
+        portions = self.micro_batches()
+        if tracks not in portions:
+            return None
+        first, batch = portions[0], self.config.train.batch_size
+        return [*portions, range(first.start + batch, first.stop + batch)][portions.index(tracks) + 1]
 
     def micro_batches(self) -> list[range]:
         """The tracks of this process's share of the next batch, in the portions that are computed at a time."""
@@ -208,6 +219,7 @@ class Trainer:
 
     def discriminator_step(self) -> dict[str, Tensor]:
         terms = self.discriminator_gradients()
+        self._set_learning_rate(self.state.discriminator_optimiser)
         self.state.discriminator_optimiser.step()
         self.state.tracks_seen += self.config.train.batch_size
         return terms
@@ -215,9 +227,15 @@ class Trainer:
     def generator_step(self) -> dict[str, Tensor]:
         train, state = self.config.train, self.state
         terms = self.generator_gradients()
+        self._set_learning_rate(state.generator_optimiser)
         state.generator_optimiser.step()
         state.ema.update(train.batch_size * train.discriminator_steps, state.tracks_seen)
         return terms
+
+    def _set_learning_rate(self, optimiser: KerasAdam) -> None:
+        train = self.config.train
+        for group in optimiser.param_groups:
+            group["lr"] = train.learning_rate * factor_at(train.learning_rate_schedule, self.state.tracks_seen)
 
     def iteration(self) -> dict[str, float]:
         """n discriminator steps and one generator step. Returns the last values of all named terms.
@@ -261,18 +279,21 @@ class Trainer:
             for network, value in zip(networks, before, strict=True):
                 network.checkpointing = value
 
-    def run(self) -> Outcome:
-        """Train to the configured number of tracks, or until `stop_requested`; both end with a checkpoint."""
+    def run(self, advance: Callable[[int], None] = lambda tracks_seen: None) -> Outcome:
+        """Train to the configured number of tracks, or until `stop_requested`; both end with a checkpoint.
+
+        `advance` is told the tracks seen after every iteration.
+        """
         tracker = Tracker(self.run_directory.path, self.state.tracks_seen) if self.run_directory is not None else None
         try:
-            self._loop(tracker)
+            self._loop(tracker, advance)
         finally:
             if tracker is not None:
                 tracker.close()
         kept = str(self.run_directory.saved()[-1]) if self.run_directory is not None else ""
         return Outcome(self.state.tracks_seen, self.state.tracks_seen >= self.config.train.total_tracks, kept)
 
-    def _loop(self, tracker: Tracker | None) -> None:
+    def _loop(self, tracker: Tracker | None, advance: Callable[[int], None]) -> None:
         train, state = self.config.train, self.state
         clock = Clock(state.tracks_seen, train.total_tracks)
         saved = sampled = state.tracks_seen if state.tracks_seen else -1
@@ -281,6 +302,7 @@ class Trainer:
             before = state.tracks_seen
             for name, value in self.iteration().items():
                 sums.setdefault(name, []).append(value)
+            advance(state.tracks_seen)
             if self._crossed(before, train.log_every_tracks):
                 self._log(tracker, clock, _means(sums))
                 sums = {}
@@ -320,6 +342,8 @@ class Trainer:
             return
         seen = self.state.tracks_seen
         values |= clock.rates(seen)
+        values["rate/waiting_for_data"] = self.loader.waited_share()
+        values["rate/learning"] = self.state.generator_optimiser.param_groups[0]["lr"]
         tracker.scalars(seen, values)
         self.say(
             f"{seen:>9,}/{self.config.train.total_tracks:,} tracks  {values['rate/tracks_per_s']:.3g}/s  "
@@ -364,30 +388,6 @@ class Trainer:
         reals = list(self.dataset.batch(self.config.train.seed, 0, len(songs)).numpy())
         clips = [("real", reals), ("generated", [song.audio for song in songs])]
         tracker.image(seen, "spectrograms", to_rgb(spectrogram_grid(clips, self.config.audio.sample_rate_hz)))
-
-
-def check_division(config: Config, ranks: Ranks) -> None:
-    """Refuse portions of a batch that would change its mathematics: the minibatch deviation belongs to whole groups."""
-    train, group = config.train, config.model.stddev_group_size
-    mine = len(ranks.share(train.batch_size))
-    micro = train.micro_batch_size or mine
-    if mine % micro:
-        raise Mp3netError(
-            f"train.micro_batch_size = {micro} does not divide the {mine} samples of one process (train.batch_size = "
-            f"{train.batch_size}, {ranks.count} process(es))"
-        )
-    if group is None and micro != mine:
-        raise Mp3netError(
-            f"train.micro_batch_size = {micro} with the minibatch deviation over the whole batch of {train.batch_size}: the "
-            "deviation of a part is not that of the whole. Set model.stddev_group_size to a divisor of the micro-batch "
-            f"(for example {micro}) in a new run, or leave train.micro_batch_size out"
-        )
-    if group is not None and micro % group:
-        raise Mp3netError(
-            f"model.stddev_group_size = {group} does not divide the {micro} samples computed at a time (train.batch_size = "
-            f"{train.batch_size}, {ranks.count} process(es), train.micro_batch_size = {train.micro_batch_size}); every "
-            "group must lie within one process and one micro-batch"
-        )
 
 
 def _means(sums: dict[str, list[float]]) -> dict[str, float]:

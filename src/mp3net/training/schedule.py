@@ -1,0 +1,15 @@
+"""Factors that change over a training, as functions of the tracks seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def factor_at(points: Sequence[tuple[int, float]], tracks_seen: int) -> float:
+    """The factor after `tracks_seen` tracks: linear between the points, constant before and after them, 1 without any."""
+    if not points:
+        return 1.0
+    tracks, factors = zip(*points, strict=True)
+    return float(np.interp(tracks_seen, tracks, factors))
