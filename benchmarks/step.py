@@ -1,26 +1,28 @@
 """Time and memory of one discriminator step (penalty and noise included) and one generator step.
 
-    python benchmarks/step.py [--precision float32|bfloat16] [--plain] [--runs 5]
+    python benchmarks/step.py [--precision float32|bfloat16] [--plain] [--runs 7] [--profile]
 
 1024 frames x 32 bins, stereo, batch 8, c_0 = 16, cap 512. Each is also given as a share of the rate of a large matrix
-product, measured in the same run. --plain takes PyTorch's own strided transposed convolutions and its default memory format.
+product, measured in the same run. --plain composes the layers of PyTorch's own convolutions and activations, and leaves its
+memory format and allocator as they are. --profile tells which operations a discriminator step spends its time on.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from mp3net.config import AudioConfig, Config, ModelConfig, TrainConfig, override
-from mp3net.model.layers import ConvTranspose
-from mp3net.training.memory import keep_freed_memory
+from mp3net.model import layers
+from mp3net.model.convolution import Convolution
+from mp3net.training.memory import keep_freed_memory, peak_memory
 from mp3net.training.objective import Objective, TrackDraws
 from mp3net.training.plan import flop_per_track
 from mp3net.training.trainer import build_state
@@ -28,10 +30,18 @@ from mp3net.training.trainer import build_state
 CPU = torch.device("cpu")
 
 
-def plain_transposed(self: ConvTranspose, x: Tensor) -> Tensor:
-    out = nn.ConvTranspose2d.forward(self, x)
-    frames, bins = x.shape[2] * self.stride[0], x.shape[3] * self.stride[1]
-    return out[..., :frames, 1 : bins + 1] if self.stride[1] == 1 else out[..., :frames, :bins]
+def plain(x: Tensor, w: Tensor, bias: Tensor, form: Convolution, slope: float | None = None) -> Tensor:
+    """`convolve` as a straightforward program would have it."""
+    frames_step, bins_step = form.stride
+    if form.transposed:
+        frames, bins = x.shape[2] * frames_step, x.shape[3] * bins_step
+        first_bin = 1 if bins_step == 1 else 0
+        y = F.conv_transpose2d(x, w, bias, form.stride)[..., :frames, first_bin : first_bin + bins]
+    elif frames_step == 2:
+        y = F.conv2d(F.pad(x, (int(bins_step == 1), 1, 0, 1)), w, bias, form.stride)
+    else:
+        y = F.conv2d(x, w, bias, padding=form.size // 2)
+    return y if slope is None else F.leaky_relu(y, slope)
 
 
 def timed(runs: int, work: Callable[[], object]) -> list[float]:
@@ -49,63 +59,80 @@ def matmul_gflops(dtype: torch.dtype, size: int = 4096) -> float:
     return 2 * size**3 / min(timed(5, lambda: a @ b)) / 1e9
 
 
+class Steps:
+    """The two steps on fixed random input."""
+
+    def __init__(self, config: Config, as_is: bool) -> None:
+        self.state = build_state(config, CPU)
+        if as_is:
+            for network in (self.state.generator, self.state.discriminator):
+                network.to(memory_format=torch.contiguous_format)
+        self.objective = Objective(config, self.state, CPU)
+        self.real = 0.1 * torch.randn(8, 2, 1024, 32)
+
+    def discriminator(self) -> None:
+        parts = self.objective.discriminator_terms(self.real, TrackDraws(0, range(8), 1, CPU))
+        self._step(self.state.discriminator, self.state.discriminator_optimiser, "loss/discriminator", parts)
+
+    def generator(self) -> None:
+        parts = self.objective.generator_terms(TrackDraws(0, range(8), 2, CPU))
+        self._step(self.state.generator, self.state.generator_optimiser, "loss/generator", parts)
+
+    def psychoacoustics(self) -> None:
+        x = self.real.clone().requires_grad_(True)
+        self.objective.ear.add_masking_noise(x).square().sum().backward()
+
+    def _step(
+        self, network: nn.Module, optimiser: torch.optim.Optimizer, loss: str, parts: Iterator[dict[str, Tensor]]
+    ) -> None:
+        for each in (self.state.generator, self.state.discriminator):
+            each.requires_grad_(each is network)
+        optimiser.zero_grad(set_to_none=True)
+        for part in parts:
+            if loss in part:
+                part[loss].backward()
+        optimiser.step()
+
+
+def report(name: str, work: Callable[[], object], gflop: float, rate: float, runs: int) -> None:
+    times = timed(runs, work)
+    median = statistics.median(times)
+    print(
+        f"{name} step: {median:.2f} s ({min(times):.2f}-{max(times):.2f}), {gflop:.0f} GFLOP, {gflop / median:.0f} GFLOP/s, "
+        f"{gflop / median / rate:.2f} of the matrix product"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--runs", type=int, default=5)
-    arguments = parser.parse_args()
-    if not arguments.plain:
-        keep_freed_memory()
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
     config = Config(
-        audio=AudioConfig(num_bins=32),
-        model=ModelConfig(num_blocks=4),
-        train=TrainConfig(precision=arguments.precision),
+        audio=AudioConfig(num_bins=32), model=ModelConfig(num_blocks=4), train=TrainConfig(precision=options.precision)
     )
-    if arguments.plain:
-        ConvTranspose.forward = plain_transposed  # type: ignore[method-assign, assignment]
-    state = build_state(config, CPU)
-    if arguments.plain:
-        for network in (state.generator, state.discriminator):
-            network.to(memory_format=torch.contiguous_format)
-    objective = Objective(config, state, CPU)
-    rate = matmul_gflops(torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32)
-    real = 0.1 * torch.randn(8, 2, 1024, 32)
-
-    def discriminator_step() -> None:
-        state.discriminator_optimiser.zero_grad(set_to_none=True)
-        objective.discriminator_terms(real, TrackDraws(0, range(8), 1, CPU))["loss/discriminator"].backward()
-        state.discriminator_optimiser.step()
-
-    def generator_step() -> None:
-        state.discriminator.requires_grad_(False)
-        state.generator_optimiser.zero_grad(set_to_none=True)
-        objective.generator_terms(TrackDraws(0, range(8), 2, CPU))["loss/generator"].backward()
-        state.generator_optimiser.step()
-        state.discriminator.requires_grad_(True)
-
-    print(f"{arguments.precision}{', plain' if arguments.plain else ''}: large matrix product {rate:.0f} GFLOP/s")
-    many_steps = override(config, ["train.discriminator_steps=1000000"])
-    discriminator_gflop = 8 * flop_per_track(many_steps) / 1e9
-    generator_gflop = 8 * flop_per_track(override(config, ["train.discriminator_steps=1"])) / 1e9 - discriminator_gflop
-    for name, step, gflop in (
-        ("discriminator", discriminator_step, discriminator_gflop),
-        ("generator", generator_step, generator_gflop),
-    ):
-        times = timed(arguments.runs, step)
-        median = statistics.median(times)
-        print(
-            f"{name} step: {median:.2f} s ({min(times):.2f}-{max(times):.2f}), {gflop:.0f} GFLOP, "
-            f"{gflop / median:.0f} GFLOP/s, {gflop / median / rate:.2f} of the matrix product"
-        )
-    chain = timed(arguments.runs, lambda: psychoacoustic_chain(objective, real))
-    print(f"psychoacoustic chain, forward and backward: {statistics.median(chain) * 1000:.0f} ms")
-    print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
-
-
-def psychoacoustic_chain(objective: Objective, coefficients: Tensor) -> None:
-    x = coefficients.clone().requires_grad_(True)
-    F.mse_loss(objective.ear.add_masking_noise(x), torch.zeros_like(x)).backward()
+    if options.plain:
+        layers.convolve = plain
+        layers.leaky_relu = F.leaky_relu
+    else:
+        keep_freed_memory()
+    rate = matmul_gflops(torch.bfloat16 if options.precision == "bfloat16" else torch.float32)
+    print(f"{options.precision}{', plain' if options.plain else ''}: large matrix product {rate:.0f} GFLOP/s")
+    first = 8 * flop_per_track(override(config, ["train.discriminator_steps=1000000"])) / 1e9
+    second = 8 * flop_per_track(override(config, ["train.discriminator_steps=1"])) / 1e9 - first
+    steps = Steps(config, options.plain)
+    with peak_memory(CPU) as memory:
+        report("discriminator", steps.discriminator, first, rate, options.runs)
+        report("generator", steps.generator, second, rate, options.runs)
+    chain = statistics.median(timed(options.runs, steps.psychoacoustics))
+    print(f"psychoacoustic chain, forward and backward: {chain * 1000:.0f} ms")
+    print(f"peak memory of the process: {memory.peak_bytes / 2**30:.2f} GiB")
+    if options.profile:
+        with profile(activities=[ProfilerActivity.CPU]) as found:
+            steps.discriminator()
+        print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40))
 
 
 if __name__ == "__main__":

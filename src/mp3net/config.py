@@ -17,7 +17,11 @@ WindowName = Literal["vorbis", "sine"]
 
 def _as_tuples(points: Any) -> Any:
     """JSON knows lists only."""
-    return tuple(tuple(p) if isinstance(p, list) else p for p in points) if isinstance(points, list) else points
+    if not isinstance(points, list):
+        return points
+    if not all(isinstance(point, list | tuple) and len(point) == 2 for point in points):
+        raise ValueError(f"{points}: expected points [tracks seen, factor], such as [[0, 1], [100000, 0]]")
+    return tuple(tuple(point) for point in points)
 
 
 # Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout.

@@ -67,9 +67,16 @@ def test_prepare_train_generate(mp3net, tmp_path):
     assert "resuming at 32 tracks; 32 of 64 tracks to go" in out
     assert "saved" not in out
     tuned = [item if item != "runs/a" else "runs/b" for item in train]
-    status, out, _ = mp3net(*tuned, "--init-from", "runs/a", "--dry-run")
+    falling = ["--set", "train.learning_rate_schedule=[[0, 1], [64, 0]]", "--tracks", 48]
+    status, out, _ = mp3net(*tuned, "--init-from", "runs/a", "--train-blocks", "last-1", *falling, "--dry-run")
     assert status == 0
     assert "beginning with both networks of runs/a" in out
+    assert "trained: the last 1 block(s)" in out
+    assert "learning rate: x 1 at 0, x 0 at 64 tracks (beyond the end of this training)" in out
+    for which, message in (("last-1", "begin with --init-from"), ("last-0", "choose all, or last-N with N from 1")):
+        status, out, err = mp3net(*tuned, "--train-blocks", which)
+        assert status == 2
+        assert message in err
     assert not (tmp_path / "runs" / "b").exists()
     status, out, _ = mp3net(*train, "--tracks", 64)
     assert status == 0

@@ -22,7 +22,8 @@ def test_penalty_of_a_linear_critic_is_known():
         return (x * w).sum(dim=(1, 2, 3))
 
     share = torch.full((3, 1, 1, 1), 0.3, dtype=torch.float64)
-    terms = losses.discriminator_loss(critic, real, fake, share, 3.0, 0.1)
+    scores, penalty = losses.discriminator_losses(critic, real, fake, share, 3.0, 0.1)
+    terms = {**penalty, **scores, "loss/discriminator": scores["loss/discriminator"] + penalty["loss/discriminator"]}
     norm = float(w.norm())
     distance = float(critic(real).mean() - critic(fake).mean())
     drift = float((critic(real) ** 2).mean())

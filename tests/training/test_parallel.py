@@ -94,9 +94,13 @@ def test_activation_checkpointing_changes_nothing(alone, tiny_data, tmp_path):
     ("settings", "count", "message"),
     [
         (["train.batch_size=6"], 4, "cannot be shared evenly by 4 processes"),
-        (["train.batch_size=8", "train.micro_batch_size=3"], 1, "does not divide the 8 samples"),
+        (
+            ["train.batch_size=8", "train.micro_batch_size=3"],
+            1,
+            "does not divide the 8 tracks of one process .*; its divisors are 1, 2, 4, 8",
+        ),
         (["train.batch_size=8", "train.micro_batch_size=4"], 1, "Set model.stddev_group_size to a divisor"),
-        (["train.batch_size=8", "model.stddev_group_size=4"], 4, "does not divide the 2 samples"),
+        (["train.batch_size=8", "model.stddev_group_size=4"], 4, "does not divide the 2 tracks"),
         (["train.batch_size=8", "model.stddev_group_size=4", "train.micro_batch_size=2"], 1, "within one process"),
     ],
 )

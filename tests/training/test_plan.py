@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
+from rich.console import Console
 
+from mp3net.apps import train as train_app
 from mp3net.config import AudioConfig, Config, ModelConfig, TrainConfig, override
 from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
@@ -98,3 +102,16 @@ def test_checkpointing_lowers_the_peak(tiny, tiny_data):
     with session.checkpointing():
         spared = probe(session)
     assert spared.peak_bytes < plain.peak_bytes - 20e6
+
+
+def test_training_on_a_terminal_shows_a_bar(tiny, tiny_data):
+    session = trainer(tiny, tiny_data)
+    shown = io.StringIO()
+    with train_app._progress(session, Console(file=shown, force_terminal=True, width=100)) as advance:
+        advance(48)
+    assert "48/64" in shown.getvalue()
+    assert "tracks, left" in shown.getvalue()
+    quiet = io.StringIO()
+    with train_app._progress(session, Console(file=quiet, force_terminal=False)) as advance:
+        advance(48)
+    assert quiet.getvalue() == ""

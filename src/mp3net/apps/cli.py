@@ -90,14 +90,16 @@ def train(
         typer.Option(help="Train until so many tracks were seen, rounded up to whole iterations (train.total_tracks)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each process; default: all cores.", min=1)] = None,
     init_from: Annotated[
         Path | None,
         typer.Option(help="Begin with both networks of this snapshot or run; a run that exists goes on from itself."),
     ] = None,
     train_blocks: Annotated[
         str | None,
-        typer.Option(help="all, or last-N: only the N blocks nearest to the audio, in both networks.", metavar="WHICH"),
+        typer.Option(
+            help="all, or last-N (N from 1): only the N blocks nearest to the audio, in both networks.", metavar="WHICH"
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end; nothing is written.")] = False,
 ) -> None:

@@ -20,7 +20,7 @@ from mp3net.config import Config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.errors import Mp3netError
 from mp3net.model.snapshot import open_snapshot
-from mp3net.training.checkpoint import RunDirectory
+from mp3net.training.checkpoint import RunDirectory, saved_checkpoints
 from mp3net.training.memory import available_bytes, keep_freed_memory
 from mp3net.training.parallel import join
 from mp3net.training.plan import USABLE_SHARE, advice, check_memory, flop_per_track, forward_flop, measure_memory, probe
@@ -49,6 +49,10 @@ def run(
     check_audio(data, config)
     dataset = CropDataset(data, config.track_samples)
     snapshot = open_snapshot(init_from) if init_from is not None else None
+    if config.train.train_last_blocks is not None and snapshot is None and not saved_checkpoints(out):
+        raise Mp3netError(
+            "--train-blocks leaves the other blocks as they are, and here they would be random: begin with --init-from"
+        )
     received: list[int] = []
     with join(device) as ranks:
         say = _say if ranks.first else _silent
@@ -62,7 +66,7 @@ def run(
         if dry_run:
             say(_within_memory(trainer, lambda: plan(preset_name, trainer)))
             return
-        with _progress(trainer) as advance:
+        with _progress(trainer, Console()) as advance:
             received = _within_memory(trainer, lambda: _train(preset_name, trainer, out, say, advance))
     if received:
         sys.exit(128 + received[0])
@@ -72,7 +76,7 @@ def last_blocks(which: str) -> str:
     """`--train-blocks` as a value of train.train_last_blocks. Errors: Mp3netError for anything but all and last-N."""
     found = re.fullmatch(r"all|last-([1-9][0-9]*)", which)
     if found is None:
-        raise Mp3netError(f"--train-blocks {which!r}: choose all, or last-2 for the two blocks nearest to the audio")
+        raise Mp3netError(f"--train-blocks {which!r}: choose all, or last-N with N from 1, such as last-2")
     return found[1] or "null"
 
 
@@ -119,9 +123,8 @@ def _what_would_fit(trainer: Trainer) -> str:
 
 
 @contextmanager
-def _progress(trainer: Trainer) -> Iterator[Callable[[int], None]]:
+def _progress(trainer: Trainer, console: Console) -> Iterator[Callable[[int], None]]:
     """On a terminal, a bar with tracks and time left below the lines that are said."""
-    console = Console()
     if not (console.is_terminal and trainer.ranks.first):
         yield lambda tracks_seen: None
         return
@@ -204,9 +207,34 @@ def plan(preset_name: str, trainer: Trainer) -> str:
             f"data: {len(dataset.pieces)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
             f"batch {train.batch_size}{each.replace(' on each of', ' over')}, {train.discriminator_steps} discriminator "
             f"steps per generator step; checkpoints take up to {checkpoint_gb:.2f} GB",
+            *_choices(trainer),
             f"one iteration: {measured.iteration_s:.3g} s, {gflop:.3g} GFLOP per track seen, peak memory "
             f"{measured.peak_bytes / 2**30:.2f} GiB ({whose}{each}), gradient penalty included (time and memory measured)",
             f"{start}; {left:,} of {train.total_tracks:,} tracks to go at {rate:.3g} tracks/s: "
             f"{format_duration(left / rate)} left",
         ]
     )
+
+
+def _choices(trainer: Trainer) -> list[str]:
+    """What differs from training everything at a constant rate."""
+    train = trainer.config.train
+    lines = []
+    if train.train_last_blocks is not None:
+        trained_m = [
+            sum(parameter.numel() for parameter in trainer.trainable(network)) / 1e6
+            for network in (trainer.state.generator, trainer.state.discriminator)
+        ]
+        lines.append(
+            f"trained: the last {train.train_last_blocks} block(s), {trained_m[0]:.2f} M of the generator's and "
+            f"{trained_m[1]:.2f} M of the discriminator's parameters; the rest stays as it is"
+        )
+    for name, points in (
+        ("learning rate", train.learning_rate_schedule),
+        ("penalty weight", train.gradient_penalty_schedule),
+    ):
+        if points:
+            course = ", ".join(f"x {factor:g} at {seen:,}" for seen, factor in points)
+            late = " (beyond the end of this training)" if points[-1][0] > train.total_tracks else ""
+            lines.append(f"{name}: {course} tracks{late}")
+    return lines

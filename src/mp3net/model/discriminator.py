@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import Conv, OctaveDown, WholeBatch, append_minibatch_stddev, leaky, run_block
+from mp3net.model.layers import Conv, OctaveDown, WholeBatch, append_minibatch_stddev, leaky
+from mp3net.model.recompute import recomputed
 
 
 class Discriminator(nn.Module):
@@ -41,7 +42,8 @@ class Discriminator(nn.Module):
 
         x = self.from_audio(coefficients.contiguous(memory_format=torch.channels_last))
         for index, block in enumerate(self.blocks):
-            x = run_block(block, with_stddev(x) if index == self.stddev_block else x, self.checkpointing)
+            x = with_stddev(x) if index == self.stddev_block else x
+            x = recomputed(block, x) if self.checkpointing else block(x)
         if self.stddev_block == len(self.blocks):
             x = with_stddev(x)
         # Scores differ by little: the last layers stay in float32 under autocast.

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import Conv, OctaveUp, leaky, run_block
+from mp3net.model.layers import Conv, OctaveUp, leaky
+from mp3net.model.recompute import recomputed
 
 
 class Generator(nn.Module):
@@ -28,6 +29,6 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         x = leaky(self.dense(z)).reshape(-1, *self.base_shape).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
-            x = run_block(block, x, self.checkpointing)
+            x = recomputed(block, x) if self.checkpointing else block(x)
         x = self.to_audio(x)
         return torch.tanh(x if x.dtype == torch.float64 else x.float())

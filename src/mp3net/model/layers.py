@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mp3net.model.convolution import Convolution, convolve, leaky_relu
 
@@ -169,14 +167,6 @@ def append_minibatch_stddev(
     deviation = (variance + STDDEV_EPSILON).sqrt().mean((1, 2, 3)).repeat_interleave(together)
     channel = deviation.to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])
     return torch.cat([x, channel], dim=1)
-
-
-def run_block(block: nn.Module, x: Tensor, checkpointing: bool) -> Tensor:
-    """block(x); with `checkpointing` only its input is kept for the backward pass, which computes the rest again."""
-    if checkpointing and torch.is_grad_enabled():
-        again: Tensor = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)
-        return again
-    return cast(Tensor, block(x))
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

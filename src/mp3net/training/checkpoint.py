@@ -79,8 +79,8 @@ class TrainingState:
         ]
 
 
-# torchrun starts new processes while the old ones may still be saving.
-LOCK_WAIT_S = 10.0
+# One that has just been stopped may still be saving.
+LOCK_WAIT_S = 3.0
 
 
 class RunDirectory:
@@ -136,7 +136,7 @@ class RunDirectory:
 
     def saved(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        return sorted(self.checkpoints.glob("tracks-*"))
+        return saved_checkpoints(self.path)
 
     def save(self, state: TrainingState, metadata: dict[str, Any]) -> Path:
         """Write a checkpoint with its snapshot, then drop the oldest ones.
@@ -185,6 +185,11 @@ class RunDirectory:
         if problems:
             raise Mp3netError(f"no checkpoint of {self.path} can be loaded: {'; '.join(problems)}")
         return None, problems
+
+
+def saved_checkpoints(run: Path) -> list[Path]:
+    """Complete checkpoints of a run directory, oldest first; none where it does not exist."""
+    return sorted((run / CHECKPOINTS_FOLDER).glob("tracks-*"))
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -52,28 +53,32 @@ def generator_loss(fake_scores: Tensor) -> Tensor:
     return -fake_scores.mean()
 
 
-def discriminator_loss(
+def discriminator_losses(
     discriminator: Critic,
     real: Tensor,
     fake: Tensor,
     share_of_real: Tensor,
     gradient_penalty_weight: float,
     drift_weight: float,
-) -> dict[str, Tensor]:
-    """L_D = E[D(fake)] - E[D(real)] + lambda E[(|grad D(interp)| - 1)^2] + epsilon E[D(real)^2], with its terms by name."""
+) -> Iterator[dict[str, Tensor]]:
+    """L_D = E[D(fake)] - E[D(real)] + lambda E[(|grad D(interp)| - 1)^2] + epsilon E[D(real)^2], with its terms by name.
+
+    In two parts, whose "loss/discriminator" add up: the scores, then the penalty. Each is computed when it is asked for, so
+    that the graph of the first can be gone when the second needs the memory.
+    """
     real_scores, fake_scores = discriminator(torch.cat([real, fake]), batches=2).chunk(2)
-    norm = gradient_norm(discriminator, interpolate(real, fake, share_of_real))
-    distance, penalty, wander = (
-        wasserstein_estimate(real_scores, fake_scores),
-        gradient_penalty(norm),
-        drift(real_scores),
-    )
-    return {
-        "loss/discriminator": -distance + gradient_penalty_weight * penalty + drift_weight * wander,
+    distance, wander = wasserstein_estimate(real_scores, fake_scores), drift(real_scores)
+    yield {
+        "loss/discriminator": drift_weight * wander - distance,
         "distance/wasserstein": distance,
-        "penalty/gradient": penalty,
         "penalty/drift": wander,
-        "norm/gradient": norm.mean(),
         "score/real": real_scores.mean(),
         "score/fake": fake_scores.mean(),
+    }
+    norm = gradient_norm(discriminator, interpolate(real, fake, share_of_real))
+    penalty = gradient_penalty(norm)
+    yield {
+        "loss/discriminator": gradient_penalty_weight * penalty,
+        "penalty/gradient": penalty,
+        "norm/gradient": norm.mean(),
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mp3net.config import Config
 from mp3net.dsp.psychoacoustics import Psychoacoustics, tonality
@@ -56,10 +57,10 @@ class Objective:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bfloat16")
 
-    def _rounded_discriminator(self) -> AbstractContextManager[None]:
+    def _rounded(self, network: nn.Module) -> AbstractContextManager[None]:
         if self.config.train.precision == "float32":
             return nullcontext()
-        return rounded_weights(self.state.discriminator, torch.bfloat16)
+        return rounded_weights(network, torch.bfloat16)
 
     def synthesise(self, draws: TrackDraws) -> Tensor:
         """Coefficients (B, C, T, F) of fresh latents, one per track."""
@@ -78,24 +79,31 @@ class Objective:
             return coefficients
         return self.ear.add_masking_noise(coefficients, white=draws.normal(*coefficients.shape[1:]))
 
-    def discriminator_terms(self, real: Tensor, draws: TrackDraws) -> dict[str, Tensor]:
-        """Loss and terms of one discriminator step on real coefficients (B, C, T, F)."""
+    def discriminator_terms(self, real: Tensor, draws: TrackDraws) -> Iterator[dict[str, Tensor]]:
+        """Loss and terms of one discriminator step on real coefficients (B, C, T, F), in parts whose losses add up.
+
+        A part's gradients are to be taken before the next part is asked for.
+        """
         with torch.no_grad():
             fake = self.synthesise(draws)
-            tones = {"tonality/real": tonality(real).mean(), "tonality/generated": tonality(fake).mean()}
-            powers = {"power/real": real.square().mean(), "power/generated": fake.square().mean()}
+            seen = {
+                "tonality/real": tonality(real).mean(),
+                "tonality/generated": tonality(fake).mean(),
+                "power/real": real.square().mean(),
+                "power/generated": fake.square().mean(),
+            }
             share_of_real = draws.uniform(1, 1, 1)
             noised_real, noised_fake = self.disguise(real, draws), self.disguise(fake, draws)
+        yield seen
         train = self.config.train
         penalty_weight = train.gradient_penalty_weight * factor_at(
             train.gradient_penalty_schedule, self.state.tracks_seen
         )
-        with self._rounded_discriminator():
-            terms = losses.discriminator_loss(
+        with self._rounded(self.state.discriminator):
+            yield from losses.discriminator_losses(
                 self.score, noised_real, noised_fake, share_of_real, penalty_weight, train.drift_weight
             )
-        return {**terms, **tones, **powers}
 
-    def generator_terms(self, draws: TrackDraws) -> dict[str, Tensor]:
-        """Loss of one generator step; gradients pass through the masking threshold."""
-        return {"loss/generator": losses.generator_loss(self.score(self.disguise(self.synthesise(draws), draws)))}
+    def generator_terms(self, draws: TrackDraws) -> Iterator[dict[str, Tensor]]:
+        """Loss of one generator step, in one part; gradients pass through the masking threshold."""
+        yield {"loss/generator": losses.generator_loss(self.score(self.disguise(self.synthesise(draws), draws)))}

@@ -114,8 +114,8 @@ def check_division(config: Config, ranks: Ranks) -> None:
     micro = train.micro_batch_size or mine
     if mine % micro:
         raise Mp3netError(
-            f"train.micro_batch_size = {micro} does not divide the {mine} samples of one process (train.batch_size = "
-            f"{train.batch_size}, {ranks.count} process(es))"
+            f"train.micro_batch_size = {micro} does not divide the {mine} tracks of one process (train.batch_size = "
+            f"{train.batch_size}, {ranks.count} process(es)); its divisors are {_divisors(mine)}"
         )
     if group is None and micro != mine:
         raise Mp3netError(
@@ -125,7 +125,11 @@ def check_division(config: Config, ranks: Ranks) -> None:
         )
     if group is not None and micro % group:
         raise Mp3netError(
-            f"model.stddev_group_size = {group} does not divide the {micro} samples computed at a time (train.batch_size = "
+            f"model.stddev_group_size = {group} does not divide the {micro} tracks computed at a time (train.batch_size = "
             f"{train.batch_size}, {ranks.count} process(es), train.micro_batch_size = {train.micro_batch_size}); every "
             "group must lie within one process and one micro-batch"
         )
+
+
+def _divisors(number: int) -> str:
+    return ", ".join(str(divisor) for divisor in range(1, number + 1) if number % divisor == 0)

@@ -177,7 +177,7 @@ class Trainer:
         """Leave the gradients of the discriminator's loss on the next batch (or on `portions`, to measure) in its
         parameters; returns the terms."""
 
-        def terms(tracks: range) -> dict[str, Tensor]:
+        def terms(tracks: range) -> Iterator[dict[str, Tensor]]:
             draws = TrackDraws(self.config.train.seed, tracks, DISCRIMINATOR_STREAM, self.device)
             return self.objective.discriminator_terms(self.real_batch(tracks), draws)
 
@@ -186,7 +186,7 @@ class Trainer:
     def generator_gradients(self) -> dict[str, Tensor]:
         """Leave the gradients of the generator's loss in its parameters; returns the terms."""
 
-        def terms(tracks: range) -> dict[str, Tensor]:
+        def terms(tracks: range) -> Iterator[dict[str, Tensor]]:
             draws = TrackDraws(self.config.train.seed, tracks, GENERATOR_STREAM, self.device)
             return self.objective.generator_terms(draws)
 
@@ -195,7 +195,7 @@ class Trainer:
     def _gradients(
         self,
         loss: str,
-        terms: Callable[[range], dict[str, Tensor]],
+        terms: Callable[[range], Iterator[dict[str, Tensor]]],
         network: nn.Module,
         portions: list[range] | None = None,
     ) -> dict[str, Tensor]:
@@ -209,10 +209,11 @@ class Trainer:
         totals: dict[str, Tensor] = {}
         for tracks in portions or self.micro_batches():
             weight = len(tracks) / self.config.train.batch_size
-            found = terms(tracks)
-            (found[loss] * weight).backward()  # type: ignore[no-untyped-call]
-            for name, value in found.items():
-                totals[name] = totals.get(name, 0) + value.detach() * weight
+            for part in terms(tracks):
+                if loss in part:
+                    (part[loss] * weight).backward()  # type: ignore[no-untyped-call]
+                for name, value in part.items():
+                    totals[name] = totals.get(name, 0) + value.detach() * weight
         self.ranks.sum_gradients(parameters)
         summed = self.ranks.sum(torch.stack(list(totals.values())))
         return dict(zip(totals, summed.unbind(), strict=True))
