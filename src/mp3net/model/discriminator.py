@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import Conv, OctaveDown, WholeBatch, append_minibatch_stddev, leaky
+from mp3net.model.layers import Conv, OctaveDown, WholeBatch, append_minibatch_stddev, chain, leaky
 from mp3net.model.recompute import recomputed
 
 
@@ -43,7 +43,7 @@ class Discriminator(nn.Module):
         x = self.from_audio(coefficients.contiguous(memory_format=torch.channels_last))
         for index, block in enumerate(self.blocks):
             x = with_stddev(x) if index == self.stddev_block else x
-            x = recomputed(block, x) if self.checkpointing else block(x)
+            x = block(x, recomputed if self.checkpointing else chain)
         if self.stddev_block == len(self.blocks):
             x = with_stddev(x)
         # Scores differ by little: the last layers stay in float32 under autocast.

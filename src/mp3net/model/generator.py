@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import ModelConfig
-from mp3net.model.layers import Conv, OctaveUp, leaky
+from mp3net.model.layers import Conv, OctaveUp, chain, leaky
 from mp3net.model.recompute import recomputed
 
 
@@ -29,6 +29,6 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         x = leaky(self.dense(z)).reshape(-1, *self.base_shape).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
-            x = recomputed(block, x) if self.checkpointing else block(x)
+            x = block(x, recomputed if self.checkpointing else chain)
         x = self.to_audio(x)
         return torch.tanh(x if x.dtype == torch.float64 else x.float())

@@ -9,7 +9,7 @@ operation, up to the order in which the kernel is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -87,6 +87,17 @@ def balance_conv(channels: int) -> Conv:
     return Conv(channels, channels, size=1, active=False)
 
 
+def chain(layers: Sequence[Conv | ConvTranspose], x: Tensor) -> Tensor:
+    """The layers one after the other."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+# How a block computes its chains: `chain`, or `recompute.recomputed` for less memory.
+Through = Callable[[Sequence[Conv | ConvTranspose], Tensor], Tensor]
+
+
 class OctaveUp(nn.Module):
     """Generator block: (B, c_in, T, F) -> (B, c_out, 4 T, 2 F).
 
@@ -105,12 +116,11 @@ class OctaveUp(nn.Module):
         self.merge_up = ConvTranspose(channels_mid, channels_out, (2, 1))
         self.merge_conv = same_conv(channels_out, channels_out)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, through: Through = chain) -> Tensor:
         top_octave = x[..., x.shape[-1] // 2 :]
-        low = self.low_balance(self.low_conv(self.low_up(x)))
-        high = self.high_balance(self.high_conv(self.high_up(top_octave)))
-        y: Tensor = self.merge_conv(self.merge_up(torch.cat([low, high], dim=-1)))
-        return y
+        low = through([self.low_up, self.low_conv, self.low_balance], x)
+        high = through([self.high_up, self.high_conv, self.high_balance], top_octave)
+        return through([self.merge_up, self.merge_conv], torch.cat([low, high], dim=-1))
 
 
 class OctaveDown(nn.Module):
@@ -130,12 +140,11 @@ class OctaveDown(nn.Module):
         self.high_down = Conv(channels_mid, channels_out, (2, 2))
         self.high_balance = balance_conv(channels_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.split_down(self.split_conv(x))
-        lower, top_octave = x.chunk(2, dim=-1)
-        low = self.low_balance(self.low_down(self.low_conv(lower)))
-        high = self.high_balance(self.high_down(self.high_conv(top_octave)))
-        below, beside = low.split([low.shape[-1] - high.shape[-1], high.shape[-1]], dim=-1)
+    def forward(self, x: Tensor, through: Through = chain) -> Tensor:
+        lower, top_octave = through([self.split_conv, self.split_down], x).chunk(2, dim=-1)
+        low = through([self.low_conv, self.low_down, self.low_balance], lower)
+        high = through([self.high_conv, self.high_down, self.high_balance], top_octave)
+        below, beside = low.tensor_split([low.shape[-1] - high.shape[-1]], dim=-1)
         return torch.cat([below, beside + high], dim=-1)
 
 

@@ -1,45 +1,43 @@
-"""Blocks whose activations are computed again instead of kept, also for the second derivatives of the gradient penalty.
+"""Layers whose activations are computed again instead of kept, also for the second derivatives of the gradient penalty.
 
 PyTorch's own activation checkpointing computes a block again when its gradient is asked for; where that gradient is itself
 to be differentiated, everything it computed is then kept, and nothing is saved at the very moment that needs most memory.
-Here the gradient of a block is a step of its own, which again keeps only what it started from.
+Here the gradient of a chain of layers is a step of its own, which again keeps only what it started from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mp3net.model.layers import Conv, ConvTranspose, weights
+from mp3net.model.layers import Conv, ConvTranspose, chain, weights
 
 
-def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """block(x) for a block of convolutions, keeping x alone.
+def recomputed(layers: Sequence[Conv | ConvTranspose], x: Tensor) -> Tensor:
+    """chain(layers, x), keeping x alone.
 
     Differentiable like `convolve`: towards x and the weights, and the gradient towards x again. With create_graph no
     gradient goes to the weights, because theirs is not differentiable.
     """
-    layers = [layer for layer in block.modules() if isinstance(layer, Conv | ConvTranspose)]
     kind = x.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
     def run(x: Tensor, tensors: list[Tensor]) -> Tensor:
         with _weights(layers, tensors), torch.autocast(kind, precision, enabled=precision is not None):
-            y: Tensor = block(x)
-        return y
+            return chain(layers, x)
 
     tensors = [tensor for layer in layers for tensor in weights(layer)]
-    y: Tensor = _Block.apply(run, x, *tensors)  # type: ignore[no-untyped-call]
+    y: Tensor = _Chain.apply(run, x, *tensors)  # type: ignore[no-untyped-call]
     return y
 
 
 @contextmanager
-def _weights(layers: list[Conv | ConvTranspose], tensors: list[Tensor]) -> Iterator[None]:
+def _weights(layers: Sequence[Conv | ConvTranspose], tensors: list[Tensor]) -> Iterator[None]:
     """Let the layers compute with these weights and biases."""
     before = [layer.rounded for layer in layers]
     for layer, w, bias in zip(layers, tensors[::2], tensors[1::2], strict=True):
@@ -59,7 +57,7 @@ def _fresh(tensors: list[Tensor], wanted: list[bool]) -> list[Tensor]:
     return [tensor.detach().requires_grad_(need) for tensor, need in zip(tensors, wanted, strict=True)]
 
 
-class _Block(torch.autograd.Function):
+class _Chain(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Run, x: Tensor, *tensors: Tensor) -> Tensor:
         ctx.run = run
@@ -80,7 +78,7 @@ class _Block(torch.autograd.Function):
 
 
 class _TowardsInput(torch.autograd.Function):
-    """The gradient of a block towards its input, given that of its output."""
+    """The gradient of a chain towards its input, given that of its output."""
 
     @staticmethod
     def forward(ctx: Any, run: Run, g: Tensor, x: Tensor, *tensors: Tensor) -> Tensor:
@@ -95,7 +93,7 @@ class _TowardsInput(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, v: Tensor) -> Any:
         wanted = list(ctx.needs_input_grad[1:])
-        # The input is always differentiated once; its second derivative is nothing where the block is piecewise linear.
+        # The input is always differentiated once; its second derivative is nothing where the chain is piecewise linear.
         inputs = _fresh(list(ctx.saved_tensors), [wanted[0], True, *wanted[2:]])
         with torch.enable_grad():
             y = ctx.run(inputs[1], inputs[2:])
