@@ -437,6 +437,8 @@ MUTATIONS = [
         "        total = total * dist.get_world_size()\n",
         "tests/training/test_parallel.py -k several",
     ),
+    ("training/rendezvous.py", "if word in shown.get(", "if shown.get(", "tests/training/test_rendezvous.py"),
+    ("training/rendezvous.py", 'f"{room} {cards[rank]}"', "''", "tests/training/test_rendezvous.py"),
     (
         "training/loader.py",
         "self._ahead[0] == tracks",

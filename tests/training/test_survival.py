@@ -64,7 +64,8 @@ def resumed_at(text: str) -> int:
 
 
 def started(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(arguments, stdout=log.open("wb"), stderr=subprocess.STDOUT)
+    with log.open("wb") as lines:
+        return subprocess.Popen(arguments, stdout=lines, stderr=subprocess.STDOUT)
 
 
 @pytest.mark.slow

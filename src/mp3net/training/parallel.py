@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mp3net.config import Config
 from mp3net.errors import Mp3netError
+from mp3net.training.rendezvous import fresh_room, store_of_launcher
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -96,13 +97,14 @@ class Ranks:
 @contextmanager
 def join(device: torch.device) -> Iterator[Ranks]:
     """The processes that `torchrun` started, if it did; they part at the end."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, count = store_of_launcher()
+    room = fresh_room(store, rank, count)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=room, rank=rank, world_size=count)
     try:
-        yield Ranks(dist.get_rank(), count)
+        yield Ranks(rank, count)
     finally:
         dist.destroy_process_group()
 

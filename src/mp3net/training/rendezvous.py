@@ -1,0 +1,76 @@
+"""A fresh room in the launcher's store for every round of processes.
+
+`torchrun --max-restarts` starts a lost worker's whole round again but lets all rounds write into one key-value store, so
+that a new process can read the address that a dead one left there: "connection refused", until no restart is left. Neither
+the number of restarts (counted by each node for itself) nor the ranks tell the rounds apart, so the processes agree on a
+name that nobody used before.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from datetime import timedelta
+
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from mp3net.errors import Mp3netError
+
+PATIENCE_S = 300
+"""Nodes of a cluster do not start at the same second; a process that has not come by then will not come."""
+PAUSE_S = 0.02
+
+
+def fresh_room(store: Store, rank: int, count: int, patience_s: float = PATIENCE_S) -> Store:
+    """The part of `store` that only the living processes of this round share.
+
+    Every process puts up a card with a random word. The first one shows the words it reads beside the name of its room;
+    who finds its own word there answers with that name, and the room is open when all have answered. What dead processes
+    left in the store holds other words and other names, hence changes nothing.
+
+    Raises Mp3netError if a process is missing after `patience_s`.
+    """
+    word, end = uuid.uuid4().hex, time.monotonic() + patience_s
+    store.set(f"mp3net/card/{rank}", word)
+    room = _open_room(store, count, word, end) if rank == 0 else _enter_room(store, rank, word, end)
+    return PrefixStore(f"mp3net/room/{room}", store)
+
+
+def _open_room(store: Store, count: int, room: str, end: float) -> str:
+    waiting = set(range(1, count))
+    while waiting:
+        cards = {rank: _read(store, f"mp3net/card/{rank}") for rank in range(1, count)}
+        store.set("mp3net/open", json.dumps({"room": room, "words": list(cards.values())}))
+        waiting = {rank for rank in waiting if _read(store, f"mp3net/answer/{rank}") != f"{room} {cards[rank]}"}
+        _pause(end, f"process(es) {', '.join(map(str, sorted(waiting)))} of {count}")
+    store.set(f"mp3net/complete/{room}", "yes")
+    return room
+
+
+def _enter_room(store: Store, rank: int, word: str, end: float) -> str:
+    while True:
+        shown = json.loads(_read(store, "mp3net/open") or "{}")
+        if word in shown.get("words", ()):
+            store.set(f"mp3net/answer/{rank}", f"{shown['room']} {word}")
+            if _read(store, f"mp3net/complete/{shown['room']}"):
+                return str(shown["room"])
+        _pause(end, "the first process")
+
+
+def _read(store: Store, key: str) -> str:
+    """The value of `key`, empty where nobody has written it."""
+    return store.get(key).decode() if store.check([key]) else ""
+
+
+def _pause(end: float, missing: str) -> None:
+    if time.monotonic() > end:
+        raise Mp3netError(f"{missing} did not come to the rendezvous; see the log of the node where it should run")
+    time.sleep(PAUSE_S)
+
+
+def store_of_launcher(patience_s: float = PATIENCE_S) -> tuple[Store, int, int]:
+    """Store, rank and number of processes as `torchrun` gives them in the environment."""
+    found: tuple[Store, int, int] = next(rendezvous("env://", timeout=timedelta(seconds=patience_s)))
+    return found
