@@ -17,6 +17,10 @@ BLOCK_SAMPLES = 1 << 18
 FORMATS = ("wav", "flac", "ogg", "mp3")
 _SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
 _MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_LOSSY_SUBTYPES = {"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "ULAW", "ALAW", "IMA_ADPCM",
+                   "MS_ADPCM", "GSM610", "G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32",
+                   "VOX_ADPCM", "DPCM_8"}  # fmt: skip
+_LOSSLESS_CODECS = {"alac", "flac", "ape", "wavpack", "tta", "mlp", "truehd"}
 # A decoder that ends this much before the length in the header has lost music, not a header's rounding.
 MISSING_SHARE = 0.01
 
@@ -27,11 +31,14 @@ class UnusableAudioError(Exception):
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says. `num_samples` (per channel) is None where the format does not tell."""
+    """What a file's header says. `num_samples` (per channel) is None where the format does not tell; `duration_s` then is
+    what the container believes."""
 
     sample_rate_hz: int
     channels: int
     num_samples: int | None
+    duration_s: float
+    lossless: bool
     decoder: str
     format: str
 
@@ -48,7 +55,11 @@ def probe(path: Path) -> AudioInfo:
         raise UnusableAudioError(f"cannot be read: {error.strerror}") from None
     try:
         with soundfile.SoundFile(path) as file:
-            info = AudioInfo(file.samplerate, file.channels, file.frames, "libsndfile", file.format)
+            duration_s = max(0, file.frames) / max(1, file.samplerate)
+            lossless = file.subtype not in _LOSSY_SUBTYPES
+            info = AudioInfo(
+                file.samplerate, file.channels, file.frames, duration_s, lossless, "libsndfile", file.format
+            )
     except soundfile.LibsndfileError:
         info = _probe_av(path)
     if not 1 <= info.channels <= 2:
@@ -70,7 +81,11 @@ def _probe_av(path: Path) -> AudioInfo:
             if not context.sample_rate:
                 raise UnusableAudioError("not audio")
             # No length: containers of compressed audio count padding samples that decoders leave out.
-            return AudioInfo(context.sample_rate, context.channels, None, "ffmpeg", container.format.name)
+            duration_s = max(0, container.duration or 0) / av.time_base
+            lossless = context.name.startswith("pcm_") or context.name in _LOSSLESS_CODECS
+            return AudioInfo(
+                context.sample_rate, context.channels, None, duration_s, lossless, "ffmpeg", container.format.name
+            )
     except PermissionError:
         raise UnusableAudioError("cannot be read: permission denied") from None
     except (av.error.FFmpegError, ValueError, OSError):

@@ -91,8 +91,26 @@ class DataConfig(_Frozen):
     channels: int = Field(2, ge=1, le=2)
     min_duration_s: float = Field(1.0, gt=0)
     silence_peak_db: float = Field(-80.0, lt=0, description="a file whose peak stays below this is silent")
+    trim_silence_db: float | None = Field(
+        -60.0, lt=0, description="beginnings and endings this far below the recording's peak are cut; null: kept"
+    )
+    remove_dc: bool = Field(True, description="subtract the mean of each channel")
+    level: Literal["peak", "loudness", "original"] = Field(
+        "peak", description="peak: every recording to 0.999; loudness: to loudness_lufs; original: as it is"
+    )
+    loudness_lufs: float = Field(-20.0, ge=-60, le=0, description="for level = loudness, never above a peak of 0.999")
+    drop_duplicates: bool = Field(True, description="the same audio under other names or formats counts once")
     heldout_share: float = Field(0.1, ge=0, lt=1)
     split_seed: int = Field(0, ge=0)
+
+
+class AugmentConfig(_Frozen):
+    """Changes of crops that recordings could have had themselves, drawn anew for every crop."""
+
+    random_sign: bool = Field(True, description="polarity: inaudible, changes every coefficient")
+    swap_channels: bool = Field(True, description="left and right, half of the time; stereo only")
+    gain_db: float = Field(0.0, ge=0, le=24, description="level lowered by up to this")
+    resample_semitones: float = Field(0.0, ge=0, le=2, description="faster or slower, pitch included, by up to this")
 
 
 class TrainConfig(_Frozen):
@@ -168,6 +186,7 @@ class Config(_Frozen):
 
     audio: AudioConfig = AudioConfig()
     model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
@@ -189,17 +208,22 @@ class Config(_Frozen):
         return self.model.num_frames * self.audio.hop_length / self.audio.sample_rate_hz
 
 
-def _preset(audio: AudioConfig, model: ModelConfig, train: TrainConfig) -> Config:
-    return Config(audio=audio, model=model, train=train)
+# The paper's crops are as they were recorded.
+UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
+
+
+def _preset(audio: AudioConfig, model: ModelConfig, train: TrainConfig, augment: AugmentConfig | None = None) -> Config:
+    return Config(audio=audio, model=model, train=train, augment=augment or AugmentConfig())
 
 
 PRESETS: dict[str, Config] = {
     # The paper's two models, with the released training values.
-    "piano-95s": _preset(AudioConfig(), ModelConfig(), TrainConfig()),
+    "piano-95s": _preset(AudioConfig(), ModelConfig(), TrainConfig(), UNCHANGED),
     "piano-5s": _preset(
         AudioConfig(),
         ModelConfig(base_frames=1, base_bins=4, num_blocks=5, top_channels=128),
         TrainConfig(batch_size=64, total_tracks=160_000 * 64),
+        UNCHANGED,
     ),
     # Today's musicians: full bandwidth. Semitones separate from lower pitches on with 256 bins.
     "music44k-95s": _preset(AudioConfig(sample_rate_hz=44100, num_bins=256), ModelConfig(base_bins=4), TrainConfig()),

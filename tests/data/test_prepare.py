@@ -12,8 +12,11 @@ import torch
 from mp3net import audio
 from mp3net.config import DataConfig
 from mp3net.data import prepare as module
-from mp3net.data.dataset import PEAK, CropDataset, Piece
-from mp3net.data.prepare import prepare, read_index, split_pieces
+from mp3net.data.dataset import CropDataset
+from mp3net.data.level import PEAK
+from mp3net.data.pieces import Piece
+from mp3net.data.prepare import Advance, prepare, read_index
+from mp3net.data.recordings import below, split_pieces
 from mp3net.errors import Mp3netError
 from tests.recordings import music, write_folder
 
@@ -50,9 +53,12 @@ def test_prepare_keeps_the_good_and_explains_the_bad(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     write_folder(source)
     bad = write_bad_files(source)
-    seen: list[tuple[int, int]] = []
-    report = prepare(source, out, CONFIG, 2, lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (17, 17)
+    seen: list[Advance] = []
+    report = prepare(below(source), out, CONFIG, 2, seen.append)
+    assert (seen[-1].done, seen[-1].total) == (17, 17)
+    assert seen[-1].done_s == pytest.approx(seen[-1].total_s)
+    assert 6 * 3 <= seen[-1].total_s < 12 * 3
+    assert seen[-1].left_s == pytest.approx(0, abs=1e-6)
     assert {file.path for file in report.kept} == {
         "a.wav", "sub/b.flac", "Öde an die Freude.ogg", "d.opus", "e.mp3", "no_ending",
     }  # fmt: skip
@@ -77,9 +83,9 @@ def test_pieces_hold_the_audio_with_full_resolution(tmp_path):
     samples = music(30.0, 22016, 2)
     samples[: 22016 * 14] *= 1e-3  # a quiet first row must not drown in 16-bit steps of the loud one
     soundfile.write(source / "x.wav", samples, 22016, subtype="FLOAT")
-    prepare(source, out, DataConfig(heldout_share=0), 1)
+    prepare(below(source), out, DataConfig(heldout_share=0, remove_dc=False, trim_silence_db=None), 1)
     _, pieces = read_index(out)
-    piece = Piece(out / "train" / f"{pieces[0]['piece']}.arrow", pieces[0]["peak"])
+    piece = Piece(out / "train" / f"{pieces[0]['piece']}.arrow")
     assert piece.num_samples == len(samples)
     gain = PEAK / np.abs(samples).max()
     whole = piece.read(0, len(samples))
@@ -88,7 +94,7 @@ def test_pieces_hold_the_audio_with_full_resolution(tmp_path):
     error = np.abs(whole[:, quiet] - samples.T[:, quiet] * gain).max()
     assert error < 1e-3 * 0.6 / 32767 * 1.01
     assert np.abs(whole).max() == pytest.approx(PEAK, rel=1e-4)
-    for start, count in ((0, 1), (262_140, 10), (262_144, 5), (100, 600_000)):
+    for start, count in ((0, 1), (65_530, 10), (65_536, 5), (100, 600_000)):
         np.testing.assert_array_equal(piece.read(start, count), whole[:, start : start + count])
 
 
@@ -97,7 +103,7 @@ def test_hugging_face_datasets_reads_the_shards(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets")
     source, out = tmp_path / "in", tmp_path / "out"
     write_folder(source)
-    prepare(source, out, CONFIG, 2)
+    prepare(below(source), out, CONFIG, 2)
     files = {split: [str(path) for path in sorted((out / split).glob("*.arrow"))] for split in ("train", "heldout")}
     loaded = datasets.load_dataset("arrow", data_files=files, cache_dir=str(tmp_path / "cache"))
     assert {split: len(set(loaded[split]["piece"])) for split in files} == {"train": 4, "heldout": 2}
@@ -108,39 +114,50 @@ def test_hugging_face_datasets_reads_the_shards(tmp_path, monkeypatch):
 
 
 def test_splits_are_by_piece_seeded_and_never_empty():
-    names = [f"piece-{index}" for index in range(200)]
-    splits = split_pieces(names, DataConfig(heldout_share=0.1))
+    names = {f"piece-{index}": "" for index in range(200)}
+    two, one = dict(list(names.items())[:2]), dict(list(names.items())[:1])
+    splits = split_pieces(names, 0.1, 0)
     assert sum(split == "heldout" for split in splits.values()) == 20
-    assert splits == split_pieces(names[::-1], DataConfig(heldout_share=0.1))
-    assert splits != split_pieces(names, DataConfig(heldout_share=0.1, split_seed=1))
-    assert set(split_pieces(names[:2], DataConfig(heldout_share=0.01)).values()) == {"train", "heldout"}
-    assert set(split_pieces(names[:2], DataConfig(heldout_share=0.9)).values()) == {"train", "heldout"}
-    assert set(split_pieces(names[:1], DataConfig(heldout_share=0.99)).values()) == {"train"}
-    assert set(split_pieces(names, DataConfig(heldout_share=0)).values()) == {"train"}
+    assert splits == split_pieces(dict(reversed(names.items())), 0.1, 0)
+    assert splits != split_pieces(names, 0.1, 1)
+    assert set(split_pieces(two, 0.01, 0).values()) == {"train", "heldout"}
+    assert set(split_pieces(two, 0.9, 0).values()) == {"train", "heldout"}
+    assert set(split_pieces(one, 0.99, 0).values()) == {"train"}
+    assert set(split_pieces(names, 0, 0).values()) == {"train"}
+    assert split_pieces({}, 0.1, 0) == {}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_of_one_group_are_never_split(seed):
+    groups = {f"piece-{index}": f"group-{index // 3}" if index < 60 else "" for index in range(200)}
+    splits = split_pieces(groups, 0.1, seed)
+    assert all(len({splits[f"piece-{3 * group + member}"] for member in range(3)}) == 1 for group in range(20))
+    assert 18 <= sum(split == "heldout" for split in splits.values()) <= 22
+    assert set(split_pieces(dict.fromkeys(groups, "all of one"), 0.1, seed).values()) == {"train"}
 
 
 def test_interrupted_preparation_goes_on_and_gives_the_same(tmp_path, monkeypatch):
     source = tmp_path / "in"
     write_folder(source)
-    prepare(source, tmp_path / "whole", CONFIG, 2)
+    prepare(below(source), tmp_path / "whole", CONFIG, 2)
 
     class StoppedError(Exception):
         pass
 
-    def stop(done, total):
-        if done == 3:
+    def stop(now):
+        if now.done == 3:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        prepare(source, tmp_path / "out", CONFIG, 1, stop)
+        prepare(below(source), tmp_path / "out", CONFIG, 1, stop)
     assert not (tmp_path / "out" / "dataset.json").exists()
     with pytest.raises(Mp3netError, match="unfinished"):
         read_index(tmp_path / "out")
     with pytest.raises(Mp3netError, match="other settings"):
-        prepare(source, tmp_path / "out", DataConfig(sample_rate_hz=8000), 1)
+        prepare(below(source), tmp_path / "out", DataConfig(sample_rate_hz=8000), 1)
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / module.STAGING).glob("*.arrow")}
     assert stamps
-    prepare(source, tmp_path / "out", CONFIG, 2)
+    prepare(below(source), tmp_path / "out", CONFIG, 2)
     moved = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
     assert all(moved[path.name] == stamp for path, stamp in stamps.items()), "finished pieces are not decoded again"
     for path in (tmp_path / "whole").rglob("*.*"):
@@ -156,12 +173,12 @@ def test_a_stop_while_moving_leaves_no_piece_in_two_splits(tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(module, "INDEX_FILE", "absent/dataset.json")  # the last write fails
         with pytest.raises(Mp3netError, match="cannot be written"):
-            prepare(source, out, half, 2)
+            prepare(below(source), out, half, 2)
     before = {path.name for path in (out / "heldout").glob("*.arrow")}
     assert len(before) == 3
     for path in sorted(source.iterdir())[:1]:
         path.unlink()
-    report = prepare(source, out, half, 2)
+    report = prepare(below(source), out, half, 2)
     for split in module.SPLITS:
         found = {path.stem for path in (out / split).glob("*.arrow")}
         assert found == {piece for piece, part in report.splits.items() if part == split}
@@ -169,16 +186,18 @@ def test_a_stop_while_moving_leaves_no_piece_in_two_splits(tmp_path, monkeypatch
 
 def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
     with pytest.raises(Mp3netError, match="no such folder"):
-        prepare(tmp_path / "absent", tmp_path / "out", CONFIG, 1)
+        prepare(below(tmp_path / "absent"), tmp_path / "out", CONFIG, 1)
     (tmp_path / "in").mkdir()
     with pytest.raises(Mp3netError, match=r"holds no files. Looked.*WAV, FLAC"):
-        prepare(tmp_path / "in", tmp_path / "out", CONFIG, 1)
+        prepare(below(tmp_path / "in"), tmp_path / "out", CONFIG, 1)
     (tmp_path / "in" / "a.txt").write_text("x" * 1000)
-    with pytest.raises(Mp3netError, match=r"none of 1 files is usable: not audio \(1\). Looked for WAV.*report.json"):
-        prepare(tmp_path / "in", tmp_path / "out", CONFIG, 1)
+    with pytest.raises(Mp3netError, match=r"none of 1 files is usable: skipped: not audio \(1\). Looked for WAV.*report.json"):
+        prepare(below(tmp_path / "in"), tmp_path / "out", CONFIG, 1)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["files"][0]["reason"] == "not audio"
     write_folder(tmp_path / "in" / "more")
-    prepare(tmp_path / "in", tmp_path / "out", DataConfig(sample_rate_hz=8000), 2)  # other settings are no obstacle
+    prepare(
+        below(tmp_path / "in"), tmp_path / "out", DataConfig(sample_rate_hz=8000), 2
+    )  # other settings are no obstacle
 
 
 def test_foreign_and_finished_folders_are_left_alone(tmp_path):
@@ -187,18 +206,18 @@ def test_foreign_and_finished_folders_are_left_alone(tmp_path):
     out.mkdir()
     (out / "mine.txt").write_text("x")
     with pytest.raises(Mp3netError, match="is not empty"):
-        prepare(source, out, CONFIG, 1)
+        prepare(below(source), out, CONFIG, 1)
     (out / "mine.txt").unlink()
-    prepare(source, out, CONFIG, 2)
+    prepare(below(source), out, CONFIG, 2)
     with pytest.raises(Mp3netError, match="already holds a finished dataset"):
-        prepare(source, out, CONFIG, 1)
+        prepare(below(source), out, CONFIG, 1)
 
 
 def test_unwritable_place_is_one_line(tmp_path):
     write_folder(tmp_path / "in")
     (tmp_path / "file").write_text("")
     with pytest.raises(Mp3netError, match="cannot be created"):
-        prepare(tmp_path / "in", tmp_path / "file" / "out", CONFIG, 1)
+        prepare(below(tmp_path / "in"), tmp_path / "file" / "out", CONFIG, 1)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -213,7 +232,7 @@ def test_unreadable_file_is_skipped(tmp_path):
 @pytest.fixture
 def dataset_folder(tmp_path) -> Path:
     write_folder(tmp_path / "in")
-    prepare(tmp_path / "in", tmp_path / "out", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.3), 2)
+    prepare(below(tmp_path / "in"), tmp_path / "out", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.3), 2)
     return tmp_path / "out"
 
 

@@ -9,6 +9,7 @@ import soundfile
 
 from mp3net.config import DataConfig
 from mp3net.data.prepare import prepare
+from mp3net.data.recordings import below
 from mp3net.evaluation.evaluate import Evaluation, evaluate
 from tests.recordings import piece
 
@@ -28,7 +29,7 @@ def recordings(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def dataset(recordings, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "set"
-    prepare(recordings, folder, DataConfig(sample_rate_hz=RATE, channels=1, heldout_share=0.5), workers=2)
+    prepare(below(recordings), folder, DataConfig(sample_rate_hz=RATE, channels=1, heldout_share=0.5), workers=2)
     return folder
 
 
@@ -53,5 +54,5 @@ def long_evaluation(tmp_path_factory) -> Evaluation:
     for seed in range(50):
         soundfile.write(folder / f"piece-{seed:02d}.wav", piece(37.0, RATE, seed, channels=2), RATE, subtype="FLOAT")
     data = tmp_path_factory.mktemp("long-data") / "set"
-    prepare(folder, data, DataConfig(sample_rate_hz=RATE, channels=2, heldout_share=0.5), workers=2)
+    prepare(below(folder), data, DataConfig(sample_rate_hz=RATE, channels=2, heldout_share=0.5), workers=2)
     return evaluate(folder, data, 36, 12.0, measures=["spectrum", "structure"])

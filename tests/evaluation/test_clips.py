@@ -12,6 +12,7 @@ import soundfile
 
 from mp3net.config import DataConfig
 from mp3net.data.prepare import prepare, read_index
+from mp3net.data.recordings import below
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.clips import draw_slots, folder_set, generated_set, open_folder, real_sets
 from mp3net.generation import MP3net
@@ -59,7 +60,7 @@ def test_fewer_clips_than_asked_are_stated(dataset):
 
 
 def dataset_with_heldout(recordings, folder, share):
-    prepare(recordings, folder, DataConfig(sample_rate_hz=RATE, channels=1, heldout_share=share), workers=2)
+    prepare(below(recordings), folder, DataConfig(sample_rate_hz=RATE, channels=1, heldout_share=share), workers=2)
     return folder
 
 

@@ -136,8 +136,11 @@ def test_wrong_arguments_are_errors(dataset, judged_folder, tmp_path):
 def test_a_model_of_another_rate_is_an_error(recordings, tmp_path):
     from mp3net.config import DataConfig
     from mp3net.data.prepare import prepare
+    from mp3net.data.recordings import below
 
-    prepare(recordings, tmp_path / "data", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.5), workers=2)
+    prepare(
+        below(recordings), tmp_path / "data", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.5), workers=2
+    )
     with pytest.raises(Mp3netError, match="prepared at 8000 Hz"):
         evaluate(MP3net.from_pretrained(), tmp_path / "data")
 

@@ -6,6 +6,7 @@ import pytest
 
 from mp3net.config import AudioConfig, Config, DataConfig, ModelConfig, TrainConfig
 from mp3net.data.prepare import prepare
+from mp3net.data.recordings import below
 from tests.recordings import write_folder
 
 TINY = Config(
@@ -27,5 +28,5 @@ def tiny() -> Config:
 def tiny_data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     write_folder(folder / "in")
-    prepare(folder / "in", folder / "data", DataConfig(sample_rate_hz=8000, channels=1), 2)
+    prepare(below(folder / "in"), folder / "data", DataConfig(sample_rate_hz=8000, channels=1), 2)
     return folder / "data"

@@ -42,8 +42,8 @@ def _common(
 
 @app.command()
 def prepare(
-    folder: Annotated[Path, typer.Argument(help="Folder of recordings, searched at any depth.")],
     out: Annotated[Path, typer.Option(help="Folder for the dataset; must not hold another one.")],
+    folder: Annotated[Path | None, typer.Argument(help="Folder of recordings, searched at any depth.")] = None,
     preset_name: Annotated[
         str | None,
         typer.Option("--preset", help=f"Take rate, channels and shortest piece from a preset. {PRESET_HELP}"),
@@ -55,30 +55,81 @@ def prepare(
     min_duration: Annotated[
         float | None, typer.Option(help="Skip shorter files, in seconds; default 1, or the preset's track.")
     ] = None,
+    level: Annotated[str, typer.Option(help="peak, loudness (see --loudness) or original.")] = "peak",
+    loudness: Annotated[float, typer.Option(help="LUFS, for --level loudness; peaks stay below full scale.")] = -20.0,
+    trim_silence: Annotated[
+        str, typer.Option(help="Cut ends that stay so many dB below the recording's peak; or off.", metavar="DB")
+    ] = "-60",
+    keep_dc: Annotated[bool, typer.Option("--keep-dc", help="Do not subtract the mean of each channel.")] = False,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Keep the same audio under other names or formats.")
+    ] = False,
     heldout: Annotated[float, typer.Option(help="Share of pieces kept from training, to judge results by.")] = 0.1,
     split_seed: Annotated[int, typer.Option(help="Chooses which pieces are held out.")] = 0,
+    maestro: Annotated[
+        Path | None, typer.Option(help="Instead of FOLDER: the MAESTRO collection, in its own splits.")
+    ] = None,
+    years: Annotated[str | None, typer.Option(help="With --maestro: only these, such as 2004,2006,2008,2009.")] = None,
+    title: Annotated[str, typer.Option(help="For the dataset's card.")] = "",
+    source: Annotated[str, typer.Option(help="For the dataset's card: where the recordings come from.")] = "",
+    licence: Annotated[str, typer.Option(help="For the dataset's card, such as CC-BY-4.0.")] = "",
     workers: Annotated[int, typer.Option(help="Processes that decode at the same time.", min=1)] = os.cpu_count() or 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="K/N: decode only this part, as one of N jobs; then once more without it.", metavar="K/N"),
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the headers, print hours and disk need, write nothing.")
+    ] = False,
 ) -> None:
     """Turn a folder of recordings (WAV, FLAC, OGG, Opus, MP3, M4A/AAC ...) into a dataset.
 
-    Files are recognised by content. Ends with a table of what was kept or skipped and why. Interrupted, the same command
+    Files are recognised by content. Ends with a table of what was kept or left out and why. Interrupted, the same command
     goes on where it stopped.
     """
-    from mp3net.apps.prepare import run
+    from mp3net.apps import prepare as room
 
-    settings: dict[str, object] = {"heldout_share": heldout, "split_seed": split_seed}
+    settings: dict[str, object] = {
+        "heldout_share": heldout, "split_seed": split_seed, "level": level, "loudness_lufs": loudness,
+        "trim_silence_db": room.trim_threshold(trim_silence), "remove_dc": not keep_dc,
+        "drop_duplicates": not keep_duplicates,
+    }  # fmt: skip
     if preset_name is not None:
         chosen = preset(preset_name)
         settings |= {"sample_rate_hz": chosen.audio.sample_rate_hz, "channels": chosen.audio.channels}
         settings["min_duration_s"] = chosen.track_samples / chosen.audio.sample_rate_hz
     given = {"sample_rate_hz": sample_rate, "channels": channels, "min_duration_s": min_duration}
     settings |= {key: value for key, value in given.items() if value is not None}
-    run(folder, out, parse_config(settings, "prepare", DataConfig), workers)
+    config = parse_config(settings, "prepare", DataConfig)
+    recordings = room.find(folder, maestro, years)
+    if dry_run:
+        room.dry_run(recordings, out, config, workers)
+    else:
+        room.run(recordings, out, config, workers, shard, ray, room.provenance(recordings, title, source, licence))
+
+
+@app.command()
+def parquet(
+    data: Annotated[Path, typer.Argument(help="Dataset made by `mp3net prepare`.")],
+    out: Annotated[Path, typer.Option(help="Folder for the Parquet files; must be new or empty.")],
+) -> None:
+    """Export a dataset as Parquet files with a card, as the Hugging Face hub takes them."""
+    from mp3net.apps.prepare import to_parquet
+
+    to_parquet(data, out)
 
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(help="Dataset made by `mp3net prepare`.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Dataset made by `mp3net prepare`: a folder, or where a copy of it lies (s3://, https://)."
+        ),
+    ],
     preset_name: Annotated[str, typer.Option("--preset", help=PRESET_HELP)],
     out: Annotated[Path, typer.Option(help="Run directory: checkpoints, snapshots, metrics, samples.")],
     settings: Annotated[

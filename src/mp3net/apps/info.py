@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mp3net.config import PRESETS
-from mp3net.data.prepare import INDEX_FILE, SPLITS, read_index
+from mp3net.data.prepare import INDEX_FILE, read_index
+from mp3net.data.report import SPLITS
 from mp3net.errors import Mp3netError
 
 

@@ -1,4 +1,4 @@
-"""`mp3net prepare`: progress bar and closing table around `data.prepare`."""
+"""`mp3net prepare` and `mp3net parquet`: progress, tables and advice around the data room."""
 
 from __future__ import annotations
 
@@ -6,60 +6,147 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from mp3net.config import PRESETS, DataConfig
-from mp3net.data.prepare import REPORT_FILE, SPLITS, PrepareReport, prepare
+from mp3net.data.isolation import IsolatedPool
+from mp3net.data.prepare import Advance, prepare, survey
+from mp3net.data.recordings import Recordings, below, maestro, parse_shard, parse_years
+from mp3net.data.report import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
+from mp3net.errors import Mp3netError
 
 SHOWN_PATHS = 3
 
 
-def run(folder: Path, out: Path, config: DataConfig, workers: int) -> None:
+def find(folder: Path | None, maestro_folder: Path | None, years: str | None) -> Recordings:
+    """The recordings that the command line names. Errors: Mp3netError for none or two places."""
+    if (folder is None) == (maestro_folder is None):
+        raise Mp3netError("name one place: either a FOLDER of recordings or --maestro DIR")
+    if maestro_folder is not None:
+        return maestro(maestro_folder, parse_years(years) if years is not None else None)
+    if years is not None:
+        raise Mp3netError("--years belongs to --maestro")
+    assert folder is not None
+    return below(folder)
+
+
+def trim_threshold(text: str) -> float | None:
+    """`--trim-silence`. Errors: Mp3netError for anything but a number or off."""
+    if text == "off":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise Mp3netError(f"--trim-silence {text!r}: give dB below the peak, such as -60, or off") from None
+
+
+def provenance(recordings: Recordings, title: str, source: str, licence: str) -> Provenance:
+    """What the card says: the user's words, else what the collection says of itself."""
+    return Provenance(title or Provenance.title, source or recordings.source, licence or recordings.licence)
+
+
+def run(
+    recordings: Recordings, out: Path, config: DataConfig, workers: int, shard: str | None, ray: str | None,
+    said: Provenance,
+) -> None:  # fmt: skip
     """Prepare with a progress bar, then say what became of every file."""
     console = Console()
+    part = parse_shard(shard) if shard is not None else None
     try:
         with _progress(console) as progress:
-            report = prepare(folder, out, config, workers, progress)
+            engine = _on_ray(ray) if ray is not None else None
+            report = prepare(recordings, out, config, workers, progress, part, engine, said)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    console.print(_table(report))
+    console.print(_table(report), markup=False)
+    if part is not None:
+        console.print(
+            f"shard {shard}: decoded into {out}. When all {part.count} are, the same command without --shard finishes "
+            "the dataset", soft_wrap=True, markup=False,
+        )  # fmt: skip
+        return
     if report.hours("heldout") == 0 and config.heldout_share > 0:
-        console.print("warning: a single usable file: none could be held out to judge results by")
-    console.print(f"dataset: {out}   every file: {out / REPORT_FILE}", soft_wrap=True)
+        console.print(
+            "warning: nothing is held out to judge results by: a single usable recording, or none in that split"
+        )
+    console.print(f"dataset: {out}   every file: {out / TABLE_FILE}, {out / REPORT_FILE}", soft_wrap=True, markup=False)
     console.print(_next_step(report, out), soft_wrap=True, markup=False)
 
 
+def _on_ray(address: str) -> Callable[..., Iterator]:  # type: ignore[type-arg]
+    from mp3net.data.cluster import run_on_ray
+
+    return partial(run_on_ray, address=address)
+
+
+def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int) -> None:
+    """What preparing would take; writes nothing."""
+    with IsolatedPool(workers) as pool:
+        found = survey(recordings, out, config, pool)
+    usable = [file for file in found.files if not file.reason]
+    table = Table("files", "number", "what")
+    table.add_row("readable header", str(len(usable)), f"{found.duration_s / 3600:.2f} h as their headers say")
+    reasons: dict[str, list[str]] = {}
+    for file in found.files:
+        if file.reason:
+            reasons.setdefault(file.reason, []).append(file.path)
+    if recordings.absent:
+        reasons["listed, but not there"] = recordings.absent
+    for reason, paths in sorted(reasons.items()):
+        table.add_row(f"skipped: {printable(reason)}", str(len(paths)), _some(paths))
+    console = Console()
+    console.print(table, markup=False)
+    fits = "enough" if found.need_bytes <= found.free_bytes else "NOT enough"
+    console.print(
+        f"disk: at most {found.need_bytes / 1e9:.2f} GB while preparing, {found.free_bytes / 1e9:.2f} GB are free in {out}: "
+        f"{fits}. Nothing was written", soft_wrap=True, markup=False,
+    )  # fmt: skip
+
+
+def to_parquet(data: Path, out: Path) -> None:
+    """Export with a line per file."""
+    from mp3net.data.parquet import export_parquet
+
+    files = export_parquet(data, out, lambda done, total: print(f"{done}/{total} pieces", flush=True))
+    print(f"wrote {len(files)} Parquet files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB, into {out}")
+
+
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar with time left on a terminal, otherwise a line for every tenth of the files."""
+def _progress(console: Console) -> Iterator[Callable[[Advance], None]]:
+    """A bar with rate and time left on a terminal, otherwise a line for every tenth of the files."""
     if not console.is_terminal:
 
-        def line(done: int, total: int) -> None:
-            if done * 10 // total != (done - 1) * 10 // total:
-                print(f"prepared {done}/{total} files", flush=True)
+        def line(now: Advance) -> None:
+            if now.done * 10 // now.total != (now.done - 1) * 10 // now.total:
+                print(f"prepared {_state(now)}", flush=True)
 
         yield line
         return
-    columns = (
-        TextColumn("preparing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("files, left"),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("preparing"), BarColumn(), TextColumn("{task.fields[state]}"))
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("prepare", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("prepare", total=None, state="reading headers")
+
+        def advance(now: Advance) -> None:
+            bar.update(task, completed=now.done_s, total=max(now.total_s, 1e-9), state=_state(now))
+
+        yield advance
+
+
+def _state(now: Advance) -> str:
+    minutes, seconds = divmod(round(now.left_s), 60)
+    left = f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+    return f"{now.done}/{now.total} files, {now.times_real_time:.0f} x real time, {left} left"
 
 
 def _next_step(report: PrepareReport, out: Path) -> str:
     """The training command, with the presets that this dataset can serve."""
-    longest = max(file.num_samples for file in report.kept if report.splits[file.piece] == "train")
+    longest = max((file.num_samples for file in report.kept if report.splits[file.piece] == "train"), default=0)
     fitting = [
         name
         for name, preset in PRESETS.items()
@@ -73,18 +160,24 @@ def _next_step(report: PrepareReport, out: Path) -> str:
     return f"next: mp3net train {out} --preset {fitting[0]} --out runs/{out.name}{others}"
 
 
+def _some(paths: list[str]) -> str:
+    more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
+    return ", ".join(printable(path) for path in paths[:SHOWN_PATHS]) + more
+
+
 def _table(report: PrepareReport) -> Table:
     table = Table("", "files", "hours", "what", title=None)
     kept = report.kept
-    for split, meaning in zip(SPLITS, ("kept for training", "kept, held out"), strict=True):
-        count = sum(report.splits[file.piece] == split for file in kept)
-        table.add_row(meaning, str(count), f"{report.hours(split):.2f}", f"{report.config.sample_rate_hz} Hz, "
-                      f"{'stereo' if report.config.channels == 2 else 'mono'}")  # fmt: skip
-    for reason, paths in sorted(report.skipped_by_reason().items()):
-        more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
-        table.add_row(f"skipped: {reason}", str(len(paths)), "", ", ".join(paths[:SHOWN_PATHS]) + more)
-    total_hours = sum(report.hours(split) for split in SPLITS)
-    table.add_row(
-        "size on disk", str(len(kept)), f"{total_hours:.2f}", f"{report.size_bytes / 1e6:.1f} MB", style="bold"
-    )
+    kind = f"{report.config.sample_rate_hz} Hz, {'stereo' if report.config.channels == 2 else 'mono'}"
+    if report.splits:
+        for split, meaning in zip(SPLITS, ("kept for training", "kept, held out"), strict=True):
+            count = sum(report.splits[file.piece] == split for file in kept)
+            table.add_row(meaning, str(count), f"{report.hours(split):.2f}", kind)
+    hours = sum(file.num_samples for file in kept) / report.config.sample_rate_hz / 3600
+    for reason, paths in sorted(report.dropped_by_reason().items()):
+        table.add_row(printable(reason), str(len(paths)), "", _some(paths))
+    trimmed_s = sum(file.trimmed_s for file in kept)
+    if trimmed_s >= 1:
+        table.add_row("silent ends cut", "", f"{trimmed_s / 3600:.2f}", "")
+    table.add_row("size on disk", str(len(kept)), f"{hours:.2f}", f"{report.size_bytes / 1e6:.1f} MB", style="bold")
     return table

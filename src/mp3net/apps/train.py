@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mp3net.apps.device import choose_device, local_device
 from mp3net.config import Config
 from mp3net.data.dataset import CropDataset, check_audio
+from mp3net.data.storage import Store, open_store
 from mp3net.errors import Mp3netError
 from mp3net.model.snapshot import open_snapshot
 from mp3net.training.checkpoint import RunDirectory, saved_checkpoints
@@ -32,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(
-    data: Path,
+    data: str,
     preset_name: str,
     config: Config,
     out: Path,
@@ -46,8 +47,9 @@ def run(
     device = local_device(choose_device(device_name))
     if threads is not None:
         torch.set_num_threads(threads)
-    check_audio(data, config)
-    dataset = CropDataset(data, config.track_samples)
+    store = open_store(data)
+    check_audio(data, store.config, config.audio)
+    dataset = CropDataset(store, config.track_samples, augment=config.augment)
     snapshot = open_snapshot(init_from) if init_from is not None else None
     if config.train.train_last_blocks is not None and snapshot is None and not saved_checkpoints(out):
         raise Mp3netError(
@@ -57,7 +59,7 @@ def run(
     with join(device) as ranks:
         say = _say if ranks.first else _silent
         run_directory = RunDirectory(out, config, dataset.fingerprint, touch=not dry_run) if ranks.first else None
-        trainer = Trainer(config, dataset, run_directory, device, say, _heldout(data, config, say), ranks, snapshot)
+        trainer = Trainer(config, dataset, run_directory, device, say, _heldout(store, config, say), ranks, snapshot)
         if snapshot is not None and trainer.state.tracks_seen == 0:
             say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
         if trainer.state.tracks_seen >= config.train.total_tracks:
@@ -140,10 +142,10 @@ def _progress(trainer: Trainer, console: Console) -> Iterator[Callable[[int], No
         yield lambda tracks_seen: bar.update(task, completed=tracks_seen)
 
 
-def _heldout(data: Path, config: Config, say: Callable[[str], None]) -> CropDataset | None:
+def _heldout(store: Store, config: Config, say: Callable[[str], None]) -> CropDataset | None:
     """Held-out crops for the evaluations on the way; None where no held-out piece is long enough."""
     try:
-        return CropDataset(data, config.track_samples, "heldout")
+        return CropDataset(store, config.track_samples, "heldout")
     except Mp3netError:
         say("no held-out piece is as long as a track: evaluations on the way compare with training pieces")
         return None

@@ -1,249 +1,266 @@
 """A folder of recordings -> a dataset on disk and a report that accounts for every file.
 
-One Arrow stream file per recording, in `train/` or `heldout/`: readable by HF `datasets`, memory-mapped in training.
-A row is a few seconds of one recording; its 16-bit samples are scaled to the row's own peak, so quiet passages keep their
-resolution. `dataset.json` lists the pieces, `report.json` every file that was found.
+Every file becomes a piece in a staging folder, with a note beside it; when all have one, duplicates are dropped and the
+pieces are moved to `train/` and `heldout/`. So an interruption costs the files at work, and parts of the files can be
+decoded by any number of processes and machines that share the folder: the last call only renames.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from mp3net import audio
 from mp3net.config import DataConfig, parse_config
+from mp3net.data.fingerprint import copies, find_alike
+from mp3net.data.isolation import IsolatedPool
+from mp3net.data.pieces import SPOOL_BYTES, Entry, write_piece
+from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, piece_name, split_pieces
+from mp3net.data.report import (
+    REPORT_FILE,
+    SPLITS,
+    TABLE_FILE,
+    FileReport,
+    PrepareReport,
+    Provenance,
+    index_entry,
+    write_card,
+    write_reports,
+)  # fmt: skip
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json, write_json
 
-FORMAT_VERSION = 1
-ROW_SAMPLES = 1 << 18
-SPLITS = ("train", "heldout")
+FORMAT_VERSION = 2
 STAGING = "pieces.partial"
 INDEX_FILE = "dataset.json"
-REPORT_FILE = "report.json"
-Progress = Callable[[int, int], None]  # files done, files in all
-SCHEMA = pa.schema(
-    [
-        pa.field("piece", pa.string()),
-        pa.field("start_sample", pa.int64()),
-        pa.field("num_samples", pa.int64()),
-        pa.field("channels", pa.int32()),
-        pa.field("sample_rate_hz", pa.int32()),
-        pa.field("scale", pa.float32()),
-        pa.field("audio", pa.list_(pa.int16())),  # interleaved; times `scale` gives the samples in [-1, 1]
-    ]
-)
+# A compressed second takes at least this: bounds what a header's absurd length may predict.
+LEAST_BYTES_PER_S = 500
+FINGERPRINT_BYTES_PER_S = 173
+FREE_SHARE = 0.02
 
 
 @dataclass(frozen=True)
-class FileReport:
-    """What became of one file: kept as a piece, or skipped and why. `path` is relative to the folder of recordings."""
+class Surveyed:
+    """What a file's header promises; `reason` why the file cannot serve, if it is known already."""
 
     path: str
-    piece: str
-    status: str  # "kept" or "skipped"
+    duration_s: float
     reason: str = ""
-    num_samples: int = 0
-    peak: float = 0.0
 
 
 @dataclass(frozen=True)
-class PrepareReport:
-    """The outcome of `prepare`."""
+class Survey:
+    """What preparing will take, before anything is written."""
 
-    files: list[FileReport]
-    splits: dict[str, str]  # piece -> "train" or "heldout"
-    size_bytes: int
-    config: DataConfig
+    files: list[Surveyed]
+    need_bytes: int
+    free_bytes: int
 
     @property
-    def kept(self) -> list[FileReport]:
-        return [file for file in self.files if file.status == "kept"]
-
-    def hours(self, split: str) -> float:
-        samples = sum(file.num_samples for file in self.kept if self.splits[file.piece] == split)
-        return samples / self.config.sample_rate_hz / 3600
-
-    def skipped_by_reason(self) -> dict[str, list[str]]:
-        reasons: dict[str, list[str]] = {}
-        for file in self.files:
-            if file.status == "skipped":
-                reasons.setdefault(file.reason, []).append(file.path)
-        return reasons
+    def duration_s(self) -> float:
+        return sum(file.duration_s for file in self.files)
 
 
-def find_files(folder: Path) -> list[Path]:
-    """All regular files below `folder`, sorted by path; hidden ones and linked folders are left out."""
-    if not folder.is_dir():
-        what = "is a file; name the folder that holds it" if folder.exists() else "no such folder of recordings"
-        raise Mp3netError(f"{folder}: {what}")
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent) / name for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.is_file() or path.is_symlink())
+@dataclass(frozen=True)
+class Advance:
+    """How far the preparation is. Seconds are those of audio."""
+
+    done: int
+    total: int
+    done_s: float
+    total_s: float
+    elapsed_s: float
+
+    @property
+    def times_real_time(self) -> float:
+        return self.done_s / max(self.elapsed_s, 1e-9)
+
+    @property
+    def left_s(self) -> float:
+        return (self.total_s - self.done_s) / max(self.times_real_time, 1e-9)
 
 
-def piece_name(relative: str) -> str:
-    """A name for the piece's file: short, portable, distinct for distinct paths."""
-    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in Path(relative).stem)[:40]
-    digest = hashlib.sha256(os.fsencode(relative)).hexdigest()[:10]
-    return f"{stem.strip('-') or 'piece'}-{digest}"
+Work = Callable[[Path], FileReport]
+Lost = Callable[[Path, str], FileReport]
+# Does work(path) for every path, or lost(path, reason): an IsolatedPool, or a cluster's engine.
+Runner = Callable[[Work, Lost, Iterable[Path]], Iterator[tuple[Path, FileReport]]]
 
 
-def split_pieces(pieces: list[str], config: DataConfig) -> dict[str, str]:
-    """Assign whole pieces to "train" or "heldout": the seeded hash of its name ranks each piece.
+def survey(recordings: Recordings, out: Path, config: DataConfig, pool: IsolatedPool) -> Survey:
+    """Read every file's header, and predict the disk space that the dataset takes at most while it is made."""
+    look, lost = partial(_look, recordings.folder), partial(_lost_look, recordings.folder)
+    paths = [recordings.folder / path for path in recordings.paths]
+    found = {item.path: item for _, item in pool(look, lost, paths)}
+    files = [found[path] for path in recordings.paths]
+    rate = config.sample_rate_hz * config.channels
+    need = sum(file.duration_s for file in files) * (2 * rate + FINGERPRINT_BYTES_PER_S)
+    spooled = sorted((4 * rate * file.duration_s for file in files), reverse=True)[: pool.workers]
+    need += sum(size for size in spooled if size > SPOOL_BYTES)
+    existing = next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())
+    return Survey(files, round(need * (1 + FREE_SHARE)), shutil.disk_usage(existing).free)
 
-    With two or more pieces and a share above zero, both parts get at least one; a single piece is for training.
-    """
-    ranked = sorted(pieces, key=lambda piece: hashlib.sha256(f"{config.split_seed}/{piece}".encode()).digest())
-    count = round(config.heldout_share * len(ranked))
-    if config.heldout_share > 0:
-        count = min(max(count, 1), len(ranked) - 1)
-    return {piece: "heldout" if index < count else "train" for index, piece in enumerate(ranked)}
 
-
-def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> tuple[int, float]:
-    """Decode one recording into one Arrow stream file, complete or not at all. Returns its samples and its peak.
-
-    Errors: audio.UnusableAudioError with the reason why the file cannot serve; OSError where the disk refuses.
-    """
-    partial = target.with_name(f".{target.name}.partial")
-    num_samples, peak = 0, 0.0
+def _look(folder: Path, path: Path) -> Surveyed:
+    relative = str(path.relative_to(folder))
     try:
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as writer:
-            for row in _rows(audio.stream(source, config.sample_rate_hz, config.channels)):
-                writer.write_batch(_row_batch(row, piece, num_samples, config))
-                num_samples += len(row)
-                peak = max(peak, float(np.abs(row).max()))
-        _check_usable(num_samples, peak, config)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return num_samples, peak
-
-
-def _check_usable(num_samples: int, peak: float, config: DataConfig) -> None:
-    duration_s = num_samples / config.sample_rate_hz
-    if num_samples == 0:
-        raise audio.UnusableAudioError("holds no samples")
-    if duration_s < config.min_duration_s:
-        raise audio.UnusableAudioError(f"shorter than {config.min_duration_s:.4g} s")
-    if peak < 10 ** (config.silence_peak_db / 20):
-        raise audio.UnusableAudioError(f"silent: its peak is below {config.silence_peak_db:g} dBFS")
-
-
-def _rows(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Regroup decoded blocks (S, C) into rows of ROW_SAMPLES; the last is shorter."""
-    pending: list[np.ndarray] = []
-    held = 0
-    for block in blocks:
-        pending.append(block)
-        held += len(block)
-        while held >= ROW_SAMPLES:
-            joined = np.concatenate(pending)
-            yield joined[:ROW_SAMPLES]
-            pending, held = [joined[ROW_SAMPLES:]], held - ROW_SAMPLES
-    if held:
-        yield np.concatenate(pending)
-
-
-def _row_batch(row: np.ndarray, piece: str, start: int, config: DataConfig) -> pa.RecordBatch:
-    scale = max(float(np.abs(row).max()), 1e-9) / 32767
-    samples = np.rint(row / scale).astype(np.int16).reshape(-1)
-    values = pa.ListArray.from_arrays(pa.array([0, len(samples)], pa.int32()), pa.array(samples))
-    columns = [[piece], [start], [len(row)], [config.channels], [config.sample_rate_hz], [scale]]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=False)]
-    return pa.record_batch([*arrays, values], schema=SCHEMA)
-
-
-def _prepare_one(source: Path, relative: str, staging: Path, config: DataConfig) -> FileReport:
-    """Worker: reuse the finished piece of an interrupted run, else decode. Never raises for a bad file."""
-    piece = piece_name(relative)
-    target, note = staging / f"{piece}.arrow", staging / f"{piece}.json"
-    if note.exists() and target.exists():
-        return FileReport(**json.loads(note.read_text()))
-    try:
-        num_samples, peak = write_piece(source, target, piece, config)
+        info = audio.probe(path)
+        return Surveyed(relative, min(info.duration_s, path.stat().st_size / LEAST_BYTES_PER_S))
     except audio.UnusableAudioError as error:
-        return FileReport(relative, piece, "skipped", str(error))
-    report = FileReport(relative, piece, "kept", "", num_samples, peak)
-    write_json(note, asdict(report))
-    return report
+        return Surveyed(relative, 0.0, str(error))
+
+
+def _lost_look(folder: Path, path: Path, reason: str) -> Surveyed:
+    return Surveyed(str(path.relative_to(folder)), 0.0, reason)
 
 
 def prepare(
-    folder: Path, out: Path, config: DataConfig, workers: int, progress: Progress | None = None
+    recordings: Recordings,
+    out: Path,
+    config: DataConfig,
+    workers: int,
+    progress: Callable[[Advance], None] | None = None,
+    shard: Shard | None = None,
+    engine: Runner | None = None,
+    provenance: Provenance | None = None,
 ) -> PrepareReport:
-    """Prepare `folder` into the dataset `out`; the same call continues an interrupted one.
+    """Decode, resample and store the recordings into the folder `out`; parallel and resumable.
 
-    `progress` is called with (files done, files in all) after every file. Errors: Mp3netError when `out` holds a
-    finished or foreign dataset, or when no file is usable.
+    With `shard`, only that part of the files is decoded, and the dataset stays unfinished: a call without it, when all
+    shards are done, finds nothing left to decode and finishes. Which files go where depends on `config` and the paths
+    only, not on workers, shards, engine or interruptions.
+    Errors: Mp3netError where the disk is too small or refuses, for a finished or foreign dataset in `out`, or when no file
+    is usable.
     """
+    folder = recordings.folder
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise Mp3netError(f"{out}: lies inside the folder of recordings {folder}; name an --out elsewhere")
-    files = find_files(folder)
-    if not files:
-        raise Mp3netError(
-            f"{folder}: holds no files. Looked, at any depth, for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF"
-        )
-    staging = _open_staging(out, folder, config)
+    staging = _open_staging(out, recordings, config)
+    chosen = recordings.only(shard) if shard is not None else recordings
     try:
-        reports = _decode_all(files, folder, staging, config, workers, progress)
-        return _finish(out, staging, [reports[path] for path in files], config)
+        with IsolatedPool(max(1, min(workers, len(chosen.paths)))) as pool:
+            reports = _decode_all(chosen, staging, config, pool, engine or pool, progress)
+        files = [reports[path] for path in chosen.paths]
+        files += [FileReport(path, piece_name(path), "skipped", "listed, but not there") for path in recordings.absent]
+        if shard is not None:
+            return PrepareReport(files, {}, config)
+        return _finish(out, staging, files, recordings, config, provenance or Provenance())
     except OSError as error:
         raise Mp3netError(f"{out}: cannot be written: {error}; mend that, then the same command goes on") from None
-    except BrokenProcessPool:
-        raise Mp3netError(
-            "a decoding process died, perhaps of too little memory; the same command goes on, try --workers 1"
-        ) from None
 
 
 def _decode_all(
-    files: list[Path], folder: Path, staging: Path, config: DataConfig, workers: int, progress: Progress | None
-) -> dict[Path, FileReport]:
-    reports: dict[Path, FileReport] = {}
-    # Fresh processes: a forked one would inherit the locks of libraries that run threads.
-    count = max(1, min(workers, len(files)))
-    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_set_up_worker) as pool:
-        jobs = {pool.submit(_prepare_one, path, str(path.relative_to(folder)), staging, config): path for path in files}
-        try:
-            for job in as_completed(jobs):
-                reports[jobs[job]] = job.result()
-                if progress is not None:
-                    progress(len(reports), len(files))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    recordings: Recordings,
+    staging: Path,
+    config: DataConfig,
+    pool: IsolatedPool,
+    run: Runner,
+    progress: Callable[[Advance], None] | None,
+) -> dict[str, FileReport]:
+    folder = recordings.folder
+    reports = {path: report for path in recordings.paths if (report := _known(folder, path, staging)) is not None}
+    missing = [path for path in recordings.paths if path not in reports]
+    looked = survey(replace(recordings, paths=missing), staging, config, pool) if missing else None
+    if looked is not None and looked.need_bytes > looked.free_bytes:
+        raise Mp3netError(
+            f"{staging.parent}: the disk has {looked.free_bytes / 1e9:.2f} GB free, but {looked.need_bytes / 1e9:.2f} GB "
+            f"are needed for {looked.duration_s / 3600:.1f} h of audio; free space or name an --out on another disk"
+        )
+    durations = {item.path: item.duration_s for item in looked.files} if looked is not None else {}
+    total_s, done_s, started = sum(durations.values()), 0.0, time.monotonic()
+    work, lost = partial(_prepare_one, folder, staging, config), partial(_lost, folder, staging)
+    # The longest first: otherwise one process may be left with an hour's recording at the end.
+    missing.sort(key=lambda path: (-durations[path], path))
+    for path, report in run(work, lost, (folder / path for path in missing)):
+        relative = str(path.relative_to(folder))
+        reports[relative] = report
+        done_s += durations[relative]
+        if progress is not None:
+            progress(Advance(len(reports), len(recordings.paths), done_s, total_s, time.monotonic() - started))
     return reports
 
 
-def _set_up_worker() -> None:
-    # Ctrl-C reaches all processes of a terminal: the workers finish their file, the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Decoders in C remark on bad files there; what matters of it comes back as the reason in the report.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+def _stamp(path: Path) -> list[int]:
+    """Changes when the file is replaced."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [-1, -1]
+    return [status.st_size, status.st_mtime_ns]
 
 
-def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:
+def _known(folder: Path, relative: str, staging: Path) -> FileReport | None:
+    """What an earlier call noted about a file that is still the same."""
+    piece = piece_name(relative)
+    try:
+        note = json.loads((staging / f"{piece}.json").read_text())
+        report = FileReport(**note["report"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    whole = report.status != "kept" or (
+        (staging / f"{piece}.npy").exists() and any((place / f"{piece}.arrow").exists() for place in _places(staging))
+    )
+    return report if whole and note.get("stamp") == _stamp(folder / relative) else None
+
+
+def _places(staging: Path) -> list[Path]:
+    """Where a finished piece may lie: a call that was stopped in the middle of moving leaves some of them moved."""
+    return [staging, *(staging.parent / split for split in SPLITS)]
+
+
+def _prepare_one(folder: Path, staging: Path, config: DataConfig, path: Path) -> FileReport:
+    """Worker: decode one file and note the outcome. Never raises for a bad file."""
+    relative = str(path.relative_to(folder))
+    piece = piece_name(relative)
+    for place in _places(staging):
+        (place / f"{piece}.arrow").unlink(missing_ok=True)
+    try:
+        info = audio.probe(path)
+        written = write_piece(path, staging / f"{piece}.arrow", piece, config)
+    except audio.UnusableAudioError as error:
+        return _note(folder, staging, FileReport(relative, piece, "skipped", str(error)))
+    words = staging / f".{piece}.npy.partial"
+    with words.open("wb") as file:
+        np.save(file, written.words)
+    words.replace(staging / f"{piece}.npy")
+    report = FileReport(
+        relative, piece, "kept", format=info.format, lossless=info.lossless, source_rate_hz=info.sample_rate_hz,
+        source_channels=info.channels, num_samples=written.num_samples, trimmed_s=written.trimmed_s, peak=written.peak,
+        loudness_lufs=written.loudness_lufs, first_row_offset=written.first_row_offset, row_bytes=written.row_bytes,
+        size_bytes=written.size_bytes,
+    )  # fmt: skip
+    return _note(folder, staging, report)
+
+
+def _lost(folder: Path, staging: Path, path: Path, reason: str) -> FileReport:
+    relative = str(path.relative_to(folder))
+    piece = piece_name(relative)
+    for leftover in staging.glob(f".{piece}.*"):
+        leftover.unlink()
+    return _note(folder, staging, FileReport(relative, piece, "skipped", reason))
+
+
+def _note(folder: Path, staging: Path, report: FileReport) -> FileReport:
+    note = {"report": asdict(report), "stamp": _stamp(folder / report.path)}
+    write_json(staging / f"{report.piece}.json", note)
+    return report
+
+
+def _open_staging(out: Path, recordings: Recordings, config: DataConfig) -> Path:
     if (out / INDEX_FILE).exists():
         raise Mp3netError(f"{out}: already holds a finished dataset; name another --out, or delete it to prepare again")
     staging, plan = out / STAGING, out / STAGING / "plan.json"
-    identity = {"folder": str(folder.resolve()), "config": config.model_dump()}
+    fixed = hashlib.sha256(json.dumps(sorted(recordings.splits.items())).encode()).hexdigest()
+    identity = {"folder": str(recordings.folder.resolve()), "config": config.model_dump(), "fixed_splits": fixed}
     if plan.exists():
         if read_json(plan) != identity:
             raise Mp3netError(
@@ -251,66 +268,94 @@ def _open_staging(out: Path, folder: Path, config: DataConfig) -> Path:
             )
     elif out.exists() and not out.is_dir():
         raise Mp3netError(f"{out}: is a file; name a folder")
-    elif out.exists() and not {path.name for path in out.iterdir()} <= {STAGING, REPORT_FILE}:
+    elif out.exists() and not {path.name for path in out.iterdir()} <= {STAGING, REPORT_FILE, TABLE_FILE}:
         raise Mp3netError(f"{out}: is not empty and holds no dataset; name another --out")
     try:
         staging.mkdir(parents=True, exist_ok=True)
+        write_json(plan, identity)
     except OSError as error:
         raise Mp3netError(f"{out}: cannot be created: {error.strerror}") from None
-    write_json(plan, identity)
     return staging
 
 
-def _finish(out: Path, staging: Path, files: list[FileReport], config: DataConfig) -> PrepareReport:
-    """Move the pieces to their splits, then write `report.json` and, last, `dataset.json`: it marks completeness."""
+def _finish(
+    out: Path,
+    staging: Path,
+    files: list[FileReport],
+    recordings: Recordings,
+    config: DataConfig,
+    provenance: Provenance,
+) -> PrepareReport:
+    """Drop duplicates, move the pieces to their splits, write the reports and, last, the index: it marks completeness."""
+    files = _curate(files, staging, config)
     kept = [file for file in files if file.status == "kept"]
-    splits = split_pieces([file.piece for file in kept], config)
-    report = PrepareReport(files, splits, 0, config)
+    free = {file.piece: file.group for file in kept if file.path not in recordings.splits}
+    splits = split_pieces(free, config.heldout_share, config.split_seed)
+    splits |= {file.piece: recordings.splits[file.path] for file in kept if file.path in recordings.splits}
+    report = PrepareReport(files, splits, config, provenance)
+    write_reports(out, report)
     if not kept:
         shutil.rmtree(staging)  # so that the next try may have other settings
-        write_json(out / REPORT_FILE, _report_json(report))
-        reasons = ", ".join(f"{reason} ({len(paths)})" for reason, paths in report.skipped_by_reason().items())
+        reasons = ", ".join(f"{reason} ({len(paths)})" for reason, paths in report.dropped_by_reason().items())
         raise Mp3netError(
-            f"none of {len(files)} files is usable: {reasons}. Looked for WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF of at "
-            f"least {config.min_duration_s:.4g} s; every file is in {out / REPORT_FILE}"
+            f"none of {len(files)} files is usable: {reasons}. Looked for {LOOKED_FOR} of at least "
+            f"{config.min_duration_s:.4g} s; every file is in {out / REPORT_FILE}"
         )
-    size = 0
-    for split in SPLITS:
-        (out / split).mkdir(exist_ok=True)
-    wanted = {out / splits[file.piece] / f"{file.piece}.arrow" for file in kept}
-    for split in SPLITS:  # an earlier call, stopped while moving, may have split another set of recordings
-        for stale in set((out / split).glob("*.arrow")) - wanted:
-            stale.unlink()
-    for file in kept:
-        target = out / splits[file.piece] / f"{file.piece}.arrow"
-        if not target.exists():  # it exists when an earlier call was stopped in the middle of moving
-            (staging / f"{file.piece}.arrow").replace(target)
-        size += target.stat().st_size
-    report = PrepareReport(files, splits, size, config)
-    write_json(out / REPORT_FILE, _report_json(report))
-    pieces = [
-        {"piece": f.piece, "split": splits[f.piece], "source": f.path, "num_samples": f.num_samples, "peak": f.peak}
-        for f in kept
-    ]
-    index = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "size_bytes": size, "pieces": pieces}
+    _move(out, staging, {file.piece: splits[file.piece] for file in kept})
+    write_card(out, report)
+    index = {
+        "format_version": FORMAT_VERSION, "config": config.model_dump(), "size_bytes": report.size_bytes,
+        "pieces": [index_entry(file, splits[file.piece]) for file in kept],
+    }  # fmt: skip
     write_json(out / INDEX_FILE, index)
-    for leftover in staging.iterdir():
-        leftover.unlink()
-    staging.rmdir()
+    shutil.rmtree(staging)
     return report
 
 
-def _report_json(report: PrepareReport) -> dict[str, Any]:
-    return {
-        "files": [asdict(file) for file in report.files],
-        "kept": len(report.kept),
-        "skipped": len(report.files) - len(report.kept),
-        "size_bytes": report.size_bytes,
-        "config": report.config.model_dump(),
+def _curate(files: list[FileReport], staging: Path, config: DataConfig) -> list[FileReport]:
+    """Mark copies as such, and give those that sound alike a common `group`.
+
+    Of the same audio, the longest stays; of equal lengths what lost least: lossless, then the higher rate.
+    """
+    kept = [file for file in files if file.status == "kept"]
+    kept.sort(key=lambda file: (not file.lossless, -file.source_rate_hz, -file.source_channels, file.path))
+    words = [np.load(staging / f"{file.piece}.npy", allow_pickle=False) for file in kept]
+    alike = find_alike(words)
+    originals = copies(alike, [len(part) for part in words]) if config.drop_duplicates else {}
+    group = list(range(len(kept)))
+    for like in alike:  # the smallest number of a group names it; few pairs, so renaming all is quick enough
+        low, high = sorted((group[like.a], group[like.b]))
+        group = [low if number == high else number for number in group]
+    sizes = Counter(group)
+    changed = {
+        file.path: replace(file, group=kept[group[number]].piece if sizes[group[number]] > 1 else "")
+        for number, file in enumerate(kept)
     }
+    for copy, original in originals.items():
+        path = kept[original].path
+        changed[kept[copy].path] = replace(
+            changed[kept[copy].path], status="duplicate", reason=f"the same audio as {path}", duplicate_of=path
+        )
+    return [changed.get(file.path, file) for file in files]
 
 
-def read_index(folder: Path) -> tuple[DataConfig, list[dict[str, Any]]]:
+def _move(out: Path, staging: Path, splits: dict[str, str]) -> None:
+    """Every piece to its split, and nothing else there: an earlier call, stopped while moving, may have split otherwise."""
+    for split in SPLITS:
+        (out / split).mkdir(exist_ok=True)
+    for piece, split in splits.items():
+        target = out / split / f"{piece}.arrow"
+        for place in _places(staging):
+            found = place / f"{piece}.arrow"
+            if found != target and found.exists():
+                found.replace(target)
+    for split in SPLITS:
+        for stale in (out / split).glob("*.arrow"):
+            if splits.get(stale.stem) != split:
+                stale.unlink()
+
+
+def read_index(folder: Path) -> tuple[DataConfig, list[Entry]]:
     """Configuration and pieces of a finished dataset; Mp3netError where there is none."""
     path = folder / INDEX_FILE
     if not path.exists():
@@ -318,8 +363,12 @@ def read_index(folder: Path) -> tuple[DataConfig, list[dict[str, Any]]]:
         raise Mp3netError(
             f"{folder}: holds no prepared dataset{unfinished}; make one with `mp3net prepare FOLDER --out {folder}`"
         )
-    index = read_json(path)
+    return parse_index(read_json(path), str(path))
+
+
+def parse_index(index: Any, source: str) -> tuple[DataConfig, list[Entry]]:
+    """Configuration and pieces of what `source` holds. Errors: Mp3netError for another format."""
     if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
-        raise Mp3netError(f"{path}: not a dataset of format {FORMAT_VERSION}; prepare it again with this version")
-    config: DataConfig = parse_config(index.get("config"), str(path), DataConfig)
+        raise Mp3netError(f"{source}: not a dataset of format {FORMAT_VERSION}; prepare it again with this version")
+    config: DataConfig = parse_config(index.get("config"), source, DataConfig)
     return config, index["pieces"]

@@ -7,18 +7,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mp3net import audio
 from mp3net.config import DataConfig
-from mp3net.data.dataset import Piece
-from mp3net.data.prepare import INDEX_FILE, find_files, read_index
+from mp3net.data.pieces import Entry, Piece
+from mp3net.data.recordings import find_files
+from mp3net.data.storage import LocalStore
 from mp3net.errors import Mp3netError
 from mp3net.generation import MAX_SEED, MP3net
-
-Entry = dict[str, Any]  # one piece of a dataset's index
 
 # Nearest neighbours, covariances and half-samples of fewer clips say nothing.
 MIN_CLIPS = 32
@@ -121,7 +119,8 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
     Fewer than `samples` clips without overlap: as many as there are, with a warning.
     Errors: Mp3netError for fewer than 32 clips in a set.
     """
-    config, entries = read_index(folder)
+    store = LocalStore(folder)
+    config, entries = store.config, store.entries
     long_enough = [entry for entry in entries if entry["num_samples"] >= clip_samples]
     heldout = [entry for entry in long_enough if entry["split"] == "heldout"]
     train = [entry for entry in long_enough if entry["split"] == "train"]
@@ -149,13 +148,12 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
             f"{count} clips per set instead of {samples}: without overlap the real sets hold no more clips of "
             f"{clip_samples / config.sample_rate_hz:.2f} s (a larger held-out share, or shorter clips, give more)"
         )
-    fingerprint = hashlib.sha256((folder / INDEX_FILE).read_bytes()).hexdigest()
 
     def draw(name: str, pieces: list[Entry]) -> ClipSet:
-        return _piece_set(folder, name, pieces, count, clip_samples, config, f"{fingerprint}/{seed}", random)
+        return _piece_set(store, name, pieces, count, clip_samples, f"{store.fingerprint}/{seed}", random)
 
     sets = draw("reference", reference), draw("real again", again), draw("training copies", train)
-    return RealSets(*sets, config=config, fingerprint=fingerprint, warnings=warnings)
+    return RealSets(*sets, config=config, fingerprint=store.fingerprint, warnings=warnings)
 
 
 def _amount(pieces: list[Entry], clip_samples: int) -> str:
@@ -178,7 +176,7 @@ def _too_few(folder: Path, entries: list[Entry], usable: list[Entry], clip_sampl
 
 
 def _piece_set(
-    folder: Path, name: str, entries: list[Entry], count: int, clip_samples: int, config: DataConfig, identity: str,
+    store: LocalStore, name: str, entries: list[Entry], count: int, clip_samples: int, identity: str,
     random: np.random.Generator,
 ) -> ClipSet:  # fmt: skip
     slots = draw_slots([entry["num_samples"] for entry in entries], clip_samples, count, random)
@@ -187,15 +185,14 @@ def _piece_set(
     def read(index: int) -> np.ndarray:
         number, start = slots[index]
         if number not in opened:
-            entry = entries[number]
-            opened[number] = Piece(folder / entry["split"] / f"{entry['piece']}.arrow", entry["peak"])
+            opened[number] = store.open(entries[number])
         return opened[number].read(start, clip_samples)
 
-    rate = config.sample_rate_hz
+    rate, channels = store.config.sample_rate_hz, store.config.channels
     sources = [str(entries[number]["piece"]) for number, _ in slots]
     return ClipSet(
         name, read, np.array([number for number, _ in slots]), sources, [start / rate for _, start in slots],
-        rate, config.channels, clip_samples, f"{identity}/{name}/{count}/{clip_samples}",
+        rate, channels, clip_samples, f"{identity}/{name}/{count}/{clip_samples}",
     )  # fmt: skip
 
 

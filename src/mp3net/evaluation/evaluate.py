@@ -138,7 +138,7 @@ def _open_sets(
         if match_level:
             judged.notes.append(f"all files were multiplied by {gain:.3g} to match the level of the real clips")
         return judged, real
-    check_audio(data, candidate.config)
+    check_audio(data, config, candidate.config.audio)
     song_samples = (candidate.config.model.num_frames - 1) * candidate.config.audio.hop_length
     clip_samples = song_samples if seconds is None else round(seconds * rate)
     generated_set(

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mp3net.data.dataset import Piece
-from mp3net.data.prepare import read_index
+from mp3net.data.storage import LocalStore
 from mp3net.evaluation.clips import ClipSet
 from mp3net.evaluation.embeddings import mel_filters
 from mp3net.evaluation.spectrum import Features, power_spectrogram
@@ -57,13 +56,14 @@ class TrainingIndex:
 
 def index_training(folder: Path, progress: Callable[[int, int], None] | None = None) -> TrainingIndex:
     """Describe the training recordings of a dataset, in blocks of two minutes."""
-    config, entries = read_index(folder)
-    train = [entry for entry in entries if entry["split"] == "train"]
+    store = LocalStore(folder)
+    config = store.config
+    train = [entry for entry in store.entries if entry["split"] == "train"]
     hop = hop_samples(config.sample_rate_hz)
     block = round(BLOCK_S * config.sample_rate_hz) // hop * hop
     parts, starts, total = [], [], 0
     for done, entry in enumerate(train):
-        piece = Piece(folder / "train" / f"{entry['piece']}.arrow", entry["peak"])
+        piece = store.open(entry)
         starts.append(total)
         for first in range(0, piece.num_samples, block):
             count = min(block, piece.num_samples - first)

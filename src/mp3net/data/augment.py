@@ -1,0 +1,57 @@
+"""Crops as the recordings might also have sounded: drawn anew for every crop, addressed like the crop itself.
+
+Nothing that a listener would notice as a change leaks into what the generator learns: polarity is inaudible, left and right
+are a matter of where one sits; level and speed are off unless asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+from mp3net.config import AugmentConfig
+
+# The resampler's filter needs neighbours on both sides; they are read and cut off again.
+MARGIN_SAMPLES = 512
+KEY_OFFSET = 1 << 64
+"""Seeds have 64 bits at most: keys of the changes are never keys of the crops' places."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one crop. `speed` 1.06 is a semitone higher and faster."""
+
+    sign: float
+    swap: bool
+    gain: float
+    speed: float
+
+    def source_samples(self, count: int) -> int:
+        """How many samples of the recording give `count` of the crop."""
+        return count if self.speed == 1.0 else int(np.ceil(count * self.speed)) + 2 * MARGIN_SAMPLES
+
+    def apply(self, audio: np.ndarray, count: int) -> np.ndarray:
+        """(C, source_samples(count)) -> (C, count)."""
+        if self.speed != 1.0:
+            resampled = soxr.resample(np.ascontiguousarray(audio.T), self.speed, 1.0, quality="HQ").T
+            first = (resampled.shape[1] - count) // 2
+            audio = resampled[:, first : first + count]
+        audio = audio[::-1] if self.swap else audio
+        return np.ascontiguousarray(audio * np.float32(self.sign * self.gain))
+
+
+UNCHANGED = Change(1.0, False, 1.0, 1.0)
+
+
+def draw(config: AugmentConfig | None, channels: int, seed: int, index: int) -> Change:
+    """The change of crop `index`; four random numbers are drawn whatever is switched on, so switches do not interfere."""
+    if config is None:
+        return UNCHANGED
+    random = np.random.Generator(np.random.Philox(key=seed + KEY_OFFSET, counter=index << 64)).random(4)
+    sign = -1.0 if config.random_sign and random[0] < 0.5 else 1.0
+    swap = config.swap_channels and channels == 2 and bool(random[1] < 0.5)
+    gain = 10 ** (-config.gain_db * random[2] / 20)
+    speed = 2 ** (config.resample_semitones * (2 * random[3] - 1) / 12)
+    return Change(sign, swap, float(gain), float(speed))

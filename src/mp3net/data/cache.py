@@ -1,0 +1,60 @@
+"""Pieces of remote files on the local disk, up to a size: what was not used for longest goes first."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+SLACK = 1 / 16
+"""The folder may exceed its bound by so much between two clean-ups, which need a look at every file."""
+
+
+class RowCache:
+    """Small files below `folder`, at most `limit_bytes` and a sixteenth more. Threads and processes may share a folder."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._written = int(SLACK * limit_bytes) + 1  # what others left there counts from the first file on
+
+    def get(self, key: str) -> bytes | None:
+        path = self.folder / key
+        try:
+            data = path.read_bytes()
+            os.utime(path)  # modification time stands for the last use: access times are often switched off
+        except OSError:
+            return None
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep `data`; a disk that refuses costs speed, not the training."""
+        path = self.folder / key
+        partial = self.folder / f".{key}.{os.getpid()}-{threading.get_ident()}.partial"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                self._written += len(data)
+                if self._written > SLACK * self.limit_bytes:
+                    self._clean(len(data))
+                    self._written = 0
+            partial.write_bytes(data)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+
+    def _clean(self, coming_bytes: int) -> None:
+        files = []
+        for item in os.scandir(self.folder):
+            try:
+                status = item.stat()
+                files.append((status.st_mtime_ns, status.st_size, item.path))
+            except FileNotFoundError:  # another process cleans up, too
+                continue
+        total = sum(size for _, size, _ in files) + coming_bytes
+        for _, size, path in sorted(files):
+            if total <= self.limit_bytes:
+                break
+            Path(path).unlink(missing_ok=True)
+            total -= size

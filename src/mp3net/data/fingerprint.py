@@ -1,0 +1,170 @@
+"""The same audio under another name or in another format, found by what it sounds like.
+
+After J. Haitsma and T. Kalker, "A Highly Robust Audio Fingerprinting System" (2002): every 23 ms, 32 bits say whether the
+difference in level between neighbouring bands rose or fell. Lossy coding, resampling, gain and polarity leave most of them
+alone; other recordings, also of the same piece, differ in about half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+from scipy.fft import rfft
+
+BANDS = 33
+LOWEST_HZ, HIGHEST_HZ = 300.0, 2000.0
+RATE_HZ = 5000
+HOP_SAMPLES = 116
+WINDOW_SAMPLES = 16 * HOP_SAMPLES
+LOUDEST_DIFFERENCE = 1e-9
+"""Below this power per band (about -90 dBFS) there is nothing but rounding to compare."""
+
+BLOCK_FRAMES = 86
+COPY_BIT_ERRORS, COPY_QUANTILE = 0.28, 0.97
+"""Two seconds of a copy differ in at most so many bits (0.25 for MP3 at 32 kbit/s), nearly everywhere. Another
+arrangement of the same music, played by the same machine, has about the same mean, but differs in far more bits where its
+notes differ."""
+RELATED_BIT_ERRORS = 0.33
+"""On average, for arrangements and takes that share most of their sound. Unrelated recordings: 0.4 to 0.5."""
+MIN_COVERED = 0.9
+EQUALLY_LONG = 1.02
+MIN_FRAMES = 43
+MIN_VOTES = 2
+MAX_OCCURRENCES = 32
+"""A word found more often says nothing: silence, a held note."""
+MAX_WORDS = 20_000_000
+"""Beyond so many frames the search looks at a fixed part of all possible words, the same part in every recording."""
+
+
+class Fingerprinter:
+    """Words of 32 bits from audio that arrives as blocks (S, C)."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._resampler = soxr.ResampleStream(sample_rate_hz, RATE_HZ, 1, dtype="float32", quality="LQ")
+        self._window = np.hanning(WINDOW_SAMPLES).astype(np.float32)
+        self._bins = np.round(np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1) * WINDOW_SAMPLES / RATE_HZ).astype(int)
+        self._rest = np.zeros(0, np.float32)
+        self._bands: list[np.ndarray] = []
+
+    def add(self, block: np.ndarray) -> None:
+        self._frames(self._resampler.resample_chunk(_mixed(block)))
+
+    def _frames(self, mono: np.ndarray) -> None:
+        mono = np.concatenate([self._rest, mono])
+        count = max(0, (len(mono) - WINDOW_SAMPLES) // HOP_SAMPLES + 1)
+        if count:
+            frames = np.lib.stride_tricks.sliding_window_view(mono, WINDOW_SAMPLES)[::HOP_SAMPLES]
+            power = np.abs(rfft(frames * self._window)[:, : self._bins[-1]]) ** 2
+            self._bands.append(np.add.reduceat(power, self._bins[:-1], axis=1) / WINDOW_SAMPLES**2)
+        self._rest = mono[count * HOP_SAMPLES :]
+
+    def words(self) -> np.ndarray:
+        """uint32 (T,), one per 23 ms; 0 where there is too little to hear. Call once, after the last block."""
+        self._frames(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        if not self._bands:
+            return np.zeros(0, np.uint32)
+        bands = np.concatenate(self._bands)
+        rises = np.diff(np.diff(bands, axis=1), axis=0) < 0
+        packed = np.packbits(rises, axis=1, bitorder="little").view("<u4")[:, 0]
+        audible = bands[1:].sum(1) > LOUDEST_DIFFERENCE
+        return np.where(audible, packed, 0).astype(np.uint32)
+
+
+def _mixed(block: np.ndarray) -> np.ndarray:
+    mono: np.ndarray = block[:, 0] if block.shape[1] == 1 else (block[:, 0] + block[:, 1]) / 2
+    return np.ascontiguousarray(mono)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Recordings `a` < `b` (numbers in the list that was searched) sound alike over nine tenths of the shorter one.
+
+    `bit_errors` is the mean share of differing bits, `worst` that of nearly the worst two seconds.
+    """
+
+    a: int
+    b: int
+    bit_errors: float
+    worst: float
+
+    @property
+    def is_copy(self) -> bool:
+        return self.worst <= COPY_BIT_ERRORS
+
+
+def find_alike(words: list[np.ndarray]) -> list[Likeness]:
+    """All pairs of recordings that are copies of each other, or related."""
+    found: dict[tuple[int, int], Likeness] = {}
+    for a, b, offset in _alignments(words):
+        pair = _compare(a, b, words[a], words[b], offset)
+        if pair is not None and pair.bit_errors <= RELATED_BIT_ERRORS:
+            found[a, b] = min(pair, found.get((a, b), pair), key=lambda likeness: likeness.worst)
+    return [found[key] for key in sorted(found)]
+
+
+def copies(alike: list[Likeness], lengths: list[int]) -> dict[int, int]:
+    """Copy -> the recording that stays instead.
+
+    The longest stay. Among those that are equally long (to 2 %), the one that comes first in the list stays, so let better
+    formats come first.
+    """
+    errors = {pair: like.bit_errors for like in alike if like.is_copy for pair in ((like.a, like.b), (like.b, like.a))}
+    originals: dict[int, int] = {}
+    kept: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda number: (-lengths[number], number)):
+        likest = min((k for k in kept if (number, k) in errors), key=lambda k: errors[number, k], default=None)
+        if likest is None:
+            kept.append(number)
+        else:
+            originals[number] = likest
+    for longest in kept:
+        equal = [n for n, k in originals.items() if k == longest and lengths[n] * EQUALLY_LONG >= lengths[k]]
+        better = min([longest, *equal])
+        if better != longest:
+            del originals[better]
+            originals = {n: better if k == longest else k for n, k in originals.items()} | {longest: better}
+    return originals
+
+
+def _alignments(words: list[np.ndarray]) -> Iterator[tuple[int, int, int]]:
+    """(a, b, offset): frame t of recording b may be frame t + offset of recording a; a comes before b in the list."""
+    stride = max(1, sum(map(len, words)) // MAX_WORDS)
+    value = np.concatenate([np.zeros(0, np.uint32), *words])
+    owner = np.repeat(np.arange(len(words), dtype=np.int32), [len(part) for part in words])
+    frame = np.concatenate([np.zeros(0, np.int32), *(np.arange(len(part), dtype=np.int32) for part in words)])
+    kept = (value != 0) & (value % np.uint32(stride) == 0)
+    value, owner, frame = value[kept], owner[kept], frame[kept]
+    order = np.lexsort((owner, value))
+    value, owner, frame = value[order], owner[order], frame[order]
+    pairs = []
+    for step in range(1, MAX_OCCURRENCES):  # the word `step` places on in the sorted list is the same
+        same = np.flatnonzero(value[step:] == value[:-step])
+        same = same[owner[same] != owner[same + step]]
+        pairs.append(np.stack([owner[same], owner[same + step], frame[same] - frame[same + step]], 1))
+    found, votes = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
+    # The two best places of each pair of recordings; neighbouring offsets share the votes of one place.
+    order = np.lexsort((-votes, found[:, 1], found[:, 0]))
+    tried: dict[tuple[int, int], int] = {}
+    for (a, b, offset), count in zip(found[order].tolist(), votes[order].tolist(), strict=True):
+        if count >= MIN_VOTES and tried.get((a, b), 0) < 2:
+            tried[a, b] = tried.get((a, b), 0) + 1
+            yield a, b, offset
+
+
+def _compare(a: int, b: int, left: np.ndarray, right: np.ndarray, offset: int) -> Likeness | None:
+    """How alike both are where they overlap and both are audible; None where that is too little of the shorter one."""
+    begin, end = max(0, -offset), min(len(right), len(left) - offset)
+    shorter = min(len(left), len(right))
+    if end - begin < max(MIN_COVERED * shorter, min(MIN_FRAMES, shorter)):
+        return None
+    left, right = left[begin + offset : end + offset], right[begin:end]
+    audible = (left != 0) & (right != 0)
+    if not audible.any():
+        return None
+    errors = np.bitwise_count(left[audible] ^ right[audible]) / 32
+    parts = np.array_split(errors, max(1, len(errors) // BLOCK_FRAMES))
+    worst = float(np.quantile([part.mean() for part in parts], COPY_QUANTILE))
+    return Likeness(a, b, float(errors.mean()), worst)

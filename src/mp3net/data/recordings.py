@@ -1,0 +1,158 @@
+"""Which files are to be prepared: those below a folder, or what the table of the MAESTRO collection lists."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mp3net.errors import Mp3netError
+
+LOOKED_FOR = "WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF"
+MAESTRO_SPLITS = {"train": "train", "validation": "heldout", "test": "heldout"}
+MAESTRO_SOURCE = "MAESTRO: International Piano-e-Competition, Hawthorne et al. 2019"
+MAESTRO_LICENCE = "CC-BY-NC-SA-4.0"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` (from 1) of `count` parts of the files. Which part a file belongs to depends on its path alone."""
+
+    number: int
+    count: int
+
+    def holds(self, relative: str) -> bool:
+        digest = hashlib.sha256(os.fsencode(relative)).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Files below `folder`, as paths relative to it. `splits` fixes the split of some of them; `absent` are listed in a
+    table but missing on disk."""
+
+    folder: Path
+    paths: list[str]
+    splits: Mapping[str, str] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    source: str = ""
+    licence: str = ""
+
+    def only(self, shard: Shard) -> Recordings:
+        return Recordings(self.folder, [path for path in self.paths if shard.holds(path)])
+
+
+def parse_shard(text: str) -> Shard:
+    """Errors: Mp3netError for anything but K/N with 1 <= K <= N."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise Mp3netError(f"--shard {text!r}: give K/N with K from 1 to N, such as 3/64")
+    return Shard(int(number), int(count))
+
+
+def find_files(folder: Path) -> list[Path]:
+    """All files below `folder`, sorted by path; hidden ones, linked folders and what is no file (pipes) are left out."""
+    if not folder.is_dir():
+        what = "is a file; name the folder that holds it" if folder.exists() else "no such folder of recordings"
+        raise Mp3netError(f"{folder}: {what}")
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.is_symlink() or path.is_file())
+
+
+def below(folder: Path) -> Recordings:
+    """Every file of a folder. Errors: Mp3netError where there is none."""
+    paths = [str(path.relative_to(folder)) for path in find_files(folder)]
+    if not paths:
+        raise Mp3netError(f"{folder}: holds no files. Looked, at any depth, for {LOOKED_FOR}")
+    return Recordings(folder, paths)
+
+
+def maestro(folder: Path, years: list[int] | None) -> Recordings:
+    """The recordings of the MAESTRO collection as its own table lists them, of some years or all, in its own splits.
+
+    `train` is trained on, `validation` and `test` are held out.
+    Errors: Mp3netError where the table is missing or not MAESTRO's, for years it does not have, where no file is there.
+    """
+    tables = sorted(folder.glob("maestro-v*.csv"))
+    if not tables:
+        raise Mp3netError(f"{folder}: holds no maestro-v*.csv; name the unpacked MAESTRO folder (with the audio files)")
+    table = tables[-1]
+    rows = _maestro_rows(table)
+    there = sorted({int(row["year"]) for row in rows})
+    unknown = sorted(set(years or []) - set(there))
+    if unknown:
+        raise Mp3netError(f"--years {_join(unknown)}: not in {table}; it has {_join(there)}")
+    chosen = {
+        row["audio_filename"]: MAESTRO_SPLITS[row["split"]] for row in rows if int(row["year"]) in (years or there)
+    }
+    present = sorted(path for path in chosen if (folder / path).exists())
+    if not present:
+        raise Mp3netError(
+            f"{folder}: none of the {len(chosen)} recordings that {table.name} lists for the years is there"
+        )
+    absent = sorted(set(chosen) - set(present))
+    return Recordings(folder, present, {p: chosen[p] for p in present}, absent, MAESTRO_SOURCE, MAESTRO_LICENCE)
+
+
+def _maestro_rows(table: Path) -> list[dict[str, str]]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("it lists nothing")
+        for number, row in enumerate(rows, 2):
+            if not row["audio_filename"] or Path(row["audio_filename"]).is_absolute() or ".." in row["audio_filename"]:
+                raise ValueError(f"line {number}: audio_filename {row['audio_filename']!r}")
+            if row["split"] not in MAESTRO_SPLITS or not row["year"].isdecimal():
+                raise ValueError(f"line {number}: split {row['split']!r}, year {row['year']!r}")
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Mp3netError(f"{table}: not a table of MAESTRO: {error!r}") from None
+    return rows
+
+
+def parse_years(text: str) -> list[int]:
+    """Errors: Mp3netError for anything but years with commas between them."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise Mp3netError(f"--years {text!r}: give years with commas between them, such as 2004,2006,2008,2009")
+    return [int(part) for part in parts]
+
+
+def _join(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def piece_name(relative: str) -> str:
+    """A name for the piece's file: short, portable, distinct for distinct paths."""
+    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in Path(relative).stem)[:40]
+    digest = hashlib.sha256(os.fsencode(relative)).hexdigest()[:10]
+    return f"{stem.strip('-') or 'piece'}-{digest}"
+
+
+def split_pieces(groups: Mapping[str, str], heldout_share: float, seed: int) -> dict[str, str]:
+    """Assign whole pieces to "train" or "heldout". `groups` names the group of each piece, empty for none: pieces of one
+    group go together, so that nothing held out has been heard in another arrangement in training.
+
+    The seeded hash of its name ranks each group (a piece without one is a group of its own). Groups are held out in that
+    order while that brings the share nearer to the wanted one. With two or more groups and a share above zero, both parts
+    get at least one; a single group is for training.
+    """
+    members: dict[str, list[str]] = {}
+    for piece, group in groups.items():
+        members.setdefault(group or piece, []).append(piece)
+    ranked = sorted(members, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    wanted, heldout = heldout_share * len(groups), set[str]()
+    for name in ranked:
+        if len(heldout) + len(members[name]) / 2 <= wanted:
+            heldout |= set(members[name])
+    if heldout_share > 0 and len(ranked) > 1 and not heldout:
+        heldout = set(members[min(ranked, key=lambda name: len(members[name]))])
+    if groups and len(heldout) == len(groups):
+        heldout -= set(members[ranked[-1]])
+    return {piece: "heldout" if piece in heldout else "train" for piece in groups}

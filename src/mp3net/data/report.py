@@ -1,0 +1,160 @@
+"""What became of every file, for people (table, card) and for programs (JSON, CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mp3net.config import DataConfig
+from mp3net.files import write_json, write_text
+
+SPLITS = ("train", "heldout")
+REPORT_FILE, TABLE_FILE, CARD_FILE = "report.json", "report.csv", "README.md"
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one file. `path` is relative to the folder of recordings; levels are those of the piece."""
+
+    path: str
+    piece: str
+    status: str  # "kept", "duplicate" or "skipped"
+    reason: str = ""
+    duplicate_of: str = ""
+    group: str = ""  # recordings that sound alike have one; all of them go to the same split
+    format: str = ""
+    lossless: bool = False
+    source_rate_hz: int = 0
+    source_channels: int = 0
+    num_samples: int = 0
+    trimmed_s: float = 0.0
+    peak: float = 0.0
+    loudness_lufs: float | None = None
+    first_row_offset: int = 0
+    row_bytes: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the user says about the recordings, for the data set card."""
+
+    title: str = "Music recordings"
+    source: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """The outcome of `prepare`. `splits` gives "train" or "heldout" for each kept piece; empty for a shard."""
+
+    files: list[FileReport]
+    splits: dict[str, str]
+    config: DataConfig
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def kept(self) -> list[FileReport]:
+        return [file for file in self.files if file.status == "kept"]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.kept)
+
+    def hours(self, split: str) -> float:
+        samples = sum(file.num_samples for file in self.kept if self.splits.get(file.piece) == split)
+        return samples / self.config.sample_rate_hz / 3600
+
+    def dropped_by_reason(self) -> dict[str, list[str]]:
+        """Reason -> paths; all duplicates under one reason."""
+        reasons: dict[str, list[str]] = {}
+        for file in self.files:
+            if file.status == "duplicate":
+                reasons.setdefault("duplicate: the same audio as another file", []).append(file.path)
+            elif file.status == "skipped":
+                reasons.setdefault(f"skipped: {file.reason}", []).append(file.path)
+        return reasons
+
+
+def printable(text: str) -> str:
+    """`text` without what terminals and UTF-8 files cannot hold: control characters, names that are no valid UTF-8."""
+    shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
+
+
+def write_reports(out: Path, report: PrepareReport) -> None:
+    """`report.json` and `report.csv`."""
+    counts = {status: sum(f.status == status for f in report.files) for status in ("kept", "duplicate", "skipped")}
+    files = [asdict(file) | {"split": report.splits.get(file.piece, "")} for file in report.files]
+    facts = {"size_bytes": report.size_bytes, "config": report.config.model_dump(), "files": files}
+    write_json(out / REPORT_FILE, counts | facts)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, ["split", *(item.name for item in fields(FileReport))], lineterminator="\n")
+    writer.writeheader()
+    for row in files:
+        writer.writerow(row | {"path": printable(row["path"]), "duplicate_of": printable(row["duplicate_of"])})
+    write_text(out / TABLE_FILE, table.getvalue())
+
+
+def write_card(out: Path, report: PrepareReport) -> None:
+    """The data set card in the convention of the Hugging Face hub: a header for programs, prose for people."""
+    write_text(out / CARD_FILE, _header(report) + "\n" + _prose(report))
+
+
+def _header(report: PrepareReport) -> str:
+    filled = [split for split in SPLITS if report.hours(split) > 0]
+    lines = ["---", "pretty_name: " + json.dumps(report.provenance.title, ensure_ascii=False)]
+    if report.provenance.licence:
+        lines.append("license: " + json.dumps(report.provenance.licence.lower()))
+    lines += ["tags:", "- audio", "- music", "- mp3net", "configs:", "- config_name: default", "  data_files:"]
+    for split in filled:
+        lines += [f"  - split: {split}", f"    path: {split}/*.arrow"]
+    return "\n".join([*lines, "---", ""])
+
+
+def _prose(report: PrepareReport) -> str:
+    config, provenance = report.config, report.provenance
+    unknown = "not stated by whoever prepared it"
+    rows = [
+        f"| {split} | {sum(value == split for value in report.splits.values())} | {report.hours(split):.2f} |"
+        for split in SPLITS
+    ]
+    left_out = sorted(report.dropped_by_reason().items())
+    dropped = [f"- {printable(reason)}: {len(paths)} file(s)" for reason, paths in left_out]
+    level = {"peak": "every recording to a peak of 0.999", "loudness": f"every recording to {config.loudness_lufs:g} LUFS",
+             "original": "as recorded"}[config.level]  # fmt: skip
+    return "\n".join(
+        [
+            f"# {provenance.title}",
+            "",
+            f"Recordings prepared with [mp3net](https://arxiv.org/abs/2101.04785): {config.sample_rate_hz} Hz, "
+            f"{config.channels} channel(s), level: {level}.",
+            "",
+            f"- Source: {provenance.source or unknown}",
+            f"- Licence: {provenance.licence or unknown}",
+            "",
+            "| split | recordings | hours |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "Left out:" if dropped else "Nothing was left out.",
+            *([""] if dropped else []),
+            *dropped,
+            "",
+            f"`{TABLE_FILE}` lists every file. Rows hold a few seconds of one recording: `audio` (interleaved int16) times "
+            "`scale` gives samples in [-1, 1], `start_sample` is where they belong.",
+            "",
+        ]
+    )
+
+
+def index_entry(file: FileReport, split: str) -> dict[str, Any]:
+    """The piece in `dataset.json`."""
+    return {
+        "piece": file.piece, "split": split, "source": file.path, "num_samples": file.num_samples, "peak": file.peak,
+        "first_row_offset": file.first_row_offset, "row_bytes": file.row_bytes, "size_bytes": file.size_bytes,
+    }  # fmt: skip

@@ -1,0 +1,213 @@
+"""Where a prepared dataset lies: a folder, an object store (s3://, gs://, az://) or a web server (https://).
+
+Remote rows are asked for by byte range, kept in a bounded folder on the local disk, and asked for again with growing pauses
+when the server stalls or fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from mp3net.config import DataConfig
+from mp3net.data.cache import RowCache
+from mp3net.data.pieces import ROW_SAMPLES, SCHEMA, Entry, Piece, row_samples
+from mp3net.data.prepare import INDEX_FILE, parse_index, read_index
+from mp3net.errors import Mp3netError
+
+DEFAULT_CACHE_BYTES = 20 << 30
+RETRIES = 8
+REQUEST_TIMEOUT_S = 30
+GIVE_UP_S = 300
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 20.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a remote store may fail: a request may take `request_s`, all tries of it together `give_up_s`."""
+
+    retries: int = RETRIES
+    request_s: float = REQUEST_TIMEOUT_S
+    give_up_s: float = GIVE_UP_S
+    first_pause_s: float = FIRST_PAUSE_S
+    longest_pause_s: float = LONGEST_PAUSE_S
+
+
+class Readable(Protocol):
+    """One recording: `read(start, count)` gives samples [start, start + count) as float32 (C, count)."""
+
+    num_samples: int
+
+    def read(self, start: int, count: int) -> np.ndarray: ...
+
+
+class Store(Protocol):
+    """A dataset somewhere: its index and its recordings."""
+
+    config: DataConfig
+    entries: list[Entry]
+    fingerprint: str
+
+    def open(self, entry: Entry) -> Readable: ...
+
+
+def is_remote(location: str | Path) -> bool:
+    return isinstance(location, str) and re.match(r"[a-z][a-z0-9+.-]*://", location) is not None
+
+
+def open_store(location: str | Path, cache: RowCache | None = None, patience: Patience | None = None) -> Store:
+    """The dataset at `location`: a folder or a URL. A remote one needs the extra `mp3net[remote]`.
+
+    Errors: Mp3netError where there is no dataset of this format, or the server does not answer.
+    """
+    if is_remote(location):
+        return RemoteStore(str(location), cache or default_cache(), patience or Patience())
+    return LocalStore(Path(location))
+
+
+def default_cache() -> RowCache:
+    """MP3NET_CACHE (default ~/.cache/mp3net) bounded by MP3NET_CACHE_GB (default 20)."""
+    folder = Path(os.environ.get("MP3NET_CACHE") or Path.home() / ".cache" / "mp3net") / "rows"
+    text = os.environ.get("MP3NET_CACHE_GB") or str(DEFAULT_CACHE_BYTES / 2**30)
+    try:
+        size = float(text)
+        if not 0 < size < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise Mp3netError(f"MP3NET_CACHE_GB={text!r}: give the size of the cache in GB, such as 20") from None
+    return RowCache(folder, round(size * 2**30))
+
+
+class LocalStore:
+    """A dataset in a folder, memory-mapped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config, self.entries = read_index(folder)
+        self.fingerprint = hashlib.sha256((folder / INDEX_FILE).read_bytes()).hexdigest()
+        self._folder = folder
+
+    def open(self, entry: Entry) -> Piece:
+        return Piece(self._folder / entry["split"] / f"{entry['piece']}.arrow")
+
+
+class RemoteStore:
+    """A dataset behind a URL."""
+
+    def __init__(self, url: str, cache: RowCache, patience: Patience) -> None:
+        self.url = url.rstrip("/")
+        self._store = _connect(self.url, patience)
+        self._cache = cache
+        index = self.get(INDEX_FILE)
+        try:
+            data = json.loads(index)
+        except ValueError as error:
+            raise Mp3netError(f"{self.url}/{INDEX_FILE}: cannot be read as JSON: {error}") from None
+        self.config, self.entries = parse_index(data, f"{self.url}/{INDEX_FILE}")
+        self.fingerprint = hashlib.sha256(index).hexdigest()
+
+    def open(self, entry: Entry) -> RemotePiece:
+        return RemotePiece(self, entry)
+
+    def get(self, name: str) -> bytes:
+        """A whole file."""
+        import obstore
+
+        with _explained(f"{self.url}/{name}"):
+            return bytes(obstore.get(self._store, name).bytes())
+
+    def rows(self, entry: Entry, first: int, last: int) -> list[np.ndarray]:
+        """Rows first .. last - 1 of a piece as float32 (S, C), from the cache where they are, in one request where not."""
+        name = f"{entry['split']}/{entry['piece']}.arrow"
+        keys = [f"{self.fingerprint[:16]}-{entry['piece']}-{row}" for row in range(first, last)]
+        found = [_decoded(self._cache.get(key)) for key in keys]
+        absent = [index for index, row in enumerate(found) if row is None]
+        if absent:
+            begin, end = first + absent[0], first + absent[-1] + 1
+            for index, data in zip(range(absent[0], absent[-1] + 1), self._fetch(name, entry, begin, end), strict=True):
+                row = _decoded(data)
+                if row is None:
+                    raise Mp3netError(f"{self.url}/{name}: row {first + index} is damaged; upload the dataset again")
+                self._cache.put(keys[index], data)
+                found[index] = row
+        return [row for row in found if row is not None]
+
+    def _fetch(self, name: str, entry: Entry, first: int, last: int) -> list[bytes]:
+        import obstore
+
+        stride, offset = entry["row_bytes"], entry["first_row_offset"]
+        begin, end = offset + first * stride, min(offset + last * stride, entry["size_bytes"])
+        with _explained(f"{self.url}/{name}"):
+            data = memoryview(obstore.get_range(self._store, name, start=begin, end=end))
+        return [bytes(data[place : place + stride]) for place in range(0, end - begin, stride)]
+
+
+class RemotePiece:
+    """One recording of a remote dataset."""
+
+    def __init__(self, store: RemoteStore, entry: Entry) -> None:
+        self._store, self._entry = store, entry
+        self.num_samples: int = entry["num_samples"]
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        first, last = start // ROW_SAMPLES, (start + count - 1) // ROW_SAMPLES + 1
+        audio = np.concatenate(self._store.rows(self._entry, first, last))
+        begin = start - first * ROW_SAMPLES
+        return np.ascontiguousarray(audio[begin : begin + count].T)
+
+
+def _decoded(data: bytes | None) -> np.ndarray | None:
+    """The audio of a row's message; None where it is none, or cut short."""
+    if data is None:
+        return None
+    try:
+        batch = pa.ipc.read_record_batch(pa.py_buffer(data), SCHEMA)
+        batch.validate(full=True)
+        return row_samples(batch)
+    except (pa.ArrowInvalid, OSError, IndexError):
+        return None
+
+
+def _connect(url: str, patience: Patience) -> Any:
+    try:
+        from obstore.store import from_url
+    except ImportError:
+        raise Mp3netError(f"{url}: reading from a network needs `pip install 'mp3net[remote]'`") from None
+    retries: Any = {
+        "max_retries": patience.retries,
+        "retry_timeout": timedelta(seconds=patience.give_up_s),
+        "backoff": {
+            "init_backoff": timedelta(seconds=patience.first_pause_s),
+            "max_backoff": timedelta(seconds=patience.longest_pause_s),
+            "base": 2,
+        },
+    }
+    options: Any = {"timeout": timedelta(seconds=patience.request_s), "allow_http": True}
+    with _explained(url):
+        return from_url(url, client_options=options, retry_config=retries)
+
+
+class _explained:  # noqa: N801  reads as a statement
+    """What the store's library raises, as one line with the place."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        if isinstance(error, FileNotFoundError):
+            raise Mp3netError(f"{self.place}: no such file on the server; is this where the dataset lies?") from None
+        reason = " ".join(str(error).split())[:300]
+        raise Mp3netError(f"{self.place}: cannot be read: {reason}; the same command goes on when it can") from None
