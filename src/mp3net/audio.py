@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ _LOSSY_SUBTYPES = {"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYE
                    "MS_ADPCM", "GSM610", "G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32",
                    "VOX_ADPCM", "DPCM_8"}  # fmt: skip
 _LOSSLESS_CODECS = {"alac", "flac", "ape", "wavpack", "tta", "mlp", "truehd"}
+# Playlists must not send FFmpeg to other files or to the network.
+_AV_OPTIONS = {"protocol_whitelist": "none"}
 # A decoder that ends this much before the length in the header has lost music, not a header's rounding.
 MISSING_SHARE = 0.01
 
@@ -54,8 +57,12 @@ def probe(path: Path) -> AudioInfo:
     except OSError as error:
         raise UnusableAudioError(f"cannot be read: {error.strerror}") from None
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             duration_s = max(0, file.frames) / max(1, file.samplerate)
+            if (
+                file.format == "RAW"
+            ):  # libsndfile goes by the name alone then: anything called .au or .vox would be noise
+                raise UnusableAudioError("not audio: samples without a header; convert it to WAV or FLAC first")
             lossless = file.subtype not in _LOSSY_SUBTYPES
             info = AudioInfo(
                 file.samplerate, file.channels, file.frames, duration_s, lossless, "libsndfile", file.format
@@ -73,12 +80,12 @@ def _probe_av(path: Path) -> AudioInfo:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with path.open("rb") as file, av.open(file, "r", options=_AV_OPTIONS) as container:
             if not container.streams.audio:
                 raise UnusableAudioError("not audio")
             stream = container.streams.audio[0]
             context = stream.codec_context
-            if not context.sample_rate:
+            if context is None or not context.sample_rate:  # no decoder for this codec, or a damaged header
                 raise UnusableAudioError("not audio")
             # No length: containers of compressed audio count padding samples that decoders leave out.
             duration_s = max(0, container.duration or 0) / av.time_base
@@ -122,7 +129,7 @@ def stream(path: Path, sample_rate_hz: int, channels: int) -> Iterator[np.ndarra
 
 def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             while len(block := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                 yield block
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
@@ -134,7 +141,7 @@ def _decode_av(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
 
     layout = "mono" if info.channels == 1 else "stereo"
     try:
-        with av.open(str(path)) as container:
+        with path.open("rb") as file, av.open(file, "r", options=_AV_OPTIONS) as container:
             # ffmpeg's resampler only converts the sample format here; rates are soxr's work.
             converter = av.AudioResampler(format="flt", layout=layout, rate=info.sample_rate_hz)
             for frame in container.decode(audio=0):

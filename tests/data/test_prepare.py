@@ -191,7 +191,9 @@ def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
     with pytest.raises(Mp3netError, match=r"holds no files. Looked.*WAV, FLAC"):
         prepare(below(tmp_path / "in"), tmp_path / "out", CONFIG, 1)
     (tmp_path / "in" / "a.txt").write_text("x" * 1000)
-    with pytest.raises(Mp3netError, match=r"none of 1 files is usable: skipped: not audio \(1\). Looked for WAV.*report.json"):
+    with pytest.raises(
+        Mp3netError, match=r"none of 1 files is usable: skipped: not audio \(1\). Looked for WAV.*report.json"
+    ):
         prepare(below(tmp_path / "in"), tmp_path / "out", CONFIG, 1)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["files"][0]["reason"] == "not audio"
     write_folder(tmp_path / "in" / "more")

@@ -162,5 +162,5 @@ def test_damaged_index_is_an_error(dataset, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(dataset, copy)
     (copy / "dataset.json").write_text(json.dumps({"format_version": 99}))
-    with pytest.raises(Mp3netError, match="not a dataset of format 1"):
+    with pytest.raises(Mp3netError, match="not a dataset of format 2"):
         real_sets(copy, 64, CLIP, 0)

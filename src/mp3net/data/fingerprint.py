@@ -27,6 +27,8 @@ COPY_BIT_ERRORS, COPY_QUANTILE = 0.28, 0.97
 """Two seconds of a copy differ in at most so many bits (0.25 for MP3 at 32 kbit/s), nearly everywhere. Another
 arrangement of the same music, played by the same machine, has about the same mean, but differs in far more bits where its
 notes differ."""
+SHORT_FRAMES, SHORT_STRICTNESS = 172, 2.5
+"""A few seconds may look alike by chance: below four, a copy may differ in 0.11 of its bits only (MP3 at 64 kbit/s)."""
 RELATED_BIT_ERRORS = 0.33
 """On average, for arrangements and takes that share most of their sound. Unrelated recordings: 0.4 to 0.5."""
 MIN_COVERED = 0.9
@@ -167,4 +169,6 @@ def _compare(a: int, b: int, left: np.ndarray, right: np.ndarray, offset: int) -
     errors = np.bitwise_count(left[audible] ^ right[audible]) / 32
     parts = np.array_split(errors, max(1, len(errors) // BLOCK_FRAMES))
     worst = float(np.quantile([part.mean() for part in parts], COPY_QUANTILE))
+    if len(errors) < SHORT_FRAMES:
+        worst *= SHORT_STRICTNESS
     return Likeness(a, b, float(errors.mean()), worst)

@@ -96,7 +96,8 @@ class Loudness:
         stages = pyloudnorm.Meter(config.sample_rate_hz)._filters.values()
         self._filters = [(stage.b * stage.passband_gain, stage.a) for stage in stages]
         self._states = [np.zeros((max(len(b), len(a)) - 1, config.channels)) for b, a in self._filters]
-        self._step = round(STEP_S * config.sample_rate_hz)
+        self._rate = config.sample_rate_hz
+        self._steps = 0
         self._rest = np.zeros((0, config.channels))
         self._energies: list[np.ndarray] = []
 
@@ -107,9 +108,19 @@ class Loudness:
         for index, (b, a) in enumerate(self._filters):
             weighted, self._states[index] = lfilter(b, a, weighted, axis=0, zi=self._states[index])
         joined = np.concatenate([self._rest, weighted])
-        whole = len(joined) // self._step * self._step
-        self._energies.append(np.square(joined[:whole]).reshape(-1, self._step, block.shape[1]).mean(1).sum(1))
-        self._rest = joined[whole:]
+        begin = self._edge(self._steps)
+        last = self._steps
+        while self._edge(last + 1) <= begin + len(joined):
+            last += 1
+        edges = np.array([self._edge(step) - begin for step in range(self._steps, last + 1)])
+        if last > self._steps:
+            sums = np.add.reduceat(np.square(joined[: edges[-1]]), edges[:-1], axis=0).sum(1)
+            self._energies.append(sums / np.diff(edges))
+        self._rest, self._steps = joined[edges[-1] :], last
+
+    def _edge(self, step: int) -> int:
+        """Where a step begins: 100 ms need not be a whole number of samples, and must not drift."""
+        return round(step * STEP_S * self._rate)
 
     def integrated_lufs(self) -> float | None:
         """None where nothing is louder than -70 LUFS, or there is less than one block."""

@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -105,6 +107,7 @@ class RemoteStore:
     def __init__(self, url: str, cache: RowCache, patience: Patience) -> None:
         self.url = url.rstrip("/")
         self._store = _connect(self.url, patience)
+        self._patience = patience
         self._cache = cache
         index = self.get(INDEX_FILE)
         try:
@@ -121,8 +124,7 @@ class RemoteStore:
         """A whole file."""
         import obstore
 
-        with _explained(f"{self.url}/{name}"):
-            return bytes(obstore.get(self._store, name).bytes())
+        return self._patiently(name, lambda: bytes(obstore.get(self._store, name).bytes()))
 
     def rows(self, entry: Entry, first: int, last: int) -> list[np.ndarray]:
         """Rows first .. last - 1 of a piece as float32 (S, C), from the cache where they are, in one request where not."""
@@ -145,9 +147,29 @@ class RemoteStore:
 
         stride, offset = entry["row_bytes"], entry["first_row_offset"]
         begin, end = offset + first * stride, min(offset + last * stride, entry["size_bytes"])
-        with _explained(f"{self.url}/{name}"):
-            data = memoryview(obstore.get_range(self._store, name, start=begin, end=end))
-        return [bytes(data[place : place + stride]) for place in range(0, end - begin, stride)]
+        data = self._patiently(name, lambda: bytes(obstore.get_range(self._store, name, start=begin, end=end)))
+        return [data[place : place + stride] for place in range(0, end - begin, stride)]
+
+    def _patiently(self, name: str, request: Callable[[], bytes]) -> bytes:
+        """The store's library retries refused requests, but not answers that break off: all is retried here instead."""
+        place, patience = f"{self.url}/{name}", self._patience
+        pause_s, end = patience.first_pause_s, time.monotonic() + patience.give_up_s
+        for tries in range(1, patience.retries + 2):
+            try:
+                return request()
+            except FileNotFoundError:
+                raise Mp3netError(f"{place}: no such file on the server; is this where the dataset lies?") from None
+            except Exception as error:
+                refused = isinstance(error, PermissionError)
+                if refused or tries > patience.retries or time.monotonic() + pause_s > end:
+                    reason = " ".join(str(error).split())[:300]
+                    times = "" if refused else f" after {tries} tries"
+                    raise Mp3netError(
+                        f"{place}: cannot be read{times}: {reason}; the same command goes on when it can"
+                    ) from None
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, patience.longest_pause_s)
+        raise AssertionError("the last try returns or raises")
 
 
 class RemotePiece:
@@ -181,33 +203,8 @@ def _connect(url: str, patience: Patience) -> Any:
         from obstore.store import from_url
     except ImportError:
         raise Mp3netError(f"{url}: reading from a network needs `pip install 'mp3net[remote]'`") from None
-    retries: Any = {
-        "max_retries": patience.retries,
-        "retry_timeout": timedelta(seconds=patience.give_up_s),
-        "backoff": {
-            "init_backoff": timedelta(seconds=patience.first_pause_s),
-            "max_backoff": timedelta(seconds=patience.longest_pause_s),
-            "base": 2,
-        },
-    }
     options: Any = {"timeout": timedelta(seconds=patience.request_s), "allow_http": True}
-    with _explained(url):
-        return from_url(url, client_options=options, retry_config=retries)
-
-
-class _explained:  # noqa: N801  reads as a statement
-    """What the store's library raises, as one line with the place."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, Exception):
-            return
-        if isinstance(error, FileNotFoundError):
-            raise Mp3netError(f"{self.place}: no such file on the server; is this where the dataset lies?") from None
-        reason = " ".join(str(error).split())[:300]
-        raise Mp3netError(f"{self.place}: cannot be read: {reason}; the same command goes on when it can") from None
+    try:
+        return from_url(url, client_options=options, retry_config={"max_retries": 0})
+    except Exception as error:  # the library's errors have no common type
+        raise Mp3netError(f"{url}: not a place to read from: {' '.join(str(error).split())[:300]}") from None
