@@ -16,6 +16,7 @@ import soundfile
 from mp3net.apps.generate import parse_seeds, plan_targets
 from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED
+from tests.data.test_remote import Server
 from tests.recordings import write_folder
 
 HERE = Path(__file__).parent
@@ -30,6 +31,47 @@ def test_help_needs_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in ("prepare", "train", "generate", "info"))
+
+
+def test_training_reads_a_dataset_from_a_web_server(mp3net, tmp_path, monkeypatch):
+    """The same run from a folder and from a URL: bit-identical weights."""
+    monkeypatch.setenv("MP3NET_CACHE", str(tmp_path / "cache"))
+    write_folder(tmp_path / "music")
+    (tmp_path / "data").mkdir()
+    mp3net("prepare", "music", "--out", "data/set", "--sample-rate", 8000, "--channels", 1)
+    server = Server(tmp_path / "data" / "set")
+    settings = ["audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_blocks=2", "train.evaluate_samples=0"]
+    shared = [item for setting in settings for item in ("--set", setting)] + ["--tracks", 16, "--device", "cpu"]
+    for place, run in (("data/set", "near"), (server.url, "far")):
+        status, out, errors = mp3net("train", place, "--preset", "nano-1.5s", "--out", f"runs/{run}", *shared)
+        assert status == 0, errors
+        assert "finished at 16 tracks" in out
+    near, far = (next((tmp_path / "runs" / run / "checkpoints").glob("tracks-*")) for run in ("near", "far"))
+    assert (near / "training.safetensors").read_bytes() == (far / "training.safetensors").read_bytes()
+    server.shutdown()
+    server.server_close()
+    status, _, errors = mp3net("train", "ftp://x/y", "--preset", "nano-1.5s", "--out", "runs/z")
+    assert status == 2
+    assert "ftp://x/y: not a place to read from" in errors
+
+
+def test_prepare_needs_one_place_and_can_look_only(mp3net, tmp_path):
+    status, _, errors = mp3net("prepare", "--out", "data")
+    assert (status, "either a FOLDER of recordings or --maestro DIR" in errors) == (2, True)
+    write_folder(tmp_path / "music")
+    status, _, errors = mp3net("prepare", "music", "--out", "data", "--years", "2004")
+    assert (status, "--years belongs to --maestro" in errors) == (2, True)
+    status, out, _ = mp3net("prepare", "music", "--out", "data", "--dry-run")
+    assert (status, "Nothing was written" in out, (tmp_path / "data").exists()) == (0, True, False)
+    for shard in ("1/2", "2/2"):
+        status, out, _ = mp3net("prepare", "music", "--out", "data", "--shard", shard)
+        assert status == 0
+        assert "the same command without --shard finishes the dataset" in " ".join(out.split())
+    status, out, _ = mp3net("prepare", "music", "--out", "data", "--licence", "CC0-1.0", "--source", "made by a test")
+    assert status == 0
+    assert 'license: "cc0-1.0"' in (tmp_path / "data" / "README.md").read_text()
+    status, out, _ = mp3net("parquet", "data", "--out", "parquet")
+    assert (status, "wrote 2 Parquet files" in out) == (0, True)
 
 
 def test_prepare_train_generate(mp3net, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,9 @@ class CropDataset:
         self.pieces = [store.open(entry) for entry in usable]
         self.ends = np.cumsum([piece.num_samples - crop_samples + 1 for piece in self.pieces])
         self.hours = sum(piece.num_samples for piece in self.pieces) / self.data_config.sample_rate_hz / 3600
-        self._threads = None if isinstance(store, LocalStore) else ThreadPoolExecutor(REQUESTS, "rows")
+        waits, computes = not isinstance(store, LocalStore), augment is not None and augment.resample_semitones > 0
+        count = REQUESTS if waits else os.cpu_count() if computes else None  # threads slow down what is quick anyway
+        self._threads = ThreadPoolExecutor(count, "crops") if count is not None else None
 
     def locate(self, seed: int, index: int) -> tuple[int, int]:
         """(piece, start sample) of crop `index`: a counter-based random number, so no order and no state is involved."""

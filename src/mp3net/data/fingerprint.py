@@ -19,7 +19,7 @@ LOWEST_HZ, HIGHEST_HZ = 300.0, 2000.0
 RATE_HZ = 5000
 HOP_SAMPLES = 116
 WINDOW_SAMPLES = 16 * HOP_SAMPLES
-LOUDEST_DIFFERENCE = 1e-9
+AUDIBLE_POWER = 1e-9
 """Below this power per band (about -90 dBFS) there is nothing but rounding to compare."""
 
 BLOCK_FRAMES = 86
@@ -49,30 +49,30 @@ class Fingerprinter:
         self._window = np.hanning(WINDOW_SAMPLES).astype(np.float32)
         self._bins = np.round(np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1) * WINDOW_SAMPLES / RATE_HZ).astype(int)
         self._rest = np.zeros(0, np.float32)
-        self._bands: list[np.ndarray] = []
+        self._before = np.zeros((0, BANDS), np.float32)
+        self._words: list[np.ndarray] = []
 
     def add(self, block: np.ndarray) -> None:
         self._frames(self._resampler.resample_chunk(_mixed(block)))
 
-    def _frames(self, mono: np.ndarray) -> None:
-        mono = np.concatenate([self._rest, mono])
-        count = max(0, (len(mono) - WINDOW_SAMPLES) // HOP_SAMPLES + 1)
-        if count:
-            frames = np.lib.stride_tricks.sliding_window_view(mono, WINDOW_SAMPLES)[::HOP_SAMPLES]
-            power = np.abs(rfft(frames * self._window)[:, : self._bins[-1]]) ** 2
-            self._bands.append(np.add.reduceat(power, self._bins[:-1], axis=1) / WINDOW_SAMPLES**2)
-        self._rest = mono[count * HOP_SAMPLES :]
-
     def words(self) -> np.ndarray:
         """uint32 (T,), one per 23 ms; 0 where there is too little to hear. Call once, after the last block."""
         self._frames(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-        if not self._bands:
-            return np.zeros(0, np.uint32)
-        bands = np.concatenate(self._bands)
-        rises = np.diff(np.diff(bands, axis=1), axis=0) < 0
-        packed = np.packbits(rises, axis=1, bitorder="little").view("<u4")[:, 0]
-        audible = bands[1:].sum(1) > LOUDEST_DIFFERENCE
-        return np.where(audible, packed, 0).astype(np.uint32)
+        return np.concatenate([np.zeros(0, np.uint32), *self._words])
+
+    def _frames(self, mono: np.ndarray) -> None:
+        mono = np.concatenate([self._rest, mono])
+        count = max(0, (len(mono) - WINDOW_SAMPLES) // HOP_SAMPLES + 1)
+        self._rest = mono[count * HOP_SAMPLES :]
+        if count:
+            frames = np.lib.stride_tricks.sliding_window_view(mono, WINDOW_SAMPLES)[::HOP_SAMPLES]
+            power = np.abs(rfft(frames * self._window)[:, : self._bins[-1]]) ** 2
+            level = np.add.reduceat(power, self._bins[:-1], axis=1) / WINDOW_SAMPLES**2
+            bands = np.concatenate([self._before, level])
+            falls = np.diff(np.diff(bands, axis=1), axis=0) < 0
+            packed = np.packbits(falls, axis=1, bitorder="little").view("<u4")[:, 0]
+            self._words.append(np.where(bands[1:].sum(1) > AUDIBLE_POWER, packed, 0).astype(np.uint32))
+            self._before = bands[-1:]
 
 
 def _mixed(block: np.ndarray) -> np.ndarray:
