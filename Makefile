@@ -42,7 +42,7 @@ $(VENV)/evaluation.stamp: $(VENV)/core.stamp
 
 $(VENV)/dev.stamp: $(VENV)/evaluation.stamp
 	@echo "installing what the tests need ..."
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,remote,cluster]'
 	@touch $@
 
 clean:
