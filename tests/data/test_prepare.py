@@ -246,12 +246,12 @@ def test_crops_are_addressed_uniform_and_from_their_split(dataset_folder):
     assert torch.equal(batch[2:], data.batch(seed=5, first_index=12, count=2))
     assert not torch.equal(batch, data.batch(seed=6, first_index=10, count=4))
     places = [data.locate(0, index) for index in range(4000)]
-    counts = np.bincount([piece for piece, _ in places], minlength=len(data.pieces))
+    counts = np.bincount([piece for piece, _ in places], minlength=len(data.names))
     expected = np.diff(np.concatenate([[0], data.ends])) / data.ends[-1] * 4000
     assert ((counts - expected) ** 2 / expected).sum() < 20  # chi-squared with 3 degrees of freedom: p < 0.0002
     assert len({start % 16 for _, start in places}) == 16, "crops start at any sample, not on a grid"
     for piece, start in places:
-        assert 0 <= start <= data.pieces[piece].num_samples - 2000
+        assert 0 <= start <= data.lengths[piece] - 2000
     heldout = CropDataset(dataset_folder, 2000, "heldout")
     assert not set(heldout.names) & set(data.names)
 

@@ -206,7 +206,7 @@ def plan(preset_name: str, trainer: Trainer) -> str:
         [
             f"{preset_name} on {trainer.device}, {train.precision}: generator {generator_m:.2f} M, discriminator "
             f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.1f} GFLOP per generated track",
-            f"data: {len(dataset.pieces)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
+            f"data: {len(dataset.names)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
             f"batch {train.batch_size}{each.replace(' on each of', ' over')}, {train.discriminator_steps} discriminator "
             f"steps per generator step; checkpoints take up to {checkpoint_gb:.2f} GB",
             *_choices(trainer),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mp3net.errors import Mp3netError
 
 # Requests to a remote store at a time: they wait for the network, not for the processor.
 REQUESTS = 16
+OPEN_PIECES = 1024
 
 
 class CropDataset:
@@ -48,10 +50,13 @@ class CropDataset:
                 f"s (the longest has {longest:.2f} s); choose a preset with shorter tracks or add longer recordings"
             )
         self.num_too_short = len(chosen) - len(usable)
+        store.check(usable)
         self.names = [entry["piece"] for entry in usable]
-        self.pieces = [store.open(entry) for entry in usable]
-        self.ends = np.cumsum([piece.num_samples - crop_samples + 1 for piece in self.pieces])
-        self.hours = sum(piece.num_samples for piece in self.pieces) / self.data_config.sample_rate_hz / 3600
+        self.lengths = np.array([entry["num_samples"] for entry in usable])
+        self.ends = np.cumsum(self.lengths - crop_samples + 1)
+        self.hours = float(self.lengths.sum()) / self.data_config.sample_rate_hz / 3600
+        # Systems limit how many files a process may map; opening one takes a millisecond.
+        self._open = lru_cache(OPEN_PIECES)(lambda number: store.open(usable[number]))
         waits, computes = not isinstance(store, LocalStore), augment is not None and augment.resample_semitones > 0
         count = REQUESTS if waits else os.cpu_count() if computes else None  # threads slow down what is quick anyway
         self._threads = ThreadPoolExecutor(count, "crops") if count is not None else None
@@ -65,15 +70,15 @@ class CropDataset:
     def crop(self, seed: int, index: int) -> np.ndarray:
         """Crop `index` as float32 (C, S), changed as `augment` says."""
         number, start = self.locate(seed, index)
-        piece = self.pieces[number]
+        length = int(self.lengths[number])
         change = draw(self.augment, self.data_config.channels, seed, index)
         need = change.source_samples(self.crop_samples)
-        if need > piece.num_samples:  # too short to be played faster
+        if need > length:  # too short to be played faster
             change = replace(change, speed=1.0)
             need = self.crop_samples
         # Centred on the crop that was drawn, as far as the recording reaches.
-        start = min(max(0, start - (need - self.crop_samples) // 2), piece.num_samples - need)
-        return change.apply(piece.read(start, need), self.crop_samples)
+        start = min(max(0, start - (need - self.crop_samples) // 2), length - need)
+        return change.apply(self._open(number).read(start, need), self.crop_samples)
 
     def batch(self, seed: int, first_index: int, count: int) -> Tensor:
         """Crops first_index .. first_index + count - 1 as audio (B, C, S), float32."""

@@ -7,7 +7,7 @@ alone; other recordings, also of the same piece, differ in about half.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +97,10 @@ class Likeness:
         return self.worst <= COPY_BIT_ERRORS
 
 
-def find_alike(words: list[np.ndarray]) -> list[Likeness]:
-    """All pairs of recordings that are copies of each other, or related."""
+def find_alike(words: Sequence[np.ndarray]) -> list[Likeness]:
+    """All pairs of recordings that are copies of each other, or related. Looks at one or two recordings at a time, so
+    `words` may read them from disk.
+    """
     found: dict[tuple[int, int], Likeness] = {}
     for a, b, offset in _alignments(words):
         pair = _compare(a, b, words[a], words[b], offset)
@@ -131,14 +133,16 @@ def copies(alike: list[Likeness], lengths: list[int]) -> dict[int, int]:
     return originals
 
 
-def _alignments(words: list[np.ndarray]) -> Iterator[tuple[int, int, int]]:
+def _alignments(words: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
     """(a, b, offset): frame t of recording b may be frame t + offset of recording a; a comes before b in the list."""
-    stride = max(1, sum(map(len, words)) // MAX_WORDS)
-    value = np.concatenate([np.zeros(0, np.uint32), *words])
-    owner = np.repeat(np.arange(len(words), dtype=np.int32), [len(part) for part in words])
-    frame = np.concatenate([np.zeros(0, np.int32), *(np.arange(len(part), dtype=np.int32) for part in words)])
-    kept = (value != 0) & (value % np.uint32(stride) == 0)
-    value, owner, frame = value[kept], owner[kept], frame[kept]
+    stride = max(1, sum(len(part) for part in words) // MAX_WORDS)
+    values, owners, frames = [np.zeros(0, np.uint32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    for number, part in enumerate(words):
+        kept = np.flatnonzero((part != 0) & (part % np.uint32(stride) == 0))
+        values.append(part[kept])
+        owners.append(np.full(len(kept), number, np.int32))
+        frames.append(kept.astype(np.int32))
+    value, owner, frame = np.concatenate(values), np.concatenate(owners), np.concatenate(frames)
     order = np.lexsort((owner, value))
     value, owner, frame = value[order], owner[order], frame[order]
     pairs = []

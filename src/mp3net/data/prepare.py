@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -312,6 +312,19 @@ def _finish(
     return report
 
 
+class _StoredWords(Sequence[np.ndarray]):
+    """Fingerprints, read when asked for: those of 10,000 hours take 6 GB."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, number: Any) -> Any:
+        return np.load(self._paths[number], allow_pickle=False)
+
+
 def _curate(files: list[FileReport], staging: Path, config: DataConfig) -> list[FileReport]:
     """Mark copies as such, and give those that sound alike a common `group`.
 
@@ -319,9 +332,8 @@ def _curate(files: list[FileReport], staging: Path, config: DataConfig) -> list[
     """
     kept = [file for file in files if file.status == "kept"]
     kept.sort(key=lambda file: (not file.lossless, -file.source_rate_hz, -file.source_channels, file.path))
-    words = [np.load(staging / f"{file.piece}.npy", allow_pickle=False) for file in kept]
-    alike = find_alike(words)
-    originals = copies(alike, [len(part) for part in words]) if config.drop_duplicates else {}
+    alike = find_alike(_StoredWords([staging / f"{file.piece}.npy" for file in kept]))
+    originals = copies(alike, [file.num_samples for file in kept]) if config.drop_duplicates else {}
     group = list(range(len(kept)))
     for like in alike:  # the smallest number of a group names it; few pairs, so renaming all is quick enough
         low, high = sorted((group[like.a], group[like.b]))

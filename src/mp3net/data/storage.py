@@ -47,8 +47,6 @@ class Patience:
 class Readable(Protocol):
     """One recording: `read(start, count)` gives samples [start, start + count) as float32 (C, count)."""
 
-    num_samples: int
-
     def read(self, start: int, count: int) -> np.ndarray: ...
 
 
@@ -60,6 +58,9 @@ class Store(Protocol):
     fingerprint: str
 
     def open(self, entry: Entry) -> Readable: ...
+
+    def check(self, entries: list[Entry]) -> None:
+        """Mp3netError where it is quick to see that one of them is damaged."""
 
 
 def is_remote(location: str | Path) -> bool:
@@ -98,7 +99,20 @@ class LocalStore:
         self._folder = folder
 
     def open(self, entry: Entry) -> Piece:
-        return Piece(self._folder / entry["split"] / f"{entry['piece']}.arrow")
+        return Piece(self._path(entry))
+
+    def check(self, entries: list[Entry]) -> None:
+        """Sizes: a copy that broke off should not be found out in the middle of a training."""
+        for entry in entries:
+            path = self._path(entry)
+            size = path.stat().st_size if path.exists() else 0
+            if size != entry["size_bytes"]:
+                raise Mp3netError(
+                    f"{path}: has {size:,} of {entry['size_bytes']:,} bytes; copy the dataset again, or prepare it again"
+                )
+
+    def _path(self, entry: Entry) -> Path:
+        return self._folder / str(entry["split"]) / f"{entry['piece']}.arrow"
 
 
 class RemoteStore:
@@ -119,6 +133,9 @@ class RemoteStore:
 
     def open(self, entry: Entry) -> RemotePiece:
         return RemotePiece(self, entry)
+
+    def check(self, entries: list[Entry]) -> None:
+        """Nothing: a request for each piece would take longer than finding out by reading."""
 
     def get(self, name: str) -> bytes:
         """A whole file."""
@@ -177,7 +194,6 @@ class RemotePiece:
 
     def __init__(self, store: RemoteStore, entry: Entry) -> None:
         self._store, self._entry = store, entry
-        self.num_samples: int = entry["num_samples"]
 
     def read(self, start: int, count: int) -> np.ndarray:
         first, last = start // ROW_SAMPLES, (start + count - 1) // ROW_SAMPLES + 1
