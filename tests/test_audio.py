@@ -82,3 +82,42 @@ def test_writing_refuses_what_would_be_clipped(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Mp3netError, match="cannot be written"):
         audio.write(tmp_path / "file" / "x.wav", np.zeros((1, 10)), 22016, "wav")
+
+
+@pytest.mark.parametrize("rates", [(44100, 22016), (8000, 22016), (44100, 11008), (48000, 44100)])
+@pytest.mark.parametrize("count", [1, 700, 300_001])
+def test_resampling_a_constant_makes_no_clicks_at_the_ends(tmp_path, rates, count):
+    """Offsets are subtracted after resampling: that must leave nothing. Lengths are exact."""
+    soundfile.write(tmp_path / "constant.wav", np.full(count, 0.25), rates[0], subtype="FLOAT")
+    out, _ = audio.read(tmp_path / "constant.wav", rates[1])
+    assert out.shape == (1, int(count * rates[1] / rates[0] + 0.5))
+    np.testing.assert_allclose(out, 0.25, atol=1e-5)
+
+
+def test_resampling_keeps_time(tmp_path):
+    """A click stays where it was, whatever comes before the first sample."""
+    click = np.zeros(50_000)
+    click[25_000] = 1
+    soundfile.write(tmp_path / "click.wav", click, 44100, subtype="FLOAT")
+    out, rate = audio.read(tmp_path / "click.wav", 22016)
+    assert np.abs(out[0]).argmax() == pytest.approx(25_000 * rate / 44100, abs=0.51)
+
+
+@pytest.mark.parametrize("name", ["cut.wav", "cut.aiff", "cut.mp3"])
+def test_half_a_file_is_called_truncated(tmp_path, name):
+    path = tmp_path / name
+    soundfile.write(path, music(4.0, 44100, 2), 44100)
+    assert audio.read(path)[0].shape[1] == pytest.approx(4 * 44100, rel=0.02)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(Mp3netError, match="truncated"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF - 8, 0xFFFFFFFF], ids=hex)
+def test_a_wav_file_from_a_pipe_has_no_length_and_is_whole(tmp_path, size):
+    path = tmp_path / "pipe.wav"
+    soundfile.write(path, music(1.0, 44100, 1), 44100)
+    data = bytearray(path.read_bytes())
+    data[4:8] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert audio.read(path)[0].shape[1] == 44100

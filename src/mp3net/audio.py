@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ _LOSSLESS_CODECS = {"alac", "flac", "ape", "wavpack", "tta", "mlp", "truehd"}
 _AV_OPTIONS = {"protocol_whitelist": "none"}
 # A decoder that ends this much before the length in the header has lost music, not a header's rounding.
 MISSING_SHARE = 0.01
+# At least so many samples of silence or offset stand before and after what is resampled.
+HELD_SAMPLES = 4096
+PIPE_BYTES = 0x7FFF0000
 
 
 class UnusableAudioError(Exception):
@@ -64,9 +68,9 @@ def probe(path: Path) -> AudioInfo:
             ):  # libsndfile goes by the name alone then: anything called .au or .vox would be noise
                 raise UnusableAudioError("not audio: samples without a header; convert it to WAV or FLAC first")
             lossless = file.subtype not in _LOSSY_SUBTYPES
-            info = AudioInfo(
-                file.samplerate, file.channels, file.frames, duration_s, lossless, "libsndfile", file.format
-            )
+            samples = file.frames if file.format != "MP3" or _counts_its_frames(path) else None
+            info = AudioInfo(file.samplerate, file.channels, samples, duration_s, lossless, "libsndfile", file.format)
+        _check_size(path, info.format)
     except soundfile.LibsndfileError:
         info = _probe_av(path)
     if not 1 <= info.channels <= 2:
@@ -74,6 +78,30 @@ def probe(path: Path) -> AudioInfo:
     if not 1000 <= info.sample_rate_hz <= 768000:
         raise UnusableAudioError(f"sample rate {info.sample_rate_hz} Hz is not plausible")
     return info
+
+
+def _check_size(path: Path, file_format: str) -> None:
+    """libsndfile reads what is there of a WAV or AIFF file and says nothing of what its header promises."""
+    if file_format not in ("WAV", "WAVEX", "AIFF"):
+        return
+    with path.open("rb") as file:
+        promised = int.from_bytes(file.read(8)[4:], "big" if file_format == "AIFF" else "little") + 8
+    size = path.stat().st_size
+    # Programs that write to a pipe put 0, or some number above 2 GB there.
+    if 8 < promised < PIPE_BYTES and size < promised * (1 - MISSING_SHARE):
+        raise UnusableAudioError(f"truncated: {size} of {promised} bytes are there")
+
+
+def _counts_its_frames(path: Path) -> bool:
+    """Whether an MP3 file says how many frames it has; elsewhere libsndfile guesses from its first ones."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head[:3] == b"ID3":  # its size in four times seven bits
+            file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
+        else:
+            file.seek(0)
+        first = file.read(200)
+    return b"Xing" in first or b"Info" in first
 
 
 def _probe_av(path: Path) -> AudioInfo:
@@ -106,25 +134,44 @@ def stream(path: Path, sample_rate_hz: int, channels: int) -> Iterator[np.ndarra
     Errors: UnusableAudioError for undecodable, truncated or non-finite audio.
     """
     info = probe(path)
-    resampler = None
+    blocks = _checked(path, info, channels)
     if info.sample_rate_hz != sample_rate_hz:
-        resampler = soxr.ResampleStream(info.sample_rate_hz, sample_rate_hz, channels, dtype="float32", quality="HQ")
+        blocks = _resampled(blocks, info.sample_rate_hz, sample_rate_hz)
+    return blocks
+
+
+def _checked(path: Path, info: AudioInfo, channels: int) -> Iterator[np.ndarray]:
+    """The decoded blocks with the wanted channels. Errors as for `stream`."""
     decoded = _decode_soundfile(path) if info.decoder == "libsndfile" else _decode_av(path, info)
     seen = 0
     for block in decoded:
         if not np.isfinite(block).all():
             raise UnusableAudioError("holds non-finite samples (NaN or infinity)")
         seen += len(block)
-        mixed = _match_channels(block, channels)
-        out = mixed if resampler is None else resampler.resample_chunk(mixed)
-        if len(out):
-            yield out
-    if info.num_samples is not None and info.format != "MP3" and seen < info.num_samples * (1 - MISSING_SHARE):
+        yield _match_channels(block, channels)
+    if info.num_samples is not None and seen < info.num_samples * (1 - MISSING_SHARE):
         raise UnusableAudioError(f"truncated: {seen} of {info.num_samples} samples could be decoded")
+
+
+def _resampled(blocks: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+    """As if the first and the last sample went on for ever: a filter that met zeros there would make clicks out of a
+    constant offset, which nobody can subtract afterwards."""
+    common = math.gcd(from_hz, to_hz)
+    periods = -(-HELD_SAMPLES * common // min(from_hz, to_hz))  # whole ones: samples stay on their grid
+    held, made = periods * from_hz // common, -periods * to_hz // common
+    resampler, last, seen = None, np.zeros((0, 1), np.float32), 0
+    for block in blocks:
+        if resampler is None:
+            resampler = soxr.ResampleStream(from_hz, to_hz, block.shape[1], dtype="float32", quality="HQ")
+            made += len(resampler.resample_chunk(np.repeat(block[:1], held, axis=0)))
+        last, seen = block[-1:], seen + len(block)
+        out = resampler.resample_chunk(block)
+        if made + len(out) > 0:
+            yield out[max(-made, 0) :]
+        made += len(out)
     if resampler is not None:
-        tail = resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
-        if len(tail):
-            yield tail
+        out = resampler.resample_chunk(np.repeat(last, held, axis=0), last=True)
+        yield out[max(-made, 0) : int(seen * to_hz / from_hz + 0.5) - made]
 
 
 def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:

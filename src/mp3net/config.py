@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -263,15 +264,16 @@ def valid_keys(kind: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     return keys
 
 
-def parse_config(data: Any, source: str, kind: type[BaseModel] = Config) -> Any:
-    """Build `kind` from plain data; every problem is listed as Mp3netError with its key, value and remedy."""
+def parse_config(data: Any, source: str, kind: type[BaseModel] = Config, names: Mapping[str, str] | None = None) -> Any:
+    """Build `kind` from plain data; every problem is listed as Mp3netError with its key, value and remedy. `names` says how
+    the user calls some of the keys."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise Mp3netError(_explain(error, source, kind)) from None
+        raise Mp3netError(_explain(error, source, kind, names or {})) from None
 
 
-def _explain(error: ValidationError, source: str, kind: type[BaseModel]) -> str:
+def _explain(error: ValidationError, source: str, kind: type[BaseModel], names: Mapping[str, str]) -> str:
     lines = []
     unknown = False
     for problem in error.errors():
@@ -281,7 +283,7 @@ def _explain(error: ValidationError, source: str, kind: type[BaseModel]) -> str:
             lines.append(f"unknown key {key!r}")
         else:
             value = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (found {problem['input']!r})"
-            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}{value}")
+            lines.append(f"{names.get(key, key)}: {problem['msg'].removeprefix('Value error, ')}{value}")
     hint = f"; the valid keys are: {', '.join(valid_keys(kind))}" if unknown else ""
     return f"{source}: {'; '.join(lines)}{hint}"
 

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from mp3net.errors import Mp3netError
+
+
+def local(path: Path, what: str) -> Path:
+    """`path`. Errors: Mp3netError where it was meant as a URL, which would silently become folders of that name."""
+    if found := re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path)):
+        raise Mp3netError(f"{what} {found[1]}://{found[2]}: a URL; only folders of this machine will do here")
+    return path
+
+
+def existing_part(path: Path) -> Path:
+    """`path`, or the nearest folder above it that is there."""
+    return next(part for part in (path.resolve(), *path.resolve().parents) if part.exists())
 
 
 def read_json(path: Path) -> Any:

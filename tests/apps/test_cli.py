@@ -236,6 +236,28 @@ def test_normalize(mp3net):
             "did you mean train.batch_size?; the valid keys are: audio.sample_rate_hz",
         ),
         (["info", "nowhere"], "nowhere: no such folder"),
+        (["info", "https://a.org/data"], "PATH https://a.org/data: a URL; only folders of this machine will do here"),
+        (["prepare", HERE, "--out", "http://a.org/data"], "--out http://a.org/data: a URL"),
+        (["prepare", "s3://bucket/music", "--out", "data"], "FOLDER s3://bucket/music: a URL"),
+        (["prepare", "--maestro", "gs://maestro", "--out", "data"], "--maestro gs://maestro: a URL"),
+        (["prepare", "--maestro", "nowhere", "--out", "data"], "--maestro nowhere: no such folder"),
+        (["parquet", "http://a.org/data", "--out", "p"], "DATA http://a.org/data: a URL"),
+        (["evaluate", "--data", "http://a.org/data", "--out", "p"], "--data http://a.org/data: a URL"),
+        (["train", "d", "--preset", "nano-1.5s", "--out", "s3://bucket/r"], "--out s3://bucket/r: a URL"),
+        (["prepare", ".", "--out", "d", "--loudness", "-14"], "--loudness -14 belongs to --level loudness"),
+        (["prepare", "--maestro", ".", "--out", "d", "--heldout", "0.2"], "--maestro has splits of its own"),
+        (["prepare", ".", "--out", "d", "--heldout", "1.5"], "prepare: --heldout: Input should be less than"),
+        (["prepare", ".", "--out", "d", "--sample-rate", "1"], "prepare: --sample-rate: Input should be greater"),
+        (
+            ["prepare", ".", "--out", "d", "--trim-silence", "45"],
+            "--trim-silence 45: give dB relative to the peak, such as -45",
+        ),
+        (
+            ["prepare", ".", "--out", "d", "--trim-silence", "nan"],
+            "--trim-silence nan: give dB relative to the peak, such as -60",
+        ),
+        (["prepare", HERE, "--out", HERE / "data", "--dry-run"], "lies inside the folder of recordings"),
+        (["prepare", HERE, "--out", "d", "--dry-run"], "files is audio: empty file (1), not audio (1); looked for WAV"),
     ],
 )
 def test_errors_are_one_line_with_the_remedy_and_status_2(mp3net, tmp_path, arguments, message):

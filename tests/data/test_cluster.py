@@ -145,6 +145,8 @@ def test_maestro_is_read_by_its_own_table(tmp_path):
 
 def test_what_is_no_maestro_is_explained(tmp_path):
     folder = tmp_path / "maestro"
+    with pytest.raises(Mp3netError, match="no such folder; name the unpacked MAESTRO folder"):
+        maestro(tmp_path / "nowhere", None)
     with pytest.raises(Mp3netError, match="holds no maestro-v"):
         maestro(tmp_path, None)
     write_maestro(folder)
@@ -154,14 +156,14 @@ def test_what_is_no_maestro_is_explained(tmp_path):
         parse_years("2004;2006")
     table = folder / "maestro-v3.0.0.csv"
     whole = table.read_text()
-    for wrong in (
-        whole.replace("split", "part"),
-        whole.replace("train", "learn"),
-        whole.replace("2004/a.wav", "../../etc/x"),
-        "",
+    for wrong, why in (
+        (whole.replace("split", "part"), "it has no column split"),
+        (whole.replace("train", "learn"), "split 'learn'"),
+        (whole.replace("2004/a.wav", "../../etc/x"), "audio_filename"),
+        ("", "it lists nothing"),
     ):
         table.write_text(wrong)
-        with pytest.raises(Mp3netError, match="not a table of MAESTRO"):
+        with pytest.raises(Mp3netError, match=f"not a table of MAESTRO: .*{why}"):
             maestro(folder, None)
     table.write_text(whole)
     for path in folder.rglob("*.wav"):
@@ -195,3 +197,5 @@ def test_the_report_is_a_table_too(whole):
     assert [row["path"] for row in rows] == [file["path"] for file in listed["files"]]
     assert (listed["kept"], listed["duplicate"], listed["skipped"]) == (6, 1, 1)
     assert {row["path"]: row["duplicate_of"] for row in rows if row["status"] == "duplicate"} == {"again.wav": "a.wav"}
+    unknown = [row for row in rows if row["status"] == "skipped"]
+    assert [(row["source_rate_hz"], row["lossless"], row["peak"]) for row in unknown] == [("", "", "")]

@@ -109,5 +109,5 @@ def test_a_trim_threshold_that_is_none_is_refused():
     from mp3net.apps.prepare import trim_threshold
 
     assert (trim_threshold("-45.5"), trim_threshold("off")) == (-45.5, None)
-    with pytest.raises(Mp3netError, match="give dB below the peak"):
+    with pytest.raises(Mp3netError, match="give dB relative to the peak, such as -60, or off"):
         trim_threshold("a lot")

@@ -15,7 +15,7 @@ from mp3net.data import prepare as module
 from mp3net.data.dataset import CropDataset
 from mp3net.data.level import PEAK
 from mp3net.data.pieces import Piece
-from mp3net.data.prepare import Advance, prepare, read_index
+from mp3net.data.prepare import Advance, check_place, prepare, read_index
 from mp3net.data.recordings import below, split_pieces
 from mp3net.errors import Mp3netError
 from tests.recordings import music, write_folder
@@ -202,6 +202,53 @@ def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
     )  # other settings are no obstacle
 
 
+@pytest.mark.parametrize(("offset", "rate"), [(0.1, 44100), (-0.3, 22016)], ids=["resampled", "as it is"])
+def test_an_offset_hides_neither_silent_ends_nor_silence(tmp_path, offset, rate):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    silence = np.zeros((3 * rate, 1))
+    track = np.concatenate([silence, 0.5 * music(10.0, rate, 1), silence]) + offset
+    soundfile.write(folder / "offset.wav", track, rate, subtype="FLOAT")
+    soundfile.write(folder / "constant.wav", np.full(5 * rate, offset), rate, subtype="FLOAT")
+    report = prepare(below(folder), tmp_path / "out", DataConfig(sample_rate_hz=22016, channels=1), 2)
+    found = {file.path: file for file in report.files}
+    assert found["offset.wav"].trimmed_s == pytest.approx(6.0, abs=0.15)
+    assert "silent" in found["constant.wav"].reason
+
+
+def test_a_folder_that_may_not_be_read_is_accounted_for(tmp_path, monkeypatch):
+    write_folder(tmp_path / "in")
+    scan = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    recordings = below(tmp_path / "in")
+    monkeypatch.undo()
+    report = prepare(recordings, tmp_path / "out", CONFIG, 2)
+    reasons = {file.path: file.reason for file in report.files}
+    assert reasons["sub"] == "a folder that cannot be read: Permission denied"
+    assert "sub/b.flac" not in reasons
+
+
+def test_looking_only_refuses_what_preparing_would(tmp_path, monkeypatch):
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_folder(source)
+    check_place(out, below(source), CONFIG)
+    assert not out.exists()
+    out.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(Mp3netError, match="may not be written to"):
+            check_place(out, below(source), CONFIG)
+    (out / "dataset.json").write_text("{}")
+    with pytest.raises(Mp3netError, match="already holds a finished dataset"):
+        check_place(out, below(source), CONFIG)
+
+
 def test_foreign_and_finished_folders_are_left_alone(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     write_folder(source)
@@ -218,7 +265,7 @@ def test_foreign_and_finished_folders_are_left_alone(tmp_path):
 def test_unwritable_place_is_one_line(tmp_path):
     write_folder(tmp_path / "in")
     (tmp_path / "file").write_text("")
-    with pytest.raises(Mp3netError, match="cannot be created"):
+    with pytest.raises(Mp3netError, match="is a file; name a folder"):
         prepare(below(tmp_path / "in"), tmp_path / "file" / "out", CONFIG, 1)
 
 

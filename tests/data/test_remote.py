@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         data = path.read_bytes()
         status = 200
-        if wanted := self.headers.get("Range"):
+        if (wanted := self.headers.get("Range")) and fault != "whole":
             begin, end = wanted.removeprefix("bytes=").split("-")
             whole, data, status = len(data), data[int(begin) : int(end) + 1], 206
         self.send_response(status)
@@ -128,6 +128,15 @@ def test_faults_on_the_way_are_retried(folder, server, tmp_path, fault):
     assert torch.equal(far.batch(1, 0, 6), CropDataset(folder, CROP).batch(1, 0, 6))
     assert not server.faults
     assert time.monotonic() - started < 15
+
+
+def test_a_server_without_byte_ranges_is_explained_at_once(server, tmp_path):
+    far = CropDataset(remote(server, tmp_path), CROP)
+    server.faults = ["whole"]
+    asked = len(server.requests)
+    with pytest.raises(Mp3netError, match=r"does not send parts of files \(byte ranges\).*use nginx"):
+        far.batch(0, 0, 1)
+    assert len(server.requests) == asked + 1
 
 
 @pytest.mark.parametrize("fault", [503, "stall"])

@@ -12,6 +12,7 @@ import typer
 from mp3net import __version__
 from mp3net.config import PRESETS, DataConfig, override, parse_config, preset
 from mp3net.errors import Mp3netError
+from mp3net.files import local
 
 app = typer.Typer(
     name="mp3net",
@@ -22,6 +23,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+# How users call the settings of a dataset.
+PREPARE_OPTIONS = {
+    "sample_rate_hz": "--sample-rate", "channels": "--channels", "min_duration_s": "--min-duration", "level": "--level",
+    "loudness_lufs": "--loudness", "trim_silence_db": "--trim-silence", "heldout_share": "--heldout",
+    "split_seed": "--split-seed",
+}  # fmt: skip
 PRESET_HELP = f"One of: {', '.join(PRESETS)}. `mp3net info` tells what they are."
 
 
@@ -56,7 +63,9 @@ def prepare(
         float | None, typer.Option(help="Skip shorter files, in seconds; default 1, or the preset's track.")
     ] = None,
     level: Annotated[str, typer.Option(help="peak, loudness (see --loudness) or original.")] = "peak",
-    loudness: Annotated[float, typer.Option(help="LUFS, for --level loudness; peaks stay below full scale.")] = -20.0,
+    loudness: Annotated[
+        float | None, typer.Option(help="LUFS, for --level loudness; peaks stay below full scale. Default -20.")
+    ] = None,
     trim_silence: Annotated[
         str, typer.Option(help="Cut ends that stay so many dB below the recording's peak; or off.", metavar="DB")
     ] = "-60",
@@ -64,7 +73,9 @@ def prepare(
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Keep the same audio under other names or formats.")
     ] = False,
-    heldout: Annotated[float, typer.Option(help="Share of pieces kept from training, to judge results by.")] = 0.1,
+    heldout: Annotated[
+        float | None, typer.Option(help="Share of pieces kept from training, to judge results by. Default 0.1.")
+    ] = None,
     split_seed: Annotated[int, typer.Option(help="Chooses which pieces are held out.")] = 0,
     maestro: Annotated[
         Path | None, typer.Option(help="Instead of FOLDER: the MAESTRO collection, in its own splits.")
@@ -92,8 +103,12 @@ def prepare(
     """
     from mp3net.apps import prepare as room
 
+    if loudness is not None and level != "loudness":
+        raise Mp3netError(f"--loudness {loudness:g} belongs to --level loudness")
+    if heldout is not None and maestro is not None:
+        raise Mp3netError(f"--heldout {heldout:g}: --maestro has splits of its own; leave it out")
     settings: dict[str, object] = {
-        "heldout_share": heldout, "split_seed": split_seed, "level": level, "loudness_lufs": loudness,
+        "split_seed": split_seed, "level": level,
         "trim_silence_db": room.trim_threshold(trim_silence), "remove_dc": not keep_dc,
         "drop_duplicates": not keep_duplicates,
     }  # fmt: skip
@@ -102,8 +117,10 @@ def prepare(
         settings |= {"sample_rate_hz": chosen.audio.sample_rate_hz, "channels": chosen.audio.channels}
         settings["min_duration_s"] = chosen.track_samples / chosen.audio.sample_rate_hz
     given = {"sample_rate_hz": sample_rate, "channels": channels, "min_duration_s": min_duration}
+    given |= {"heldout_share": heldout, "loudness_lufs": loudness}
     settings |= {key: value for key, value in given.items() if value is not None}
-    config = parse_config(settings, "prepare", DataConfig)
+    config = parse_config(settings, "prepare", DataConfig, PREPARE_OPTIONS)
+    local(out, "--out")
     recordings = room.find(folder, maestro, years)
     if dry_run:
         room.dry_run(recordings, out, config, workers)
@@ -119,7 +136,7 @@ def parquet(
     """Export a dataset as Parquet files with a card, as the Hugging Face hub takes them."""
     from mp3net.apps.prepare import to_parquet
 
-    to_parquet(data, out)
+    to_parquet(local(data, "DATA"), local(out, "--out"))
 
 
 @app.command()
@@ -166,7 +183,7 @@ def train(
         config = override(config, [f"train.total_tracks={tracks}"], "--tracks")
     if train_blocks is not None:
         config = override(config, [f"train.train_last_blocks={last_blocks(train_blocks)}"], "--train-blocks")
-    run(data, preset_name, config, out, device, threads, init_from, dry_run)
+    run(data, preset_name, config, local(out, "--out"), device, threads, init_from, dry_run)
 
 
 @app.command()
@@ -256,8 +273,8 @@ def evaluate(
     run(
         snapshot,
         audio,
-        data,
-        out,
+        local(data, "--data"),
+        local(out, "--out"),
         samples,
         seconds,
         seed,
@@ -281,7 +298,7 @@ def info(
     """Describe a snapshot, a run or a dataset; without a path, list the presets."""
     from mp3net.apps.info import run
 
-    run(path)
+    run(local(path, "PATH") if path is not None else None)
 
 
 def main() -> None:

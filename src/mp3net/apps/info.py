@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mp3net.config import PRESETS
-from mp3net.data.prepare import INDEX_FILE, read_index
+from mp3net.data.prepare import INDEX_FILE, STAGING, read_index
 from mp3net.data.report import SPLITS
 from mp3net.errors import Mp3netError
 
@@ -18,7 +18,7 @@ def run(path: Path | None) -> None:
     """Print one description; Mp3netError where the folder holds nothing of ours."""
     if path is None:
         Console().print(_presets())
-    elif (path / INDEX_FILE).exists():
+    elif (path / INDEX_FILE).exists() or (path / STAGING).exists():
         _dataset(path)
     else:
         _snapshot(path)

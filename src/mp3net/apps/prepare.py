@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,10 +16,11 @@ from rich.table import Table
 
 from mp3net.config import PRESETS, DataConfig
 from mp3net.data.isolation import IsolatedPool
-from mp3net.data.prepare import Advance, prepare, survey
-from mp3net.data.recordings import Recordings, below, maestro, parse_shard, parse_years
+from mp3net.data.prepare import Advance, check_place, prepare, survey
+from mp3net.data.recordings import LOOKED_FOR, Recordings, below, maestro, parse_shard, parse_years
 from mp3net.data.report import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.errors import Mp3netError
+from mp3net.files import local
 
 SHOWN_PATHS = 3
 
@@ -28,11 +30,11 @@ def find(folder: Path | None, maestro_folder: Path | None, years: str | None) ->
     if (folder is None) == (maestro_folder is None):
         raise Mp3netError("name one place: either a FOLDER of recordings or --maestro DIR")
     if maestro_folder is not None:
-        return maestro(maestro_folder, parse_years(years) if years is not None else None)
+        return maestro(local(maestro_folder, "--maestro"), parse_years(years) if years is not None else None)
     if years is not None:
         raise Mp3netError("--years belongs to --maestro")
     assert folder is not None
-    return below(folder)
+    return below(local(folder, "FOLDER"))
 
 
 def trim_threshold(text: str) -> float | None:
@@ -40,9 +42,13 @@ def trim_threshold(text: str) -> float | None:
     if text == "off":
         return None
     try:
-        return float(text)
+        threshold_db = float(text)
     except ValueError:
-        raise Mp3netError(f"--trim-silence {text!r}: give dB below the peak, such as -60, or off") from None
+        threshold_db = math.nan
+    if not threshold_db < 0:
+        example = f"{-threshold_db:g}" if 0 < threshold_db < math.inf else "-60"
+        raise Mp3netError(f"--trim-silence {text}: give dB relative to the peak, such as {example}, or off")
+    return threshold_db
 
 
 def provenance(recordings: Recordings, title: str, source: str, licence: str) -> Provenance:
@@ -87,26 +93,40 @@ def _on_ray(address: str) -> Callable[..., Iterator]:  # type: ignore[type-arg]
 
 def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int) -> None:
     """What preparing would take; writes nothing."""
+    check_place(out, recordings, config)
     with IsolatedPool(workers) as pool:
         found = survey(recordings, out, config, pool)
     usable = [file for file in found.files if not file.reason]
     table = Table("files", "number", "what")
-    table.add_row("readable header", str(len(usable)), f"{found.duration_s / 3600:.2f} h as their headers say")
+    table.add_row("readable header", str(len(usable)), f"{_time(found.duration_s)} as their headers say")
     reasons: dict[str, list[str]] = {}
     for file in found.files:
         if file.reason:
             reasons.setdefault(file.reason, []).append(file.path)
-    if recordings.absent:
-        reasons["listed, but not there"] = recordings.absent
+    for path, reason in recordings.unread.items():
+        reasons.setdefault(reason, []).append(path)
     for reason, paths in sorted(reasons.items()):
         table.add_row(f"skipped: {printable(reason)}", str(len(paths)), _some(paths))
     console = Console()
+    if not usable:
+        seen = ", ".join(f"{reason} ({len(paths)})" for reason, paths in sorted(reasons.items()))
+        raise Mp3netError(
+            f"{recordings.folder}: none of {len(found.files)} files is audio: {printable(seen)}; looked for {LOOKED_FOR}"
+        )
     console.print(table, markup=False)
-    fits = "enough" if found.need_bytes <= found.free_bytes else "NOT enough"
-    console.print(
-        f"disk: at most {found.need_bytes / 1e9:.2f} GB while preparing, {found.free_bytes / 1e9:.2f} GB are free in {out}: "
-        f"{fits}. Nothing was written", soft_wrap=True, markup=False,
-    )  # fmt: skip
+    disk = f"{_bytes(found.need_bytes)} at most while preparing, {_bytes(found.free_bytes)} are free"
+    if found.need_bytes > found.free_bytes:
+        raise Mp3netError(f"{out}: {disk}; free space or name an --out on another disk")
+    console.print(f"disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True, markup=False)
+
+
+def _bytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def _time(seconds: float) -> str:
+    """Hours, or what does not vanish in two decimals."""
+    return f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"
 
 
 def to_parquet(data: Path, out: Path) -> None:
@@ -166,18 +186,18 @@ def _some(paths: list[str]) -> str:
 
 
 def _table(report: PrepareReport) -> Table:
-    table = Table("", "files", "hours", "what", title=None)
+    table = Table("", "files", "length", "what", title=None)
     kept = report.kept
     kind = f"{report.config.sample_rate_hz} Hz, {'stereo' if report.config.channels == 2 else 'mono'}"
     if report.splits:
         for split, meaning in zip(SPLITS, ("kept for training", "kept, held out"), strict=True):
             count = sum(report.splits[file.piece] == split for file in kept)
-            table.add_row(meaning, str(count), f"{report.hours(split):.2f}", kind)
-    hours = sum(file.num_samples for file in kept) / report.config.sample_rate_hz / 3600
+            table.add_row(meaning, str(count), _time(3600 * report.hours(split)), kind)
+    duration_s = sum(file.num_samples for file in kept) / report.config.sample_rate_hz
     for reason, paths in sorted(report.dropped_by_reason().items()):
         table.add_row(printable(reason), str(len(paths)), "", _some(paths))
     trimmed_s = sum(file.trimmed_s for file in kept)
     if trimmed_s >= 1:
-        table.add_row("silent ends cut", "", f"{trimmed_s / 3600:.2f}", "")
-    table.add_row("size on disk", str(len(kept)), f"{hours:.2f}", f"{report.size_bytes / 1e6:.1f} MB", style="bold")
+        table.add_row("silent ends cut", "", _time(trimmed_s), "")
+    table.add_row("size on disk", str(len(kept)), _time(duration_s), _bytes(report.size_bytes), style="bold")
     return table

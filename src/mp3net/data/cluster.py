@@ -36,7 +36,8 @@ def run_on_ray(
     try:
         ray.init(address=None if address == "local" else address, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise Mp3netError(f"--ray {address}: no cluster there: {error}") from None
+        hint = "start one with `ray start --head`, or give --ray local for the cores of this machine"
+        raise Mp3netError(f"--ray {address}: no cluster there; {hint} ({str(error).splitlines()[0]})") from None
     names = [str(path) for path in paths]
     ray.data.DataContext.get_current().enable_progress_bars = False
     tasks = ray.data.from_items(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections import Counter
@@ -38,10 +39,10 @@ from mp3net.data.report import (
     write_reports,
 )  # fmt: skip
 from mp3net.errors import Mp3netError
-from mp3net.files import read_json, write_json
+from mp3net.files import existing_part, read_json, write_json
 
 FORMAT_VERSION = 2
-STAGING = "pieces.partial"
+STAGING, PLAN_FILE = "pieces.partial", "plan.json"
 INDEX_FILE = "dataset.json"
 # A compressed second takes at least this: bounds what a header's absurd length may predict.
 LEAST_BYTES_PER_S = 500
@@ -106,8 +107,7 @@ def survey(recordings: Recordings, out: Path, config: DataConfig, pool: Isolated
     need = sum(file.duration_s for file in files) * (2 * rate + FINGERPRINT_BYTES_PER_S)
     spooled = sorted((4 * rate * file.duration_s for file in files), reverse=True)[: pool.workers]
     need += sum(size for size in spooled if size > SPOOL_BYTES)
-    existing = next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())
-    return Survey(files, round(need * (1 + FREE_SHARE)), shutil.disk_usage(existing).free)
+    return Survey(files, round(need * (1 + FREE_SHARE)), shutil.disk_usage(existing_part(out)).free)
 
 
 def _look(folder: Path, path: Path) -> Surveyed:
@@ -141,16 +141,14 @@ def prepare(
     Errors: Mp3netError where the disk is too small or refuses, for a finished or foreign dataset in `out`, or when no file
     is usable.
     """
-    folder = recordings.folder
-    if folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise Mp3netError(f"{out}: lies inside the folder of recordings {folder}; name an --out elsewhere")
+    check_place(out, recordings, config)
     staging = _open_staging(out, recordings, config)
     chosen = recordings.only(shard) if shard is not None else recordings
     try:
         with IsolatedPool(max(1, min(workers, len(chosen.paths)))) as pool:
             reports = _decode_all(chosen, staging, config, pool, engine or pool, progress)
         files = [reports[path] for path in chosen.paths]
-        files += [FileReport(path, piece_name(path), "skipped", "listed, but not there") for path in recordings.absent]
+        files += [FileReport(path, piece_name(path), "skipped", reason) for path, reason in recordings.unread.items()]
         if shard is not None:
             return PrepareReport(files, {}, config)
         return _finish(out, staging, files, recordings, config, provenance or Provenance())
@@ -255,24 +253,38 @@ def _note(folder: Path, staging: Path, report: FileReport) -> FileReport:
     return report
 
 
-def _open_staging(out: Path, recordings: Recordings, config: DataConfig) -> Path:
+def check_place(out: Path, recordings: Recordings, config: DataConfig) -> None:
+    """Errors: Mp3netError where `out` cannot become the dataset of these recordings. Writes nothing."""
+    folder = recordings.folder
+    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise Mp3netError(f"{out}: lies inside the folder of recordings {folder}; name an --out elsewhere")
+    existing = existing_part(out)
+    if not existing.is_dir():
+        raise Mp3netError(f"{existing}: is a file; name a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise Mp3netError(f"{existing}: may not be written to; name an --out elsewhere")
     if (out / INDEX_FILE).exists():
         raise Mp3netError(f"{out}: already holds a finished dataset; name another --out, or delete it to prepare again")
-    staging, plan = out / STAGING, out / STAGING / "plan.json"
-    fixed = hashlib.sha256(json.dumps(sorted(recordings.splits.items())).encode()).hexdigest()
-    identity = {"folder": str(recordings.folder.resolve()), "config": config.model_dump(), "fixed_splits": fixed}
-    if plan.exists():
-        if read_json(plan) != identity:
+    if (plan := out / STAGING / PLAN_FILE).exists():
+        if read_json(plan) != _identity(recordings, config):
             raise Mp3netError(
                 f"{out}: holds an unfinished dataset of other settings or another folder; delete it first"
             )
-    elif out.exists() and not out.is_dir():
-        raise Mp3netError(f"{out}: is a file; name a folder")
     elif out.exists() and not {path.name for path in out.iterdir()} <= {STAGING, REPORT_FILE, TABLE_FILE}:
         raise Mp3netError(f"{out}: is not empty and holds no dataset; name another --out")
+
+
+def _identity(recordings: Recordings, config: DataConfig) -> dict[str, Any]:
+    """What the calls that work on one dataset must agree on."""
+    fixed = hashlib.sha256(json.dumps(sorted(recordings.splits.items())).encode()).hexdigest()
+    return {"folder": str(recordings.folder.resolve()), "config": config.model_dump(), "fixed_splits": fixed}
+
+
+def _open_staging(out: Path, recordings: Recordings, config: DataConfig) -> Path:
+    staging = out / STAGING
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        write_json(plan, identity)
+        write_json(staging / PLAN_FILE, _identity(recordings, config))
     except OSError as error:
         raise Mp3netError(f"{out}: cannot be created: {error.strerror}") from None
     return staging

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,13 +32,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class Recordings:
-    """Files below `folder`, as paths relative to it. `splits` fixes the split of some of them; `absent` are listed in a
-    table but missing on disk."""
+    """Files below `folder`, as paths relative to it. `splits` fixes the split of some of them; `unread` says why others
+    cannot even be tried: listed in a table but missing on disk, folders that may not be read."""
 
     folder: Path
     paths: list[str]
     splits: Mapping[str, str] = field(default_factory=dict)
-    absent: list[str] = field(default_factory=list)
+    unread: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     licence: str = ""
 
@@ -53,13 +54,16 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(number), int(count))
 
 
-def find_files(folder: Path) -> list[Path]:
-    """All files below `folder`, sorted by path; hidden ones, linked folders and what is no file (pipes) are left out."""
+def find_files(folder: Path, refused: Callable[[OSError], None] | None = None) -> list[Path]:
+    """All files below `folder`, sorted by path; hidden ones, linked folders and what is no file (pipes) are left out.
+
+    `refused` is told of folders that may not be read. Errors: Mp3netError where `folder` itself is none.
+    """
     if not folder.is_dir():
         what = "is a file; name the folder that holds it" if folder.exists() else "no such folder of recordings"
         raise Mp3netError(f"{folder}: {what}")
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=refused):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(parent) / name for name in names if not name.startswith(".")]
     return sorted(path for path in found if path.is_symlink() or path.is_file())
@@ -67,10 +71,15 @@ def find_files(folder: Path) -> list[Path]:
 
 def below(folder: Path) -> Recordings:
     """Every file of a folder. Errors: Mp3netError where there is none."""
-    paths = [str(path.relative_to(folder)) for path in find_files(folder)]
-    if not paths:
+    unread: dict[str, str] = {}
+
+    def refused(error: OSError) -> None:
+        unread[str(Path(error.filename).relative_to(folder))] = f"a folder that cannot be read: {error.strerror}"
+
+    paths = [str(path.relative_to(folder)) for path in find_files(folder, refused)]
+    if not paths and not unread:
         raise Mp3netError(f"{folder}: holds no files. Looked, at any depth, for {LOOKED_FOR}")
-    return Recordings(folder, paths)
+    return Recordings(folder, paths, unread=unread)
 
 
 def maestro(folder: Path, years: list[int] | None) -> Recordings:
@@ -79,6 +88,10 @@ def maestro(folder: Path, years: list[int] | None) -> Recordings:
     `train` is trained on, `validation` and `test` are held out.
     Errors: Mp3netError where the table is missing or not MAESTRO's, for years it does not have, where no file is there.
     """
+    if not folder.is_dir():
+        raise Mp3netError(
+            f"--maestro {folder}: no such folder; name the unpacked MAESTRO folder, which holds maestro-v*.csv"
+        )
     tables = sorted(folder.glob("maestro-v*.csv"))
     if not tables:
         raise Mp3netError(f"{folder}: holds no maestro-v*.csv; name the unpacked MAESTRO folder (with the audio files)")
@@ -96,7 +109,7 @@ def maestro(folder: Path, years: list[int] | None) -> Recordings:
         raise Mp3netError(
             f"{folder}: none of the {len(chosen)} recordings that {table.name} lists for the years is there"
         )
-    absent = sorted(set(chosen) - set(present))
+    absent = dict.fromkeys(sorted(set(chosen) - set(present)), "listed, but not there")
     return Recordings(folder, present, {p: chosen[p] for p in present}, absent, MAESTRO_SOURCE, MAESTRO_LICENCE)
 
 
@@ -106,13 +119,16 @@ def _maestro_rows(table: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(file))
         if not rows:
             raise ValueError("it lists nothing")
+        columns = {"audio_filename", "split", "year"} - set(rows[0])
+        if columns:
+            raise ValueError(f"it has no column {', '.join(sorted(columns))}")
         for number, row in enumerate(rows, 2):
             if not row["audio_filename"] or Path(row["audio_filename"]).is_absolute() or ".." in row["audio_filename"]:
                 raise ValueError(f"line {number}: audio_filename {row['audio_filename']!r}")
             if row["split"] not in MAESTRO_SPLITS or not row["year"].isdecimal():
                 raise ValueError(f"line {number}: split {row['split']!r}, year {row['year']!r}")
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise Mp3netError(f"{table}: not a table of MAESTRO: {error!r}") from None
+        raise Mp3netError(f"{table}: not a table of MAESTRO: {error}") from None
     return rows
 
 
@@ -130,7 +146,9 @@ def _join(numbers: list[int]) -> str:
 
 def piece_name(relative: str) -> str:
     """A name for the piece's file: short, portable, distinct for distinct paths."""
-    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in Path(relative).stem)[:40]
+    plain = unicodedata.normalize("NFKD", Path(relative).stem)
+    bare = "".join(letter for letter in plain if not unicodedata.combining(letter))  # u for ü
+    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in bare)[:40]
     digest = hashlib.sha256(os.fsencode(relative)).hexdigest()[:10]
     return f"{stem.strip('-') or 'piece'}-{digest}"
 

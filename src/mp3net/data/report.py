@@ -13,6 +13,8 @@ from mp3net.config import DataConfig
 from mp3net.files import write_json, write_text
 
 SPLITS = ("train", "heldout")
+# What the table says of a file that is no audio; the rest is unknown, not zero.
+_WITHOUT_AUDIO = ("split", "path", "piece", "status", "reason")
 REPORT_FILE, TABLE_FILE, CARD_FILE = "report.json", "report.csv", "README.md"
 
 
@@ -96,7 +98,8 @@ def write_reports(out: Path, report: PrepareReport) -> None:
     writer = csv.DictWriter(table, ["split", *(item.name for item in fields(FileReport))], lineterminator="\n")
     writer.writeheader()
     for row in files:
-        writer.writerow(row | {"path": printable(row["path"]), "duplicate_of": printable(row["duplicate_of"])})
+        known = row if row["format"] else {key: value for key, value in row.items() if key in _WITHOUT_AUDIO}
+        writer.writerow(known | {"path": printable(row["path"]), "duplicate_of": printable(row["duplicate_of"])})
     write_text(out / TABLE_FILE, table.getvalue())
 
 

@@ -169,6 +169,8 @@ class RemoteStore:
 
     def _patiently(self, name: str, request: Callable[[], bytes]) -> bytes:
         """The store's library retries refused requests, but not answers that break off: all is retried here instead."""
+        import obstore
+
         place, patience = f"{self.url}/{name}", self._patience
         pause_s, end = patience.first_pause_s, time.monotonic() + patience.give_up_s
         for tries in range(1, patience.retries + 2):
@@ -177,9 +179,14 @@ class RemoteStore:
             except FileNotFoundError:
                 raise Mp3netError(f"{place}: no such file on the server; is this where the dataset lies?") from None
             except Exception as error:
+                if isinstance(error, obstore.exceptions.NotSupportedError):
+                    raise Mp3netError(
+                        f"{place}: the server does not send parts of files (byte ranges), as `python -m http.server` does "
+                        "not; use nginx, Caddy or an object store, or copy the dataset to a folder"
+                    ) from None
                 refused = isinstance(error, PermissionError)
                 if refused or tries > patience.retries or time.monotonic() + pause_s > end:
-                    reason = " ".join(str(error).split())[:300]
+                    reason = _reason(error)
                     times = "" if refused else f" after {tries} tries"
                     raise Mp3netError(
                         f"{place}: cannot be read{times}: {reason}; the same command goes on when it can"
@@ -223,4 +230,11 @@ def _connect(url: str, patience: Patience) -> Any:
     try:
         return from_url(url, client_options=options, retry_config={"max_retries": 0})
     except Exception as error:  # the library's errors have no common type
-        raise Mp3netError(f"{url}: not a place to read from: {' '.join(str(error).split())[:300]}") from None
+        raise Mp3netError(f"{url}: not a place to read from: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """The store's own words, and those of the system, without the dump of its insides that follows them."""
+    words, _, inside = str(error).partition("Debug source:")
+    causes = [cause for cause in re.findall(r'message: "([^"]*)"', inside) if cause not in words]
+    return ": ".join([" ".join(words.split()), *causes[:1]])
