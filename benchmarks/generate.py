@@ -15,8 +15,7 @@ import torch
 from mp3net.config import preset
 from mp3net.dsp.mdct import imdct
 from mp3net.generation import MP3net
-from mp3net.model.generator import Generator
-from mp3net.model.layers import initialise
+from mp3net.model.build import build_generator
 
 
 def main() -> None:
@@ -26,8 +25,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     config = preset(options.preset)
-    generator = Generator(config.model, config.audio.channels)
-    initialise(generator, torch.Generator().manual_seed(0))
+    generator = build_generator(config)
+    generator.initialise(torch.Generator().manual_seed(0))
     generator = generator.to(memory_format=torch.channels_last).eval().requires_grad_(False)
     model = MP3net(generator, config, options.precision)
     before_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

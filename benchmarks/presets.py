@@ -26,8 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mp3net.config import PRESETS, Config, override
-from mp3net.model.discriminator import Discriminator
-from mp3net.model.generator import Generator
+from mp3net.model.build import build_discriminator, build_generator
 from mp3net.training.memory import keep_freed_memory
 from mp3net.training.plan import MemoryModel, flop_per_track, measure_memory, probe
 from mp3net.training.trainer import Trainer
@@ -69,15 +68,13 @@ class Traffic(TorchDispatchMode):
 def bytes_per_track(config: Config) -> float:
     """Bytes moved per track that the discriminator sees, in bfloat16: the sum of flop_per_track, of bytes."""
     counts = []
-    with FakeTensorMode(), torch.no_grad():
-        value = torch.zeros(1, config.model.latent_dim)
-        for kind in (Generator, Discriminator):
-            network = kind(config.model, config.audio.channels)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        value = torch.zeros(1, config.model.latent_size(config.model.num_frames))
+        for network in (build_generator(config), build_discriminator(config)):
             with torch.autocast("cpu", torch.bfloat16), Traffic() as traffic:
                 value = network(value)
             counts.append(traffic.bytes)
-    made, scored = counts
-    return made + 12 * scored + (3 * made + 2 * scored) / config.train.discriminator_steps
+    return config.objective.cost_per_track(*counts)
 
 
 class Noise:
@@ -95,7 +92,7 @@ def largest(memory: MemoryModel, gpu: Gpu) -> int:
 
 
 def report(name: str) -> None:
-    config = override(PRESETS[name], ["train.batch_size=1"])
+    config = override(PRESETS[name], ["optimiser.batch_size=1"])
     trainer = Trainer(config, Noise(config), None, CPU, print)  # type: ignore[arg-type]
     plain = measure_memory(trainer)
     with trainer.checkpointing():
@@ -105,7 +102,7 @@ def report(name: str) -> None:
     with trainer.checkpointing():
         slower = probe(trainer)
     flop, traffic = flop_per_track(config), bytes_per_track(config)
-    total = PRESETS[name].train.total_tracks
+    total = PRESETS[name].run.total_tracks
     each, each_spared = plain.bytes_per_sample / 2**30, spared.bytes_per_sample / 2**30
     print(
         f"{name}: {flop / 1e12:.3g} TFLOP and {traffic / 1e9:.3g} GB per track seen; here, batch 1: "

@@ -12,18 +12,20 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from mp3net.config import AudioConfig, Config, ModelConfig, TrainConfig, override
-from mp3net.model import layers
-from mp3net.model.convolution import Convolution
+from mp3net.config import AudioConfig, Config, OptimiserConfig, PaperModel, override
+from mp3net.model.paper import layers
+from mp3net.model.paper.convolution import Convolution
 from mp3net.training.memory import keep_freed_memory, peak_memory
-from mp3net.training.objective import Objective, TrackDraws
+from mp3net.training.objectives.base import Terms
+from mp3net.training.objectives.build import build_objective
+from mp3net.training.objectives.draws import TrackDraws
 from mp3net.training.plan import flop_per_track
 from mp3net.training.trainer import build_state
 
@@ -65,32 +67,30 @@ class Steps:
     def __init__(self, config: Config, as_is: bool) -> None:
         self.state = build_state(config, CPU)
         if as_is:
-            for network in (self.state.generator, self.state.discriminator):
+            for network in (self.state.networks.generator, self.state.networks.discriminator):
                 network.to(memory_format=torch.contiguous_format)
-        self.objective = Objective(config, self.state, CPU)
+        self.objective = build_objective(config, self.state.networks, CPU)
         self.real = 0.1 * torch.randn(8, 2, 1024, 32)
 
     def discriminator(self) -> None:
-        parts = self.objective.discriminator_terms(self.real, TrackDraws(0, range(8), 1, CPU))
-        self._step(self.state.discriminator, self.state.discriminator_optimiser, "loss/discriminator", parts)
+        self._step(
+            self.state.networks.discriminator, self.state.discriminator_optimiser, self.objective.discriminator, 1
+        )
 
     def generator(self) -> None:
-        parts = self.objective.generator_terms(TrackDraws(0, range(8), 2, CPU))
-        self._step(self.state.generator, self.state.generator_optimiser, "loss/generator", parts)
+        self._step(self.state.networks.generator, self.state.generator_optimiser, self.objective.generator, 2)
 
     def psychoacoustics(self) -> None:
         x = self.real.clone().requires_grad_(True)
         self.objective.ear.add_masking_noise(x).square().sum().backward()
 
     def _step(
-        self, network: nn.Module, optimiser: torch.optim.Optimizer, loss: str, parts: Iterator[dict[str, Tensor]]
+        self, network: nn.Module, optimiser: torch.optim.Optimizer, losses: Callable[..., Terms], stream: int
     ) -> None:
-        for each in (self.state.generator, self.state.discriminator):
+        for each in (self.state.networks.generator, self.state.networks.discriminator):
             each.requires_grad_(each is network)
         optimiser.zero_grad(set_to_none=True)
-        for part in parts:
-            if loss in part:
-                part[loss].backward()
+        losses(self.real, TrackDraws(0, range(8), stream, CPU), Tensor.backward)
         optimiser.step()
 
 
@@ -111,7 +111,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
     config = Config(
-        audio=AudioConfig(num_bins=32), model=ModelConfig(num_blocks=4), train=TrainConfig(precision=options.precision)
+        audio=AudioConfig(num_bins=32),
+        model=PaperModel(num_blocks=4),
+        optimiser=OptimiserConfig(precision=options.precision),
     )
     if options.plain:
         layers.convolve = plain
@@ -120,8 +122,8 @@ def main() -> None:
         keep_freed_memory()
     rate = matmul_gflops(torch.bfloat16 if options.precision == "bfloat16" else torch.float32)
     print(f"{options.precision}{', plain' if options.plain else ''}: large matrix product {rate:.0f} GFLOP/s")
-    first = 8 * flop_per_track(override(config, ["train.discriminator_steps=1000000"])) / 1e9
-    second = 8 * flop_per_track(override(config, ["train.discriminator_steps=1"])) / 1e9 - first
+    first = 8 * flop_per_track(override(config, ["objective.discriminator_steps=1000000"])) / 1e9
+    second = 8 * flop_per_track(override(config, ["objective.discriminator_steps=1"])) / 1e9 - first
     steps = Steps(config, options.plain)
     with peak_memory(CPU) as memory:
         report("discriminator", steps.discriminator, first, rate, options.runs)

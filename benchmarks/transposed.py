@@ -15,7 +15,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from mp3net.model.layers import LEAKY_SLOPE, ConvTranspose
+from mp3net.model.paper.layers import LEAKY_SLOPE, ConvTranspose
 
 # channels in, channels out, frames, bins: the second strided layer of blocks 2 to 5
 SIZES = [(512, 512, 128, 16), (512, 256, 512, 32), (128, 64, 2048, 64), (32, 16, 8192, 128)]

@@ -2,7 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from mp3net.config import PRESETS, Config, differing_keys, override, parse_config, preset, read_config
+from mp3net.config import (
+    PRESETS,
+    Config,
+    MaskingNoise,
+    OptimiserConfig,
+    RunConfig,
+    WganGp,
+    differing_keys,
+    override,
+    parse_config,
+    preset,
+    read_config,
+    stored_config,
+    valid_keys,
+)
 from mp3net.errors import Mp3netError
 from mp3net.files import write_json
 
@@ -23,9 +37,10 @@ def test_presets_are_what_the_paper_says():
         (256, 128, 64),
         (64, 32, 16),
     ]
-    train = big.train
-    assert (train.gradient_penalty_weight, train.drift_weight, train.learning_rate) == (3.0, 0.1, 1e-4)
-    assert (train.beta1, train.beta2, train.batch_size, train.discriminator_steps) == (0.5, 0.9, 8, 2)
+    objective, optimiser = big.objective, big.optimiser
+    assert (objective.gradient_penalty_weight, objective.drift_weight, optimiser.learning_rate) == (3.0, 0.1, 1e-4)
+    assert (optimiser.beta1, optimiser.beta2, optimiser.batch_size) == (0.5, 0.9, 8)
+    assert objective.discriminator_steps == 2
 
 
 def test_unknown_preset_lists_the_valid_ones():
@@ -34,17 +49,19 @@ def test_unknown_preset_lists_the_valid_ones():
 
 
 def test_unknown_key_lists_the_valid_ones():
-    with pytest.raises(Mp3netError, match=r"unknown key 'train.batchsize'; the valid keys are: .*train.batch_size"):
-        parse_config({"train": {"batchsize": 4}}, "config.json")
-    with pytest.raises(Mp3netError, match=r"valid keys are: .*train.batch_size"):
-        override(Config(), ["train.batchsize=4"])
+    with pytest.raises(
+        Mp3netError, match=r"unknown key 'optimiser.batchsize'; the valid keys are: .*optimiser.batch_size"
+    ):
+        parse_config({"optimiser": {"batchsize": 4}}, "config.json")
+    with pytest.raises(Mp3netError, match=r"valid keys are: .*optimiser.batch_size"):
+        override(Config(), ["optimiser.batchsize=4"])
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"train": {"batch_size": 0}}, r"train.batch_size: .*greater than or equal to 1 \(found 0\)"),
-        ({"train": {"batch_size": "8"}}, "train.batch_size: .*integer"),
+        ({"optimiser": {"batch_size": 0}}, r"optimiser.batch_size: .*greater than or equal to 1 \(found 0\)"),
+        ({"optimiser": {"batch_size": "8"}}, "optimiser.batch_size: .*integer"),
         ({"model": {"num_blocks": 5}}, "audio.num_bins = 128 but the networks give .* = 64"),
         ({"model": {"base_bins": 3}}, "must be even"),
         ([], "whole configuration"),
@@ -56,12 +73,18 @@ def test_bad_values_are_named(data, message):
 
 
 def test_override_and_differing_keys():
-    changed = override(Config(), ["train.batch_size=4", "train.precision=float32", "train.learning_rate=2e-4"])
-    assert (changed.train.batch_size, changed.train.precision, changed.train.learning_rate) == (4, "float32", 2e-4)
+    changed = override(
+        Config(), ["optimiser.batch_size=4", "optimiser.precision=float32", "optimiser.learning_rate=2e-4"]
+    )
+    assert (changed.optimiser.batch_size, changed.optimiser.precision, changed.optimiser.learning_rate) == (
+        4,
+        "float32",
+        2e-4,
+    )
     assert differing_keys(Config(), changed) == [
-        "train.batch_size: 8 -> 4",
-        "train.learning_rate: 0.0001 -> 0.0002",
-        "train.precision: 'bfloat16' -> 'float32'",
+        "optimiser.batch_size: 8 -> 4",
+        "optimiser.learning_rate: 0.0001 -> 0.0002",
+        "optimiser.precision: 'bfloat16' -> 'float32'",
     ]
 
 
@@ -75,3 +98,95 @@ def test_json_round_trip_and_damage(tmp_path):
         read_config(path)
     with pytest.raises(Mp3netError, match="no such file"):
         read_config(tmp_path / "other.json")
+
+
+def test_settings_reach_into_unions_and_options():
+    second = PRESETS["mp3net2-nano"]
+    keys = valid_keys(Config, second)
+    assert {
+        "model.num_parts",
+        "objective.penalty_every",
+        "objective.masking_noise",
+        "objective.masking_noise.grid",
+    } <= {*keys}
+    assert not {"model.num_blocks", "objective.drift_weight"} & {*keys}
+    everything = valid_keys()
+    assert {"model.num_parts", "model.num_blocks"} <= {*everything}
+    assert len(everything) == len({*everything})
+    without = override(second, ["objective.masking_noise=null"])
+    assert without.objective.masking_noise is None
+    again = override(without, ["objective.masking_noise.grid=released"])
+    assert again.objective.masking_noise.grid == "released"
+    assert differing_keys(second, again) == ["objective.masking_noise.grid: 'exact' -> 'released'"]
+    assert differing_keys(second, PRESETS["nano-1.5s"])[1:3] == [
+        "model.kind: 'mp3net2' -> 'paper'",
+        "model.num_parts: 1 -> absent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("model.num_parts=0", r"--set: model.num_parts: Input should be greater .*\(found 0\)"),
+        ("model.num_blocks=3", "known key; did you mean model.num_[a-z]+.; the valid keys are"),
+        ("train.batch_size=4", "did you mean optimiser.batch_size?"),
+        ("objective.masking_noise.grid=loud", "objective.masking_noise.grid: .*'exact' or 'released'"),
+        ("model.kind=paper", "unknown key 'model.num_parts'"),
+        ("objective.kind=wasserstein", "objective: .*'wgan_gp', 'relativistic'"),
+        ("model.attention_heads=7", r"deepest width 512 must be a multiple of 4 x attention_heads = 28"),
+        ("audio.num_bins=255", "must be even"),
+    ],
+)
+def test_bad_settings_of_the_second_family_are_named(assignment, message):
+    with pytest.raises(Mp3netError, match=message):
+        override(PRESETS["mp3net2-nano"], [assignment])
+
+
+def test_an_objective_that_does_not_train_the_model_is_refused():
+    with pytest.raises(
+        Mp3netError, match="objective.kind = wgan_gp does not train model.kind = mp3net2; use relativistic"
+    ):
+        parse_config({"model": {"kind": "mp3net2"}, "audio": {"num_bins": 16}}, "file")
+
+
+FORMAT_1 = {
+    "audio": {"sample_rate_hz": 8000, "channels": 1, "num_bins": 16, "window": "sine"},
+    "model": {"base_frames": 1, "base_bins": 4, "num_blocks": 2, "top_channels": 4, "stddev_group_size": 2},
+    "train": {
+        "total_tracks": 77, "batch_size": 6, "discriminator_steps": 3, "learning_rate": 3e-4, "beta1": 0.1, "beta2": 0.8,
+        "gradient_penalty_weight": 7.0, "drift_weight": 0.3, "learning_rate_schedule": [[0, 1.0], [50, 0.5]],
+        "gradient_penalty_schedule": [[9, 2.0]], "masking_noise": True, "masking_grid": "released",
+        "ema_half_life_tracks": 5, "precision": "float32", "micro_batch_size": 2, "train_last_blocks": 1,
+        "activation_checkpointing": True, "seed": 3, "log_every_tracks": 8, "sample_every_tracks": 9,
+        "checkpoint_every_tracks": 10, "keep_checkpoints": 4, "evaluate_every_tracks": 11, "evaluate_samples": 12,
+    },
+}  # fmt: skip
+
+
+def test_format_1_is_read_whole(tmp_path):
+    """Every setting of the old format arrives under its new name, and nothing else changes."""
+    config = stored_config({"format_version": 1, "config": FORMAT_1}, tmp_path)
+    objective, optimiser, run = config.objective, config.optimiser, config.run
+    assert objective == WganGp(
+        discriminator_steps=3, gradient_penalty_weight=7.0, gradient_penalty_schedule=((9, 2.0),), drift_weight=0.3,
+        masking_noise=MaskingNoise(grid="released"),
+    )  # fmt: skip
+    assert optimiser == OptimiserConfig(
+        batch_size=6, learning_rate=3e-4, learning_rate_schedule=((0, 1.0), (50, 0.5)), beta1=0.1, beta2=0.8,
+        ema_half_life_tracks=5, precision="float32", train_last_blocks=1, seed=3,
+    )  # fmt: skip
+    assert run == RunConfig(
+        total_tracks=77, micro_batch_size=2, activation_checkpointing=True, log_every_tracks=8, sample_every_tracks=9,
+        checkpoint_every_tracks=10, keep_checkpoints=4, evaluate_every_tracks=11, evaluate_samples=12,
+    )  # fmt: skip
+    assert (config.audio.window, config.model.stddev_group_size) == ("sine", 2)
+    silent = {**FORMAT_1, "train": {**FORMAT_1["train"], "masking_noise": False}}
+    assert stored_config({"format_version": 1, "config": silent}, tmp_path).objective.masking_noise is None
+
+
+def test_foreign_and_newer_files_are_named(tmp_path):
+    for content in ([], {"config": {}}, {"format_version": 99, "config": {}}, {"format_version": "1"}):
+        with pytest.raises(Mp3netError, match="config.json: not a configuration of format 2 or older"):
+            stored_config(content, tmp_path / "config.json")
+    with pytest.raises(Mp3netError, match="unknown key 'optimiser.batchsize'"):
+        stored_config({"format_version": 1, "config": {"train": {"batchsize": 4}}}, tmp_path / "config.json")

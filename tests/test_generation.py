@@ -13,7 +13,7 @@ from mp3net.config import override
 from mp3net.dsp.mdct import imdct
 from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED, Song, fades
-from mp3net.model.generator import Generator
+from mp3net.model.paper.generator import Generator
 from mp3net.model.snapshot import load_tensors, open_snapshot, save_snapshot
 from mp3net.training.trainer import build_state
 from tests.training.conftest import TINY
@@ -24,7 +24,7 @@ def snapshot(tmp_path):
     """A snapshot with a loud, untrained stereo generator: its peak lies beyond 1."""
     config = override(TINY, ["audio.channels=2"])
     state = build_state(config, torch.device("cpu"))
-    weights = {name: 2.5 * value for name, value in state.generator.named_parameters()}
+    weights = {name: 2.5 * value for name, value in state.networks.generator.named_parameters()}
     save_snapshot(tmp_path / "snapshot", config, weights, None, {"tracks_seen": 3})
     return tmp_path / "snapshot"
 
@@ -117,8 +117,8 @@ def edit(snapshot, change):
         (shutil.rmtree, "no such folder"),
         (lambda s: (s / "config.json").unlink(), "holds neither config.json nor checkpoints/"),
         (lambda s: (s / "config.json").write_text("{"), "cannot be read as JSON"),
-        (lambda s: (s / "config.json").write_text("[]"), "not a snapshot configuration"),
-        (lambda s: edit(s, lambda c: c.update(format_version=99)), "format 1"),
+        (lambda s: (s / "config.json").write_text("[]"), "not a configuration of format 2"),
+        (lambda s: edit(s, lambda c: c.update(format_version=99)), "newer mp3net, upgrade"),
         (lambda s: edit(s, lambda c: c["config"]["model"].update(size=3)), "unknown key 'model.size'; the valid keys are"),
         (lambda s: edit(s, lambda c: c["config"]["model"].update(latent_dim=9)), r"dense.weight: .*\(64, 8\) instead of .*\(64, 9\)"),
         (lambda s: edit(s, lambda c: c["config"]["audio"].update(num_bins=8)), "audio.num_bins = 8 but"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,12 +15,14 @@ from mp3net import audio
 from mp3net.config import Config
 from mp3net.dsp.mdct import imdct
 from mp3net.errors import Mp3netError
-from mp3net.model.generator import Generator
+from mp3net.model.build import Generator, build_generator
 from mp3net.model.snapshot import Snapshot, open_snapshot
 
 BUNDLED = Path(__file__).parent / "bundled"
 FADE_S = 0.01
 CEILING = 0.999
+# A quarter of an hour of 23 ms frames: more wants windows, not one pass.
+MAX_FRAMES = 40_000
 MAX_SEED = 2**32 - 1  # PyTorch's generator on the CPU looks at 32 bits only: larger seeds would repeat songs
 
 Precision = Literal["float32", "bfloat16"]
@@ -73,7 +76,7 @@ class MP3net:
         """
         snapshot = open_snapshot(BUNDLED if path is None else Path(path))
         with torch.device("meta"):
-            generator = Generator(snapshot.config.model, snapshot.config.audio.channels)
+            generator = build_generator(snapshot.config)
         generator = generator.to_empty(device="cpu")
         snapshot.load_generator(generator)
         generator = generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
@@ -81,36 +84,60 @@ class MP3net:
         model.snapshot = snapshot
         return model
 
-    def latent(self, seed: int) -> Tensor:
-        """The latent (1, latent_dim) of a seed; drawn on the CPU, so it is the same for every device."""
+    @property
+    def song_duration_s(self) -> float:
+        """How long a song is where nothing else is asked for: the tracks of the training without their outer frames."""
+        return (self.config.model.num_frames - 1) * self.config.audio.hop_length / self.config.audio.sample_rate_hz
+
+    def song_samples(self, duration_s: float | None) -> int:
+        """Samples of a song of that duration. Errors: Mp3netError where this model cannot make one."""
+        audio, model = self.config.audio, self.config.model
+        if duration_s is None:
+            return (model.num_frames - 1) * audio.hop_length
+        samples = round(duration_s * audio.sample_rate_hz) if math.isfinite(duration_s) else 0
+        longest_s = MAX_FRAMES * audio.hop_length / audio.sample_rate_hz
+        if not audio.sample_rate_hz / 10 <= samples <= MAX_FRAMES * audio.hop_length:
+            raise Mp3netError(f"duration {duration_s:g} s: songs last from 0.1 s to {longest_s:.0f} s")
+        try:
+            model.whole_frames(-(-samples // audio.hop_length) + 1)
+        except ValueError as error:
+            raise Mp3netError(f"duration {duration_s:g} s: {error}, here {self.song_duration_s:.2f} s") from None
+        return samples
+
+    def latent(self, seed: int, duration_s: float | None = None) -> Tensor:
+        """The random numbers (1, Z) of a seed; drawn on the CPU, so they are the same for every device."""
         if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
             raise Mp3netError(f"seed {seed!r}: seeds are whole numbers from 0 to {MAX_SEED}")
-        return torch.randn(1, self.config.model.latent_dim, generator=torch.Generator().manual_seed(seed))
+        frames = -(-self.song_samples(duration_s) // self.config.audio.hop_length) + 1
+        size = self.config.model.latent_size(self.config.model.whole_frames(frames))
+        return torch.randn(1, size, generator=torch.Generator().manual_seed(seed))
 
     @torch.inference_mode()
     def coefficients(self, z: Tensor) -> Tensor:
-        """Latents (B, latent_dim) -> MDCT coefficients (B, C, T, F), float32."""
+        """Latents (B, Z) -> MDCT coefficients (B, C, T, F), float32."""
         z = z.to(next(self.generator.parameters()).device)
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             coefficients: Tensor = self.generator(z)
         return coefficients
 
     @torch.inference_mode()
-    def render(self, z: Tensor) -> Tensor:
-        """Latents (B, latent_dim) -> audio (B, C, (T - 1) N).
+    def render(self, z: Tensor, samples: int | None = None) -> Tensor:
+        """Latents (B, Z) -> audio (B, C, (T - 1) N), or the first `samples` of them.
 
         A generated track is a piece out of the middle of music: its first and last N samples would need the frames before
         and after to cancel their aliasing, so they are left out, and 10 ms fades let the rest start and end in silence.
         """
-        sound = imdct(self.coefficients(z), self.config.audio.window, edges="zeros")
+        sound = imdct(self.coefficients(z), self.config.audio.window, edges="zeros")[..., :samples]
         return sound * fades(sound.shape[-1], self.config.audio.sample_rate_hz).to(sound)
 
-    def generate(self, seed: int) -> Song:
-        """One song. The same seed on the same machine always gives the same samples.
+    def generate(self, seed: int, duration_s: float | None = None) -> Song:
+        """One song. The same seed and duration on the same machine always give the same samples.
 
-        Errors: Mp3netError for a seed out of range or a model that gives non-finite samples.
+        `duration_s` is for models whose songs may have any length; default: `song_duration_s`.
+        Errors: Mp3netError for a seed or duration out of range or a model that gives non-finite samples.
         """
-        sound = self.render(self.latent(seed))[0].float().cpu().numpy()
+        z = self.latent(seed, duration_s)
+        sound = self.render(z, self.song_samples(duration_s))[0].float().cpu().numpy()
         if not np.isfinite(sound).all():
             raise Mp3netError(f"seed {seed}: the model gives non-finite samples; its weights are damaged")
         return Song(sound, self.config.audio.sample_rate_hz, seed)

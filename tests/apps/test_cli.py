@@ -40,7 +40,7 @@ def test_training_reads_a_dataset_from_a_web_server(mp3net, tmp_path, monkeypatc
     (tmp_path / "data").mkdir()
     mp3net("prepare", "music", "--out", "data/set", "--sample-rate", 8000, "--channels", 1)
     server = Server(tmp_path / "data" / "set")
-    settings = ["audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_blocks=2", "train.evaluate_samples=0"]
+    settings = ["audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_blocks=2", "run.evaluate_samples=0"]
     shared = [item for setting in settings for item in ("--set", setting)] + ["--tracks", 16, "--device", "cpu"]
     for place, run in (("data/set", "near"), (server.url, "far")):
         status, out, errors = mp3net("train", place, "--preset", "nano-1.5s", "--out", f"runs/{run}", *shared)
@@ -86,7 +86,7 @@ def test_prepare_train_generate(mp3net, tmp_path):
         "audio.sample_rate_hz=8000",
         "audio.num_bins=16",
         "model.num_blocks=2",
-        "train.checkpoint_every_tracks=16",
+        "run.checkpoint_every_tracks=16",
     ]
     train = ["train", "data", "--preset", "nano-1.5s", "--out", "runs/a", "--device", "cpu"]
     train += [item for setting in settings for item in ("--set", setting)]
@@ -105,11 +105,11 @@ def test_prepare_train_generate(mp3net, tmp_path):
     status, out, _ = mp3net(*train, "--tracks", 64, "--dry-run")
     assert status == 0
     assert working.exists()
-    assert json.loads((tmp_path / "runs" / "a" / "run.json").read_text())["config"]["train"]["total_tracks"] == 32
+    assert json.loads((tmp_path / "runs" / "a" / "run.json").read_text())["config"]["run"]["total_tracks"] == 32
     assert "resuming at 32 tracks; 32 of 64 tracks to go" in out
     assert "saved" not in out
     tuned = [item if item != "runs/a" else "runs/b" for item in train]
-    falling = ["--set", "train.learning_rate_schedule=[[0, 1], [64, 0]]", "--tracks", 48]
+    falling = ["--set", "optimiser.learning_rate_schedule=[[0, 1], [64, 0]]", "--tracks", 48]
     status, out, _ = mp3net(*tuned, "--init-from", "runs/a", "--train-blocks", "last-1", *falling, "--dry-run")
     assert status == 0
     assert "beginning with both networks of runs/a" in out
@@ -135,10 +135,10 @@ def test_prepare_train_generate(mp3net, tmp_path):
     assert '"tracks_seen": 64' in out
     status, out, _ = mp3net("info", "data")
     assert "train: 5 pieces" in out
-    changed = [*train, "--tracks", 64, "--set", "train.seed=3"]
+    changed = [*train, "--tracks", 64, "--set", "optimiser.seed=3"]
     status, _, err = mp3net(*changed)
     assert status == 2
-    assert "train.seed: 0 -> 3" in err
+    assert "optimiser.seed: 0 -> 3" in err
     wrong = [part.replace("8000", "11008") for part in train]
     status, _, err = mp3net(*wrong[:5], "runs/b", *wrong[6:])
     assert status == 2
@@ -222,7 +222,7 @@ def test_normalize(mp3net):
         (["prepare", HERE, "--out", HERE.parent / "conftest.py"], "is a file; name a folder"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--tracks", "0"],
-            "--tracks: train.total_tracks: Input should be greater",
+            "--tracks: run.total_tracks: Input should be greater",
         ),
         (["prepare", ".", "--out", "../data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
         (
@@ -232,8 +232,8 @@ def test_normalize(mp3net):
         (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: piano-95s"),
         (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "holds no prepared dataset; make one with"),
         (
-            ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "train.batchsize=1"],
-            "did you mean train.batch_size?; the valid keys are: audio.sample_rate_hz",
+            ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "optimiser.batchsize=1"],
+            "did you mean optimiser.batch_size?; the valid keys are: audio.sample_rate_hz",
         ),
         (["info", "nowhere"], "nowhere: no such folder"),
         (["info", "https://a.org/data"], "PATH https://a.org/data: a URL; only folders of this machine will do here"),

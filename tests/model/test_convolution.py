@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mp3net.config import ModelConfig
-from mp3net.model.convolution import Convolution, convolve, leaky_relu
-from mp3net.model.discriminator import Discriminator
-from mp3net.model.layers import Conv, initialise, rounded_weights
+from mp3net.config import PaperModel
+from mp3net.model.paper.convolution import Convolution, convolve, leaky_relu
+from mp3net.model.paper.discriminator import Discriminator
+from mp3net.model.paper.layers import Conv, initialise, rounded_weights
 
 SLOPE = 0.2
 FORMS = {
@@ -150,7 +150,7 @@ def test_rounding_once_is_autocast_without_the_repetition():
 
 @pytest.mark.parametrize("group_size", [None, 2])
 def test_batches_behind_each_other_are_scored_each_for_itself(group_size):
-    config = ModelConfig(
+    config = PaperModel(
         base_frames=1, base_bins=4, num_blocks=2, top_channels=4, channel_cap=16, stddev_group_size=group_size
     )
     network = Discriminator(config, 1).double()

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from mp3net.config import ModelConfig
-from mp3net.model import layers
-from mp3net.model.discriminator import Discriminator
-from mp3net.model.generator import Generator
-from mp3net.training import losses
+from mp3net.config import PaperModel
+from mp3net.model.paper import layers
+from mp3net.model.paper.discriminator import Discriminator
+from mp3net.model.paper.generator import Generator
+from mp3net.training.objectives import wgan_gp as losses
 from mp3net.training.optimiser import KerasAdam
 from tests.golden_weights import collect, ours
 
-SMALL = ModelConfig(
+SMALL = PaperModel(
     base_frames=4, base_bins=2, num_blocks=3, top_channels=4, channel_cap=16, latent_dim=16,
     stddev_position="after_last_block",
 )  # fmt: skip
@@ -81,22 +81,16 @@ def test_minibatch_stddev(golden):
     assert float(wide[0, -1, 0, 0]) == pytest.approx(float(data["scalar_whole_batch_f64"]), rel=1e-12)
 
 
-def in_all(parts):
-    """The terms of all parts, their losses added up."""
-    terms = {}
-    for part in parts:
-        for key, value in part.items():
-            terms[key] = terms[key] + value if key in terms else value
-    return terms
-
-
 def test_discriminator_loss_and_all_its_gradients(golden, precision):
     name, dtype = precision
     data = golden("losses_small")
     discriminator = build(Discriminator, golden("discriminator_small"), dtype)
     real, fake = ours(data["reals"], dtype), ours(data["fakes"], dtype)
     share = torch.from_numpy(data["alpha"]).to(dtype)
-    terms = in_all(losses.discriminator_losses(discriminator, real, fake, share, 3.0, 0.1))
+    parts: list[torch.Tensor] = []
+    terms = losses.discriminator_loss(discriminator, real, fake, share, 3.0, 0.1, parts.append)
+    loss = sum(parts)
+    assert loss.item() == pytest.approx(terms["loss/discriminator"].item(), rel=1e-6)
     tolerance = 1e-5 if name == "f32" else 1e-12
     expected = {
         "loss/discriminator": float(data[f"d_loss_{name}"]),
@@ -110,7 +104,7 @@ def test_discriminator_loss_and_all_its_gradients(golden, precision):
     assert {key: value.item() for key, value in terms.items()} == pytest.approx(expected, rel=tolerance, abs=tolerance)
     norms = losses.gradient_norm(discriminator, losses.interpolate(real, fake, share))
     assert_close(norms, torch.from_numpy(data[f"gradient_norm_per_sample_{name}"]), max(tolerance, 1e-12))
-    terms["loss/discriminator"].backward()
+    loss.backward()
     gradients = collect(data, f"d_loss_grad_{name}/", dtype)
     assert len(gradients) == (54 if name == "f64" else 4)
     for key, gradient in gradients.items():

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
 
-from mp3net.config import ModelConfig
-from mp3net.model.discriminator import Discriminator
-from mp3net.model.generator import Generator
-from mp3net.model.layers import OctaveDown, chain, initialise, rounded_weights
-from mp3net.model.recompute import recomputed
-from mp3net.training import losses
+from mp3net.config import PaperModel
+from mp3net.model.paper.discriminator import Discriminator
+from mp3net.model.paper.generator import Generator
+from mp3net.model.paper.layers import OctaveDown, chain, initialise, rounded_weights
+from mp3net.model.paper.recompute import recomputed
+from mp3net.training.objectives import wgan_gp as losses
 
-MODEL = ModelConfig(base_frames=1, base_bins=4, num_blocks=2, top_channels=4, channel_cap=16, latent_dim=8)
+MODEL = PaperModel(base_frames=1, base_bins=4, num_blocks=2, top_channels=4, channel_cap=16, latent_dim=8)
 
 
 def normal(*shape: int, dtype=torch.float64) -> torch.Tensor:
@@ -39,13 +40,12 @@ def test_penalty_and_scores_have_the_same_gradients(precision):
             return network(x, batches)
 
     def loss():
-        parts = losses.discriminator_losses(
-            score, real, fake, torch.full((4, 1, 1, 1), 0.3, dtype=real.dtype), 3.0, 0.1
-        )
-        if precision != "bfloat16 rounded once":
-            return sum(part["loss/discriminator"] for part in parts)
-        with rounded_weights(network, torch.bfloat16):
-            return sum(part["loss/discriminator"] for part in parts)
+        parts: list[torch.Tensor] = []
+        once = precision == "bfloat16 rounded once"
+        with rounded_weights(network, torch.bfloat16) if once else nullcontext():
+            share = torch.full((4, 1, 1, 1), 0.3, dtype=real.dtype)
+            losses.discriminator_loss(score, real, fake, share, 3.0, 0.1, parts.append)
+        return sum(parts)
 
     kept = gradients(network, loss)
     network.checkpointing = True

@@ -4,18 +4,39 @@ from pathlib import Path
 
 import pytest
 
-from mp3net.config import AudioConfig, Config, DataConfig, ModelConfig, TrainConfig
+from mp3net.config import (
+    AudioConfig,
+    Config,
+    DataConfig,
+    Mp3net2Model,
+    OptimiserConfig,
+    PaperModel,
+    Relativistic,
+    RunConfig,
+)
 from mp3net.data.prepare import prepare
 from mp3net.data.recordings import below
 from tests.recordings import write_folder
 
 TINY = Config(
     audio=AudioConfig(sample_rate_hz=8000, channels=1, num_bins=16),
-    model=ModelConfig(base_frames=1, base_bins=4, num_blocks=2, top_channels=4, channel_cap=16, latent_dim=8),
-    train=TrainConfig(
-        total_tracks=64, batch_size=4, log_every_tracks=16, sample_every_tracks=32, checkpoint_every_tracks=16,
-        ema_half_life_tracks=32, precision="float32",
+    model=PaperModel(base_frames=1, base_bins=4, num_blocks=2, top_channels=4, channel_cap=16, latent_dim=8),
+    optimiser=OptimiserConfig(batch_size=4, ema_half_life_tracks=32, precision="float32"),
+    run=RunConfig(total_tracks=64, log_every_tracks=16, sample_every_tracks=32, checkpoint_every_tracks=16),
+)  # fmt: skip
+
+
+SECOND = Config(
+    audio=AudioConfig(sample_rate_hz=8000, channels=1, num_bins=16),
+    model=Mp3net2Model(
+        base_frames=2, num_doublings=3, width=16, deep_width=16, global_dim=4, local_dim=4, noise_channels=2,
+        attention_heads=2,
     ),
+    objective=Relativistic(),
+    optimiser=OptimiserConfig(
+        batch_size=4, learning_rate=1e-3, beta1=0.0, beta2=0.99, ema_half_life_tracks=32, precision="float32"
+    ),
+    run=RunConfig(total_tracks=64, log_every_tracks=16, sample_every_tracks=32, checkpoint_every_tracks=16),
 )  # fmt: skip
 
 

@@ -62,21 +62,23 @@ def test_what_goes_wrong_ahead_is_raised_when_it_is_needed():
 
 
 def test_training_reads_ahead_what_comes_next(tiny, tiny_data):
-    """Also over micro-batches: after the first batch every crop was already being read when it was asked for."""
-    config = override(tiny, ["train.batch_size=4", "model.stddev_group_size=2", "train.micro_batch_size=2"])
+    """Also over micro-batches: after the first batch every crop was already being read when it was first asked for; what
+    the generator's step asks for first, the discriminator's next step gets without reading."""
+    config = override(tiny, ["optimiser.batch_size=4", "model.stddev_group_size=2", "run.micro_batch_size=2"])
     trainer = Trainer(config, CropDataset(tiny_data, config.track_samples), None, CPU, lambda line: None)
     asked = []
     single = trainer.loader.batch
 
     def watched(tracks, following=None):
         ahead = trainer.loader._ahead
-        asked.append((tracks, ahead[0] if ahead else None))
+        if tracks not in trainer.loader._kept:
+            asked.append((tracks, ahead[0] if ahead else None))
         return single(tracks, following)
 
     trainer.loader.batch = watched
     trainer.iteration()
     trainer.iteration()
-    assert [tracks for tracks, _ in asked] == [range(start, start + 2) for start in range(0, 16, 2)]
+    assert [tracks for tracks, _ in asked] == [range(start, start + 2) for start in range(0, 20, 2)]
     assert all(tracks == ahead for tracks, ahead in asked[1:])
 
 
@@ -94,7 +96,7 @@ def test_schedules_steer_learning_rate_and_penalty(tiny, tiny_data):
         trainer.terms = [trainer.iteration() for _ in range(3)]
         return trainer
 
-    plain, falling = trained(), trained("train.learning_rate_schedule=[[0, 1], [16, 1], [20, 0]]")
+    plain, falling = trained(), trained("optimiser.learning_rate_schedule=[[0, 1], [16, 1], [20, 0]]")
     assert falling.state.generator_optimiser.param_groups[0]["lr"] == 0
     assert falling.state.discriminator_optimiser.param_groups[0]["lr"] == 0
     same = [a == b for a, b in zip(falling.terms, plain.terms, strict=True)]
@@ -103,9 +105,9 @@ def test_schedules_steer_learning_rate_and_penalty(tiny, tiny_data):
         True,
         False,
     ]  # the discriminator's fifth step, after 16 tracks, is the last one at the full rate
-    steady = trained("train.learning_rate_schedule=[[0, 0.5]]")
+    steady = trained("optimiser.learning_rate_schedule=[[0, 0.5]]")
     assert steady.state.generator_optimiser.param_groups[0]["lr"] == pytest.approx(0.5e-4)
-    without = trained("train.gradient_penalty_schedule=[[0, 0]]")
+    without = trained("objective.gradient_penalty_schedule=[[0, 0]]")
     terms = without.terms[0]
     assert terms["loss/discriminator"] == pytest.approx(
         -terms["distance/wasserstein"] + 0.1 * terms["penalty/drift"], abs=1e-6
@@ -118,4 +120,4 @@ def test_schedules_steer_learning_rate_and_penalty(tiny, tiny_data):
 )
 def test_bad_schedules_are_refused(tiny, points):
     with pytest.raises(Mp3netError, match="learning_rate_schedule"):
-        override(tiny, [f"train.learning_rate_schedule={points}"])
+        override(tiny, [f"optimiser.learning_rate_schedule={points}"])

@@ -13,7 +13,7 @@ import torch
 
 from mp3net.config import override
 from mp3net.errors import Mp3netError
-from mp3net.model.layers import append_minibatch_stddev
+from mp3net.model.paper.layers import append_minibatch_stddev
 from mp3net.training.parallel import Ranks, check_division
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +22,16 @@ TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-p
 FOUR = [*TWO[:-1], "4"]
 
 
-def run(launcher: list[str], data: Path, out: Path, precision: str, *settings: str) -> dict[str, np.ndarray]:
+def run(
+    launcher: list[str], data: Path, out: Path, precision: str, *settings: str, family: str = "paper"
+) -> dict[str, np.ndarray]:
     command = [
         *launcher,
         str(ROOT / "tests" / "training" / "parallel_worker.py"),
         str(data),
         str(out),
         precision,
+        family,
         *settings,
     ]
     environment = dict(os.environ, PYTHONPATH=f"{ROOT / 'src'}:{ROOT}", OMP_NUM_THREADS="1")
@@ -38,10 +41,12 @@ def run(launcher: list[str], data: Path, out: Path, precision: str, *settings: s
         return dict(found)
 
 
-def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray], gradients: float, weights: float) -> None:
+def assert_same(
+    a: dict[str, np.ndarray], b: dict[str, np.ndarray], gradients: float, weights: float, zero: float = 1e-12
+) -> None:
     assert a.keys() == b.keys()
     for name in a:
-        tolerance, least = (weights, 1e-2) if "/weight/" in name else (gradients, 1e-12)
+        tolerance, least = (weights, 1e-2) if "/weight/" in name else (gradients, zero)
         scale = max(np.abs(a[name]).max(), least)
         assert np.abs(a[name] - b[name]).max() <= tolerance * scale, name
 
@@ -68,6 +73,14 @@ def test_the_same_in_float32(alone, tiny_data, tmp_path):
         assert np.abs(two[name] - alone["float32"][name]).max() <= 2 * 5 * 1e-4, name
 
 
+def test_the_second_family_on_two_processes_and_in_micro_batches(tiny_data, tmp_path):
+    one = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", family="mp3net2")
+    # Scores are compared in pairs: the gradients of their last biases are zero, up to rounding.
+    assert_same(one, run(TWO, tiny_data, tmp_path / "b.npz", "float64", family="mp3net2"), 1e-10, 1e-6, zero=1e-6)
+    both = run(TWO, tiny_data, tmp_path / "c.npz", "float64", "run.micro_batch_size=2", family="mp3net2")
+    assert_same(one, both, 1e-10, 1e-6, zero=1e-6)
+
+
 def test_deviation_couples_the_processes(alone, tiny_data, tmp_path):
     """Without the exchange the numbers differ: the tests above would see it."""
     grouped = run(TWO, tiny_data, tmp_path / "a.npz", "float64", "model.stddev_group_size=4")
@@ -78,30 +91,30 @@ def test_deviation_couples_the_processes(alone, tiny_data, tmp_path):
 def test_micro_batches_of_whole_groups_equal_the_large_batch(tiny_data, tmp_path):
     settings = ["model.stddev_group_size=2"]
     whole = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", *settings)
-    parts = run(ALONE, tiny_data, tmp_path / "b.npz", "float64", *settings, "train.micro_batch_size=2")
-    both = run(TWO, tiny_data, tmp_path / "c.npz", "float64", *settings, "train.micro_batch_size=2")
+    parts = run(ALONE, tiny_data, tmp_path / "b.npz", "float64", *settings, "run.micro_batch_size=2")
+    both = run(TWO, tiny_data, tmp_path / "c.npz", "float64", *settings, "run.micro_batch_size=2")
     # Adam's first steps amplify the rounding of gradients that are nearly zero.
     assert_same(whole, parts, 1e-10, 1e-6)
     assert_same(whole, both, 1e-10, 1e-6)
 
 
 def test_activation_checkpointing_changes_nothing(alone, tiny_data, tmp_path):
-    found = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", "train.activation_checkpointing=true")
+    found = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", "run.activation_checkpointing=true")
     assert_same(alone["float64"], found, 1e-12, 1e-12)
 
 
 @pytest.mark.parametrize(
     ("settings", "count", "message"),
     [
-        (["train.batch_size=6"], 4, "cannot be shared evenly by 4 processes"),
+        (["optimiser.batch_size=6"], 4, "cannot be shared evenly by 4 processes"),
         (
-            ["train.batch_size=8", "train.micro_batch_size=3"],
+            ["optimiser.batch_size=8", "run.micro_batch_size=3"],
             1,
             "does not divide the 8 tracks of one process .*; its divisors are 1, 2, 4, 8",
         ),
-        (["train.batch_size=8", "train.micro_batch_size=4"], 1, "Set model.stddev_group_size to a divisor"),
-        (["train.batch_size=8", "model.stddev_group_size=4"], 4, "does not divide the 2 tracks"),
-        (["train.batch_size=8", "model.stddev_group_size=4", "train.micro_batch_size=2"], 1, "within one process"),
+        (["optimiser.batch_size=8", "run.micro_batch_size=4"], 1, "Set model.stddev_group_size to a divisor"),
+        (["optimiser.batch_size=8", "model.stddev_group_size=4"], 4, "does not divide the 2 tracks"),
+        (["optimiser.batch_size=8", "model.stddev_group_size=4", "run.micro_batch_size=2"], 1, "within one process"),
     ],
 )
 def test_divisions_that_would_change_the_mathematics_are_refused(tiny, settings, count, message):

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from mp3net.apps import train as train_app
-from mp3net.config import AudioConfig, Config, ModelConfig, TrainConfig, override
+from mp3net.config import AudioConfig, Config, PaperModel, WganGp, override
 from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
 from mp3net.training import plan
@@ -31,16 +31,16 @@ def test_probe_measures_and_leaves_no_trace(tiny, tiny_data):
     assert 10e6 < measured.peak_bytes < 100e9
     for a, b in zip(session.state.tensors().values(), untouched.state.tensors().values(), strict=True):
         assert torch.equal(a, b)
-    assert all(parameter.grad is None for parameter in session.state.discriminator.parameters())
+    assert all(parameter.grad is None for parameter in session.state.networks.discriminator.parameters())
     assert session.iteration() == untouched.iteration()
 
 
 def test_flop_of_a_step_are_those_of_the_reference_configuration():
     """1024 frames x 32 bins, stereo, batch 8: about 650 and 250 GFLOP for the two steps."""
-    model = ModelConfig(num_blocks=4)
-    config = Config(audio=AudioConfig(num_bins=32), model=model, train=TrainConfig(discriminator_steps=1))
+    model = PaperModel(num_blocks=4)
+    config = Config(audio=AudioConfig(num_bins=32), model=model, objective=WganGp(discriminator_steps=1))
     both = 8 * flop_per_track(config) / 1e9
-    many = 8 * flop_per_track(override(config, ["train.discriminator_steps=1000000"])) / 1e9
+    many = 8 * flop_per_track(override(config, ["objective.discriminator_steps=1000000"])) / 1e9
     assert many == pytest.approx(650, rel=0.1)
     assert both - many == pytest.approx(250, rel=0.1)
 
@@ -74,28 +74,28 @@ def test_largest_divisor():
 def test_what_does_not_fit_is_refused_with_changes_that_would(tiny, tiny_data, monkeypatch):
     # 1 GB and 0.5 GB per track, 0.2 GB with activation checkpointing; 4 GB are there.
     def measured(session):
-        return MemoryModel(1e9, 0.2e9 if session.state.generator.checkpointing else 0.5e9)
+        return MemoryModel(1e9, 0.2e9 if session.state.networks.generator.checkpointing else 0.5e9)
 
     monkeypatch.setattr(plan, "measure_memory", measured)
     monkeypatch.setattr(plan, "available_bytes", lambda device: 4e9)
-    check_memory(trainer(override(tiny, ["train.batch_size=4"]), tiny_data))
+    check_memory(trainer(override(tiny, ["optimiser.batch_size=4"]), tiny_data))
     with pytest.raises(Mp3netError) as raised:
-        check_memory(trainer(override(tiny, ["train.batch_size=8"]), tiny_data))
+        check_memory(trainer(override(tiny, ["optimiser.batch_size=8"]), tiny_data))
     text = str(raised.value)
     assert "one step with 8 tracks at a time needs about 4.7 GiB, of 3.7 GiB there are on cpu" in text
-    assert "--set train.activation_checkpointing=true (2.4 GiB" in text
-    assert "--set model.stddev_group_size=4 --set train.micro_batch_size=4" in text
-    assert "--set train.batch_size=5" in text
+    assert "--set run.activation_checkpointing=true (2.4 GiB" in text
+    assert "--set model.stddev_group_size=4 --set run.micro_batch_size=4" in text
+    assert "--set optimiser.batch_size=5" in text
     assert "bfloat16" in text
-    grouped = trainer(override(tiny, ["train.batch_size=16", "model.stddev_group_size=2"]), tiny_data)
+    grouped = trainer(override(tiny, ["optimiser.batch_size=16", "model.stddev_group_size=2"]), tiny_data)
     offered = advice(grouped, MemoryModel(1e9, 0.5e9), 3.6e9)
-    assert any("--set train.micro_batch_size=8 (the same result" in line for line in offered)
-    assert not grouped.state.generator.checkpointing
+    assert any("--set run.micro_batch_size=8 (the same result" in line for line in offered)
+    assert not grouped.state.networks.generator.checkpointing
 
 
 def test_checkpointing_lowers_the_peak(tiny, tiny_data):
     wide = override(
-        tiny, ["model.base_frames=64", "model.top_channels=16", "model.channel_cap=64", "train.batch_size=16"]
+        tiny, ["model.base_frames=64", "model.top_channels=16", "model.channel_cap=64", "optimiser.batch_size=16"]
     )
     session = trainer(wide, tiny_data)
     plain = probe(session)

@@ -30,9 +30,9 @@ TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-p
 def command(launcher: list[str], data: Path, out: Path, total_tracks: int, *more: str) -> list[str]:
     settings = {
         "audio.sample_rate_hz": 8000, "audio.num_bins": 16, "model.num_blocks": 2, "model.channel_cap": 16,
-        "train.batch_size": 4, "train.checkpoint_every_tracks": EVERY, "train.log_every_tracks": 8,
-        "train.sample_every_tracks": 100_000, "train.evaluate_samples": 0, "train.precision": "float32",
-        "train.total_tracks": total_tracks,
+        "optimiser.batch_size": 4, "run.checkpoint_every_tracks": EVERY, "run.log_every_tracks": 8,
+        "run.sample_every_tracks": 100_000, "run.evaluate_samples": 0, "optimiser.precision": "float32",
+        "run.total_tracks": total_tracks,
     }  # fmt: skip
     chosen = [item for key, value in settings.items() for item in ("--set", f"{key}={value}")]
     return [
@@ -128,7 +128,7 @@ def test_goes_on_with_another_number_of_processes(by_two, tiny_data, tmp_path):
     """The tracks, crops and random numbers are the same; sums differ by rounding, which grows with every iteration."""
     run(command(TWO, tiny_data, tmp_path / "run", 560))
     assert resumed_at(run(command(LAUNCH, tiny_data, tmp_path / "run", 640))) == 560
-    run(command(LAUNCH, tiny_data, tmp_path / "other", 640, "--set", "train.seed=1"))
+    run(command(LAUNCH, tiny_data, tmp_path / "other", 640, "--set", "optimiser.seed=1"))
     expected, found, other = (load_tensors(final(folder)) for folder in (by_two, tmp_path / "run", tmp_path / "other"))
 
     def distance(a, b) -> float:
@@ -166,5 +166,5 @@ def test_out_of_memory_on_the_way_becomes_measured_advice(tiny, tiny_data):
         train_app._within_memory(trainer, fails)
     text = str(raised.value)
     assert text.startswith("out of memory on cpu; the last checkpoint is kept. What would fit: ")
-    assert "--set train.precision=bfloat16" in text
-    assert not trainer.state.generator.checkpointing
+    assert "--set optimiser.precision=bfloat16" in text
+    assert not trainer.state.networks.generator.checkpointing

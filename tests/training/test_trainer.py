@@ -18,7 +18,7 @@ from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net
 from mp3net.model.snapshot import load_tensors, open_snapshot
 from mp3net.training.checkpoint import RunDirectory
-from mp3net.training.objective import GENERATOR_STREAM, TrackDraws, addressed_generator
+from mp3net.training.objectives.draws import GENERATOR_STREAM, TrackDraws, addressed_generator
 from mp3net.training.plan import probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
@@ -69,7 +69,7 @@ def test_a_run_writes_everything_that_is_promised(tiny, tiny_data, tmp_path):
 
 def test_evaluations_on_the_way_are_logged_and_change_nothing(tiny, tiny_data, tmp_path):
     said: list[str] = []
-    config = override(tiny, ["train.evaluate_every_tracks=32", "train.evaluate_samples=8"])
+    config = override(tiny, ["run.evaluate_every_tracks=32", "run.evaluate_samples=8"])
     trainer(config, tiny_data, tmp_path / "evaluated", said).run()
     lines = [line for line in read_metrics(tmp_path / "evaluated") if "evaluation/octave_flatness" in line]
     assert [line["tracks_seen"] for line in lines] == [32, 64]
@@ -82,12 +82,12 @@ def test_evaluations_on_the_way_are_logged_and_change_nothing(tiny, tiny_data, t
     assert lines[0]["evaluation/octave_flatness"] != lines[1]["evaluation/octave_flatness"]
     assert lines[0]["evaluation/octave_flatness_real"] == lines[1]["evaluation/octave_flatness_real"]
     assert sum("evaluation of 8 songs" in line for line in said) == 2
-    trainer(override(tiny, ["train.evaluate_samples=0"]), tiny_data, tmp_path / "plain").run()
+    trainer(override(tiny, ["run.evaluate_samples=0"]), tiny_data, tmp_path / "plain").run()
     assert final_bytes(tmp_path / "evaluated") == final_bytes(tmp_path / "plain")
 
 
 def test_a_run_shorter_than_its_intervals_is_reported_too(tiny, tiny_data, tmp_path):
-    config = override(tiny, ["train.log_every_tracks=800", "train.sample_every_tracks=800", "train.total_tracks=8"])
+    config = override(tiny, ["run.log_every_tracks=800", "run.sample_every_tracks=800", "run.total_tracks=8"])
     trainer(config, tiny_data, tmp_path / "run").run()
     assert [line["tracks_seen"] for line in read_metrics(tmp_path / "run")] == [8]
     assert len(list((tmp_path / "run" / "samples" / "tracks-000000000008").iterdir())) == 4
@@ -101,42 +101,44 @@ def test_the_snapshot_is_the_averaged_generator(tiny, tiny_data, tmp_path):
     assert model.snapshot.metadata["tracks_seen"] == 64
     ema = session.state.ema.weights
     assert all(torch.equal(value, ema[name]) for name, value in model.generator.named_parameters())
-    raw = dict(session.state.generator.named_parameters())
+    raw = dict(session.state.networks.generator.named_parameters())
     assert any(not torch.equal(ema[name], raw[name]) for name in ema)
     saved = load_tensors(model.snapshot.folder / "discriminator.safetensors")
-    assert saved.keys() == dict(session.state.discriminator.named_parameters()).keys()
+    assert saved.keys() == dict(session.state.networks.discriminator.named_parameters()).keys()
 
 
 def test_each_step_improves_its_own_side(tiny, tiny_data, tmp_path):
     """Discriminator steps alone tell real from generated; generator steps alone then raise the scores of what it makes."""
-    session = trainer(override(tiny, ["train.learning_rate=0.001"]), tiny_data, tmp_path / "run")
+    session = trainer(override(tiny, ["optimiser.learning_rate=0.001"]), tiny_data, tmp_path / "run")
     first = session.discriminator_step()
-    frozen = [parameter.clone() for parameter in session.state.generator.parameters()]
+    frozen = [parameter.clone() for parameter in session.state.networks.generator.parameters()]
     for _ in range(150):
         last = session.discriminator_step()
-    assert all(torch.equal(a, b) for a, b in zip(frozen, session.state.generator.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(frozen, session.state.networks.generator.parameters(), strict=True))
     assert abs(first["distance/wasserstein"].item()) < 0.01
     assert last["distance/wasserstein"].item() > 0.1
     assert first["penalty/gradient"].item() > 0.9
     assert last["penalty/gradient"].item() < 0.5
-    frozen = [parameter.clone() for parameter in session.state.discriminator.parameters()]
+    frozen = [parameter.clone() for parameter in session.state.networks.discriminator.parameters()]
     before = session.generator_step()["loss/generator"].item()
     for _ in range(20):
         after = session.generator_step()["loss/generator"].item()
-    assert all(torch.equal(a, b) for a, b in zip(frozen, session.state.discriminator.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(frozen, session.state.networks.discriminator.parameters(), strict=True)
+    )
     assert after < before - 0.01
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_resume_in_process_is_bit_identical(tiny, tiny_data, tmp_path, precision):
-    config = override(tiny, [f"train.precision={precision}"])
+    config = override(tiny, [f"optimiser.precision={precision}"])
     trainer(config, tiny_data, tmp_path / "whole").run()
-    half = override(config, ["train.total_tracks=32"])
+    half = override(config, ["run.total_tracks=32"])
     trainer(half, tiny_data, tmp_path / "parts").run()
     said: list[str] = []
     resumed = trainer(config, tiny_data, tmp_path / "parts", said)
     assert resumed.state.tracks_seen == 32
-    for module in (resumed.state.generator, resumed.state.discriminator):
+    for module in (resumed.state.networks.generator, resumed.state.networks.discriminator):
         kernels = [parameter for parameter in module.parameters() if parameter.dim() == 4]
         assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     probe(resumed)  # must consume no random state and change nothing
@@ -149,6 +151,27 @@ def test_resume_in_process_is_bit_identical(tiny, tiny_data, tmp_path, precision
     assert metrics[0] == metrics[1]
 
 
+def test_a_run_of_format_1_goes_on_bit_identically(tiny, tiny_data, tmp_path):
+    trainer(tiny, tiny_data, tmp_path / "whole").run()
+    trainer(override(tiny, ["run.total_tracks=32"]), tiny_data, tmp_path / "old").run()
+    for path in [*(tmp_path / "old").glob("run.json"), *(tmp_path / "old").rglob("config.json")]:
+        content = json.loads(path.read_text())
+        config = content["config"]
+        for section in ("model", "objective"):
+            del config[section]["kind"]
+        noise = config["objective"].pop("masking_noise")
+        config["train"] = {
+            **config.pop("objective"), **config.pop("optimiser"), **config.pop("run"),
+            "masking_noise": True, "masking_grid": noise["grid"],
+        }  # fmt: skip
+        path.write_text(json.dumps({**content, "format_version": 1}))
+    assert open_snapshot(tmp_path / "old").config.optimiser == tiny.optimiser
+    resumed = trainer(tiny, tiny_data, tmp_path / "old")
+    assert resumed.state.tracks_seen == 32
+    resumed.run()
+    assert final_bytes(tmp_path / "old") == final_bytes(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_killed_and_restarted_is_bit_identical(tiny_data, tmp_path, precision):
     """The command itself, killed with SIGKILL in the middle, ends as if nothing had happened."""
@@ -156,8 +179,8 @@ def test_killed_and_restarted_is_bit_identical(tiny_data, tmp_path, precision):
         sys.executable, "-m", "mp3net", "train", str(tiny_data), "--preset", "nano-1.5s", "--device", "cpu", "--threads", "1",
         *(item for key, value in {
             "audio.sample_rate_hz": 8000, "audio.num_bins": 16, "model.num_blocks": 2, "model.channel_cap": 16,
-            "train.total_tracks": 1200, "train.batch_size": 4, "train.checkpoint_every_tracks": 120,
-            "train.log_every_tracks": 80, "train.sample_every_tracks": 4000, "train.precision": precision,
+            "run.total_tracks": 1200, "optimiser.batch_size": 4, "run.checkpoint_every_tracks": 120,
+            "run.log_every_tracks": 80, "run.sample_every_tracks": 4000, "optimiser.precision": precision,
         }.items() for item in ("--set", f"{key}={value}")),
     ]  # fmt: skip
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
@@ -178,7 +201,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_data, tmp_path):
     command = [
         sys.executable, "-m", "mp3net", "train", str(tiny_data), "--preset", "nano-1.5s", "--device", "cpu", "--out", str(run),
         "--set", "audio.sample_rate_hz=8000", "--set", "audio.num_bins=16", "--set", "model.num_blocks=2",
-        "--set", "train.log_every_tracks=16",
+        "--set", "run.log_every_tracks=16",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -194,9 +217,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_data, tmp_path):
 
 def test_another_configuration_is_refused_with_the_differing_keys(tiny, tiny_data, tmp_path):
     trainer(tiny, tiny_data, tmp_path / "run").run()
-    other = override(tiny, ["train.learning_rate=0.5", "model.latent_dim=9", "train.total_tracks=128"])
+    other = override(tiny, ["optimiser.learning_rate=0.5", "model.latent_dim=9", "run.total_tracks=128"])
     with pytest.raises(
-        Mp3netError, match=r"differing: model.latent_dim: 8 -> 9; train.learning_rate: 0.0001 -> 0.5\. Give"
+        Mp3netError, match=r"differing: model.latent_dim: 8 -> 9; optimiser.learning_rate: 0.0001 -> 0.5\. Give"
     ):
         trainer(other, tiny_data, tmp_path / "run")
     with pytest.raises(Mp3netError, match="trained on another dataset"):
@@ -239,10 +262,10 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tiny, tiny_d
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_loss_stops_and_names_the_last_good_checkpoint(tiny, tiny_data, tmp_path, value):
     session = trainer(tiny, tiny_data, tmp_path / "run")
-    session.config = override(tiny, ["train.total_tracks=32"])
+    session.config = override(tiny, ["run.total_tracks=32"])
     session.run()
     with torch.no_grad():
-        next(session.state.discriminator.parameters())[0, 0] = value
+        next(session.state.networks.discriminator.parameters())[0, 0] = value
     session.config = tiny
     good = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
     before = (good / "training.safetensors").read_bytes()
@@ -269,7 +292,7 @@ def test_a_full_disk_keeps_earlier_checkpoints(tiny, tiny_data, tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mp3net.training.checkpoint.save_snapshot", full)
-    session.config = override(tiny, ["train.total_tracks=128"])
+    session.config = override(tiny, ["run.total_tracks=128"])
     with pytest.raises(Mp3netError, match="cannot be written.*No space left.*earlier ones are kept"):
         session.run()
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == before
@@ -282,8 +305,9 @@ def test_generator_gradients_pass_through_the_masking_threshold(tiny, tiny_data,
 
     def gradient() -> torch.Tensor:
         draws = TrackDraws(0, range(4), GENERATOR_STREAM, CPU)
-        loss = next(objective.generator_terms(draws))["loss/generator"]
-        return torch.autograd.grad(loss, session.state.generator.to_audio.weight)[0]
+        losses: list[torch.Tensor] = []
+        objective.generator(session.real_batch(range(4)), draws, losses.append)
+        return torch.autograd.grad(losses[0], session.state.networks.generator.to_audio.weight)[0]
 
     through = gradient()
     original = objective.ear.masking_threshold
@@ -325,7 +349,7 @@ def test_durations_read_well():
 def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path):
     trainer(tiny, tiny_data, tmp_path / "first").run()
     snapshot = open_snapshot(tmp_path / "first")
-    changed = override(tiny, ["train.learning_rate=1e-5", "train.beta1=0.0", "train.batch_size=8"])
+    changed = override(tiny, ["optimiser.learning_rate=1e-5", "optimiser.beta1=0.0", "optimiser.batch_size=8"])
     dataset = CropDataset(tiny_data, tiny.track_samples)
 
     def open_second(config):
@@ -334,23 +358,25 @@ def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path)
 
     second = open_second(changed)
     averaged = load_tensors(snapshot.folder / "generator.safetensors")
-    for name, parameter in second.state.generator.named_parameters():
+    for name, parameter in second.state.networks.generator.named_parameters():
         assert torch.equal(parameter, averaged[name])
         assert torch.equal(second.state.ema.weights[name], averaged[name])
     scores = load_tensors(snapshot.folder / "discriminator.safetensors")
-    assert all(torch.equal(value, scores[name]) for name, value in second.state.discriminator.named_parameters())
+    assert all(
+        torch.equal(value, scores[name]) for name, value in second.state.networks.discriminator.named_parameters()
+    )
     second.run()
     # The same command again goes on from the run's own checkpoint, not from the snapshot.
     again = open_second(changed)
     assert again.state.tracks_seen == 64
-    assert not torch.equal(again.state.generator.dense.weight, averaged["dense.weight"])
+    assert not torch.equal(again.state.networks.generator.dense.weight, averaged["dense.weight"])
     other = override(tiny, ["audio.sample_rate_hz=9000"])
     with pytest.raises(Mp3netError, match="is not that of this configuration"):
         Trainer(other, dataset, None, CPU, lambda line: None, init_from=snapshot)
 
 
 def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny, tiny_data, tmp_path):
-    config = override(tiny, ["train.train_last_blocks=1"])
+    config = override(tiny, ["optimiser.train_last_blocks=1"])
     session = trainer(config, tiny_data, tmp_path / "run")
     before = {name: value.clone() for name, value in session.state.tensors().items() if "/weight/" in name}
     session.run()
@@ -358,6 +384,6 @@ def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny, tiny_data, tmp_p
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     own = ("generator/weight/blocks.1", "generator/weight/to_audio", "discriminator/weight/from_audio", "discriminator/weight/blocks.0")  # fmt: skip
     assert changed == {name for name in before if name.startswith(own)}
-    resumed = trainer(override(config, ["train.total_tracks=96"]), tiny_data, tmp_path / "run")
+    resumed = trainer(override(config, ["run.total_tracks=96"]), tiny_data, tmp_path / "run")
     assert resumed.state.tracks_seen == 64
     resumed.run()

@@ -151,11 +151,11 @@ def train(
     out: Annotated[Path, typer.Option(help="Run directory: checkpoints, snapshots, metrics, samples.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a setting of the preset, e.g. train.batch_size=4; repeatable."),
+        typer.Option("--set", help="Change a setting of the preset, e.g. optimiser.batch_size=4; repeatable."),
     ] = None,
     tracks: Annotated[
         int | None,
-        typer.Option(help="Train until so many tracks were seen, rounded up to whole iterations (train.total_tracks)."),
+        typer.Option(help="Train until so many tracks were seen, rounded up to whole iterations (run.total_tracks)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads of each process; default: all cores.", min=1)] = None,
@@ -180,9 +180,9 @@ def train(
 
     config = override(preset(preset_name), settings or [])
     if tracks is not None:
-        config = override(config, [f"train.total_tracks={tracks}"], "--tracks")
+        config = override(config, [f"run.total_tracks={tracks}"], "--tracks")
     if train_blocks is not None:
-        config = override(config, [f"train.train_last_blocks={last_blocks(train_blocks)}"], "--train-blocks")
+        config = override(config, [f"optimiser.train_last_blocks={last_blocks(train_blocks)}"], "--train-blocks")
     run(data, preset_name, config, local(out, "--out"), device, threads, init_from, dry_run)
 
 
@@ -193,6 +193,13 @@ def generate(
         typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False),
     ] = None,
     seed: Annotated[str, typer.Option(help="Seeds: 7, or 1..8, or 1,5,9.")] = "1",
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            help="Length in seconds; default: that of the tracks in training. The paper's networks know no other.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -216,7 +223,7 @@ def generate(
     """Make music: one song per seed. The same seed on the same machine always gives the same samples."""
     from mp3net.apps.generate import run
 
-    run(snapshot, seed, out, audio_format, force, normalize, device, precision)
+    run(snapshot, seed, duration, out, audio_format, force, normalize, device, precision)
 
 
 @app.command()

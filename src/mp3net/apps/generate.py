@@ -19,6 +19,7 @@ PRECISIONS = ("float32", "bfloat16")
 def run(
     snapshot: Path | None,
     seed_text: str,
+    duration_s: float | None,
     out: Path | None,
     audio_format: str | None,
     force: bool,
@@ -33,12 +34,13 @@ def run(
         raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
     device = choose_device(device_name)
     model = MP3net.from_pretrained(snapshot, str(device), "bfloat16" if precision == "bfloat16" else "float32")
+    model.song_samples(duration_s)
     existing = [str(path) for path in targets.values() if path.exists()]
     if existing and not force:
         raise Mp3netError(f"{', '.join(existing[:3])}: exists; add --force to overwrite, or name another --out")
     for seed, target in targets.items():
         started = time.perf_counter()
-        song = model.generate(seed)
+        song = model.generate(seed, duration_s)
         if normalize and song.peak > 0:
             song = Song(song.audio * (CEILING / song.peak), song.sample_rate_hz, seed)
         rate = song.save(target)

@@ -25,16 +25,16 @@ def run(path: Path | None) -> None:
 
 
 def _presets() -> Table:
-    table = Table("preset", "audio", "bins x frames", "track", "blocks, top channels, cap", "batch")
+    table = Table("preset", "audio", "bins x frames", "track", "networks", "batch")
     for name, config in PRESETS.items():
         audio, model = config.audio, config.model
         table.add_row(
             name,
             f"{audio.sample_rate_hz} Hz {'stereo' if audio.channels == 2 else 'mono'}",
-            f"{model.num_bins} x {model.num_frames}",
+            f"{audio.num_bins} x {model.num_frames}",
             f"{config.track_duration_s:.2f} s",
-            f"{model.num_blocks}, {model.top_channels}, {model.channel_cap}",
-            str(config.train.batch_size),
+            model.sizes,
+            str(config.optimiser.batch_size),
         )
     return table
 

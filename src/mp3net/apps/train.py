@@ -51,7 +51,7 @@ def run(
     check_audio(data, store.config, config.audio)
     dataset = CropDataset(store, config.track_samples, augment=config.augment)
     snapshot = open_snapshot(init_from) if init_from is not None else None
-    if config.train.train_last_blocks is not None and snapshot is None and not saved_checkpoints(out):
+    if config.optimiser.train_last_blocks is not None and snapshot is None and not saved_checkpoints(out):
         raise Mp3netError(
             "--train-blocks leaves the other blocks as they are, and here they would be random: begin with --init-from"
         )
@@ -62,7 +62,7 @@ def run(
         trainer = Trainer(config, dataset, run_directory, device, say, _heldout(store, config, say), ranks, snapshot)
         if snapshot is not None and trainer.state.tracks_seen == 0:
             say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
-        if trainer.state.tracks_seen >= config.train.total_tracks:
+        if trainer.state.tracks_seen >= config.run.total_tracks:
             say(f"{out}: finished, {trainer.state.tracks_seen:,} tracks seen. Raise --tracks to go on")
             return
         if dry_run:
@@ -75,7 +75,7 @@ def run(
 
 
 def last_blocks(which: str) -> str:
-    """`--train-blocks` as a value of train.train_last_blocks. Errors: Mp3netError for anything but all and last-N."""
+    """`--train-blocks` as a value of optimiser.train_last_blocks. Errors: Mp3netError for anything but all and last-N."""
     found = re.fullmatch(r"all|last-([1-9][0-9]*)", which)
     if found is None:
         raise Mp3netError(f"--train-blocks {which!r}: choose all, or last-N with N from 1, such as last-2")
@@ -138,7 +138,7 @@ def _progress(trainer: Trainer, console: Console) -> Iterator[Callable[[int], No
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("train", total=trainer.config.train.total_tracks, completed=trainer.state.tracks_seen)
+        task = bar.add_task("train", total=trainer.config.run.total_tracks, completed=trainer.state.tracks_seen)
         yield lambda tracks_seen: bar.update(task, completed=tracks_seen)
 
 
@@ -185,34 +185,33 @@ def plan(preset_name: str, trainer: Trainer) -> str:
     Errors: Mp3netError where it does not fit in memory, with the smallest changes that would.
     """
     config, state, dataset = trainer.config, trainer.state, trainer.dataset
-    train = config.train
+    settings, steps = config.optimiser, config.objective.discriminator_steps
     check_memory(trainer)
     measured = probe(trainer)
-    tracks = train.batch_size * train.discriminator_steps
-    rate = tracks / measured.iteration_s
+    rate = settings.batch_size * steps / measured.iteration_s
     gflop = flop_per_track(config) / 1e9
-    left = train.total_tracks - state.tracks_seen
+    left = config.run.total_tracks - state.tracks_seen
     generator_m, discriminator_m = (
         sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        for network in (state.generator, state.discriminator)
+        for network in (state.networks.generator, state.networks.discriminator)
     )
     # Weights, two moments each and the averaged generator, once more as a snapshot; 4 bytes per number.
-    checkpoint_gb = train.keep_checkpoints * (5 * generator_m + 4 * discriminator_m) * 4e-3
+    checkpoint_gb = config.run.keep_checkpoints * (5 * generator_m + 4 * discriminator_m) * 4e-3
     short = f" ({dataset.num_too_short} shorter ones left out)" if dataset.num_too_short else ""
     start = f"resuming at {state.tracks_seen:,} tracks" if state.tracks_seen else "starting"
     each = f" on each of {trainer.ranks.count} processes" if trainer.ranks.count > 1 else ""
     whose = "allocated on the GPU" if trainer.device.type == "cuda" else "the whole process"
     return "\n".join(
         [
-            f"{preset_name} on {trainer.device}, {train.precision}: generator {generator_m:.2f} M, discriminator "
-            f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.1f} GFLOP per generated track",
+            f"{preset_name} on {trainer.device}, {settings.precision}: generator {generator_m:.2f} M, discriminator "
+            f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.3g} GFLOP per generated track",
             f"data: {len(dataset.names)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
-            f"batch {train.batch_size}{each.replace(' on each of', ' over')}, {train.discriminator_steps} discriminator "
-            f"steps per generator step; checkpoints take up to {checkpoint_gb:.2f} GB",
+            f"batch {settings.batch_size}{each.replace(' on each of', ' over')}, {steps} discriminator "
+            f"step(s) per generator step; checkpoints take up to {checkpoint_gb:.2f} GB",
             *_choices(trainer),
             f"one iteration: {measured.iteration_s:.3g} s, {gflop:.3g} GFLOP per track seen, peak memory "
             f"{measured.peak_bytes / 2**30:.2f} GiB ({whose}{each}), gradient penalty included (time and memory measured)",
-            f"{start}; {left:,} of {train.total_tracks:,} tracks to go at {rate:.3g} tracks/s: "
+            f"{start}; {left:,} of {config.run.total_tracks:,} tracks to go at {rate:.3g} tracks/s: "
             f"{format_duration(left / rate)} left",
         ]
     )
@@ -220,23 +219,24 @@ def plan(preset_name: str, trainer: Trainer) -> str:
 
 def _choices(trainer: Trainer) -> list[str]:
     """What differs from training everything at a constant rate."""
-    train = trainer.config.train
+    settings, objective = trainer.config.optimiser, trainer.config.objective
+    networks = trainer.state.networks
     lines = []
-    if train.train_last_blocks is not None:
+    if settings.train_last_blocks is not None:
         trained_m = [
             sum(parameter.numel() for parameter in trainer.trainable(network)) / 1e6
-            for network in (trainer.state.generator, trainer.state.discriminator)
+            for network in (networks.generator, networks.discriminator)
         ]
         lines.append(
-            f"trained: the last {train.train_last_blocks} block(s), {trained_m[0]:.2f} M of the generator's and "
+            f"trained: the last {settings.train_last_blocks} block(s), {trained_m[0]:.2f} M of the generator's and "
             f"{trained_m[1]:.2f} M of the discriminator's parameters; the rest stays as it is"
         )
     for name, points in (
-        ("learning rate", train.learning_rate_schedule),
-        ("penalty weight", train.gradient_penalty_schedule),
+        ("learning rate", settings.learning_rate_schedule),
+        ("penalty weight", objective.gradient_penalty_schedule),
     ):
         if points:
             course = ", ".join(f"x {factor:g} at {seen:,}" for seen, factor in points)
-            late = " (beyond the end of this training)" if points[-1][0] > train.total_tracks else ""
+            late = " (beyond the end of this training)" if points[-1][0] > trainer.config.run.total_tracks else ""
             lines.append(f"{name}: {course} tracks{late}")
     return lines

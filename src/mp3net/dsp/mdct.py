@@ -14,7 +14,7 @@ the MDCT: (-c_r - d, a - b_r), where _r means reversed. The DCT-IV is its own in
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import partial
 from typing import Literal
 
 import torch
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mp3net.config import WindowName
+from mp3net.dsp.constants import constant
 
 Edges = Literal["zeros", "crop"]
 
@@ -105,7 +106,7 @@ def _dct4(x: Tensor) -> Tensor:
     """Orthonormal DCT-IV over the last axis: sqrt(2/N) sum_n x_n cos[(pi/N) (n + 1/2) (k + 1/2)]."""
     num_bins = x.shape[-1]
     if num_bins <= MATMUL_MAX_BINS:
-        return x @ _on_device(_dct4_matrix, num_bins, x)
+        return x @ constant(_dct4_matrix, num_bins, x)
     return _dct4_fft(x)
 
 
@@ -116,7 +117,7 @@ def _dct4_fft(x: Tensor) -> Tensor:
     Re y_k = X_2k and the odd ones, read backwards, -Im y_k = X_{N-1-2k}.
     """
     num_bins = x.shape[-1]
-    twiddle = _on_device(_dct4_twiddle, num_bins, x)
+    twiddle = constant(_dct4_twiddle, num_bins, x)
     packed = torch.complex(x[..., 0::2].contiguous(), x[..., 1::2].flip(-1)) * twiddle
     spectrum = torch.fft.fft(packed) * twiddle
     pairs = torch.stack([spectrum.real, -spectrum.imag.flip(-1)], dim=-1)
@@ -133,27 +134,12 @@ def _dct4_twiddle(num_bins: int) -> Tensor:
     return torch.polar(torch.ones_like(n), -math.pi * (8 * n + 1) / (8 * num_bins))
 
 
+# What the tables of windows are kept under.
+_WINDOWS = {"vorbis": partial(window, "vorbis"), "sine": partial(window, "sine")}
+
+
 def _window_on(name: WindowName, num_bins: int, like: Tensor) -> Tensor:
-    return _window_cached(name, num_bins, like.dtype, like.device)
-
-
-# Constants are built once per size, precision and device. Outside inference mode, because a tensor born inside it could
-# never take part in a later training step.
-@lru_cache(maxsize=64)
-def _window_cached(name: WindowName, num_bins: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return window(name, num_bins, dtype).to(device)
-
-
-def _on_device(make, num_bins: int, like: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    return _constant(make, num_bins, like.dtype, like.device)
-
-
-@lru_cache(maxsize=64)
-def _constant(make, num_bins: int, dtype: torch.dtype, device: torch.device) -> Tensor:  # type: ignore[no-untyped-def]
-    with torch.inference_mode(False):
-        value: Tensor = make(num_bins)
-        return value.to(dtype.to_complex() if value.is_complex() else dtype).to(device)
+    return constant(_WINDOWS[name], num_bins, like)
 
 
 def _check_num_bins(num_bins: int) -> None:

@@ -199,15 +199,19 @@ def _piece_set(
 def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> ClipSet:
     """Clips of generated songs: one per seed for whole tracks, otherwise several slots of at least 32 seeds.
 
+    Songs are as long as in training, or as the clips where these are longer and the model can make any length.
     Errors: Mp3netError for clips longer than the model's songs.
     """
     audio_config = model.config.audio
-    song_samples = (model.config.model.num_frames - 1) * audio_config.hop_length
+    song_samples, duration_s = model.song_samples(None), None
     if clip_samples > song_samples:
-        rate = audio_config.sample_rate_hz
-        raise Mp3netError(
-            f"--seconds {clip_samples / rate:.2f}: the model's songs last {song_samples / rate:.2f} s; give that or less"
-        )
+        duration_s = clip_samples / audio_config.sample_rate_hz
+        try:
+            song_samples = model.song_samples(duration_s)
+        except Mp3netError:
+            raise Mp3netError(
+                f"--seconds {duration_s:.2f}: the model's songs last {model.song_duration_s:.2f} s; give that or less"
+            ) from None
     per_song = song_samples // clip_samples
     num_seeds = min(samples, max(MIN_SEEDS, -(-samples // per_song)))
     if seed + num_seeds - 1 > MAX_SEED:
@@ -220,7 +224,7 @@ def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> 
         song, start = slots[index]
         if song not in latest:
             latest.clear()  # songs are read in order, so one is enough
-            latest[song] = model.generate(seed + song).audio
+            latest[song] = model.generate(seed + song, duration_s).audio
         return latest[song][:, start : start + clip_samples]
 
     digest = model.snapshot.digest if model.snapshot is not None else "unsaved"

@@ -139,8 +139,7 @@ def _open_sets(
             judged.notes.append(f"all files were multiplied by {gain:.3g} to match the level of the real clips")
         return judged, real
     check_audio(data, config, candidate.config.audio)
-    song_samples = (candidate.config.model.num_frames - 1) * candidate.config.audio.hop_length
-    clip_samples = song_samples if seconds is None else round(seconds * rate)
+    clip_samples = candidate.song_samples(None) if seconds is None else round(seconds * rate)
     generated_set(
         candidate, MIN_CLIPS, clip_samples, seed
     )  # refuses clips that are too long before the data are searched

@@ -45,5 +45,9 @@ class LightEvaluation:
             for number, metric in enumerate(family.metrics):
                 out[f"evaluation/{metric.name}"] = values[2 * number]
             if family.needs.startswith("spectrum/") and family.needs.split("/")[1] == family.metrics[0].name:
-                out[f"evaluation/{family.metrics[0].name}_real"] = float(self.real[family.needs].mean())
+                name = f"evaluation/{family.metrics[0].name}"
+                out[f"{name}_real"] = float(self.real[family.needs].mean())
+                # One sound for every song may have the right mean.
+                out[f"{name}_spread"] = float(judged[family.needs].std())
+                out[f"{name}_spread_real"] = float(self.real[family.needs].std())
         return out

@@ -17,11 +17,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mp3net.config import Config, parse_config
+from mp3net.config import FORMAT_VERSION, Config, stored_config
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json, write_json
 
-FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 GENERATOR_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
@@ -112,9 +111,7 @@ def open_snapshot(path: Path) -> Snapshot:
         what = "no such folder" if not path.exists() else f"holds neither {CONFIG_FILE} nor {CHECKPOINTS_FOLDER}/"
         raise Mp3netError(f"{path}: {what}; expected a snapshot, or a run directory that `mp3net train` wrote")
     content = read_json(folder / CONFIG_FILE)
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-        raise Mp3netError(f"{folder / CONFIG_FILE}: not a snapshot configuration of format {FORMAT_VERSION}")
-    config: Config = parse_config(content.get("config"), str(folder / CONFIG_FILE))
+    config = stored_config(content, folder / CONFIG_FILE)
     return Snapshot(folder, config, dict(content.get("metadata") or {}))
 
 

@@ -18,11 +18,11 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from mp3net.config import RESUMABLE_KEYS, Config, differing_keys, parse_config
+from mp3net.config import FORMAT_VERSION as CONFIG_FORMAT
+from mp3net.config import Config, differing_keys, stored_config
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json, write_json
-from mp3net.model.discriminator import Discriminator
-from mp3net.model.generator import Generator
+from mp3net.model.build import Networks
 from mp3net.model.snapshot import CHECKPOINTS_FOLDER, SNAPSHOT_FOLDER, load_tensors, save_snapshot, save_tensors
 from mp3net.training.ema import EMA
 from mp3net.training.optimiser import KerasAdam
@@ -36,8 +36,7 @@ TENSORS_FILE = "training.safetensors"
 class TrainingState:
     """Everything that training changes. Random numbers are addressed by `tracks_seen`, so it is their whole state."""
 
-    generator: Generator
-    discriminator: Discriminator
+    networks: Networks
     generator_optimiser: KerasAdam
     discriminator_optimiser: KerasAdam
     ema: EMA
@@ -47,6 +46,7 @@ class TrainingState:
         """All tensors by name."""
         found = {f"ema/{name}": value for name, value in self.ema.weights.items()}
         for kind, network, optimiser in self._parts():
+            found |= {f"{kind}/constant/{name}": value for name, value in constants(network).items()}
             for name, parameter in network.named_parameters():
                 found[f"{kind}/weight/{name}"] = parameter
                 for key, value in optimiser.state[parameter].items():
@@ -62,6 +62,8 @@ class TrainingState:
         for name, value in self.ema.weights.items():
             value.copy_(tensors[f"ema/{name}"])
         for kind, network, optimiser in self._parts():
+            for name, value in constants(network).items():
+                value.copy_(tensors[f"{kind}/constant/{name}"])
             for name, parameter in network.named_parameters():
                 parameter.copy_(tensors[f"{kind}/weight/{name}"])
                 if f"{kind}/adam/step/{name}" not in tensors:
@@ -74,9 +76,15 @@ class TrainingState:
 
     def _parts(self) -> list[tuple[str, nn.Module, KerasAdam]]:
         return [
-            ("generator", self.generator, self.generator_optimiser),
-            ("discriminator", self.discriminator, self.discriminator_optimiser),
+            ("generator", self.networks.generator, self.generator_optimiser),
+            ("discriminator", self.networks.discriminator, self.discriminator_optimiser),
         ]
+
+
+def constants(network: nn.Module) -> dict[str, Tensor]:
+    """What a network keeps beside its parameters, such as levels measured in the data."""
+    parameters = dict(network.named_parameters())
+    return {name: value for name, value in network.state_dict().items() if name not in parameters}
 
 
 # One that has just been stopped may still be saving.
@@ -105,7 +113,7 @@ class RunDirectory:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock()
-            content = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "data_sha256": data_fingerprint}
+            content = {"format_version": CONFIG_FORMAT, "config": config.model_dump(), "data_sha256": data_fingerprint}
             write_json(note, content)
         except OSError as error:
             raise Mp3netError(f"{path}: cannot be written: {error.strerror}") from None
@@ -124,8 +132,8 @@ class RunDirectory:
 
     def _check_same(self, note: Path, data_fingerprint: str) -> None:
         content = read_json(note)
-        before: Config = parse_config(content.get("config"), str(note))
-        changed = [line for line in differing_keys(before, self.config) if line.split(":")[0] not in RESUMABLE_KEYS]
+        before = stored_config(content, note)
+        changed = [line for line in differing_keys(before, self.config) if not line.startswith("run.")]
         if changed:
             raise Mp3netError(
                 f"{self.path}: holds a run of another configuration; differing: {'; '.join(changed)}. "
@@ -148,8 +156,9 @@ class RunDirectory:
         try:
             partial.mkdir()
             save_tensors(partial / TENSORS_FILE, state.tensors())
-            discriminator = dict(state.discriminator.named_parameters())
-            save_snapshot(partial / SNAPSHOT_FOLDER, self.config, state.ema.weights, discriminator, metadata)
+            generator = state.ema.weights | constants(state.networks.generator)
+            discriminator = state.networks.discriminator.state_dict()
+            save_snapshot(partial / SNAPSHOT_FOLDER, self.config, generator, discriminator, metadata)
             digests = {TENSORS_FILE: _sha256(partial / TENSORS_FILE)}
             content = {"format_version": FORMAT_VERSION, "tracks_seen": state.tracks_seen, "sha256": digests}
             write_json(partial / STATE_FILE, content)
@@ -163,7 +172,7 @@ class RunDirectory:
             raise Mp3netError(
                 f"{target}: the checkpoint cannot be written: {error}; the earlier ones are kept"
             ) from None
-        for old in self.saved()[: -self.config.train.keep_checkpoints]:
+        for old in self.saved()[: -self.config.run.keep_checkpoints]:
             shutil.rmtree(old)
         return target
 

@@ -14,25 +14,40 @@ from mp3net.data.dataset import CropDataset
 class CropLoader:
     """Crops of given tracks as audio (B, C, S) on the device, one batch read ahead by a thread.
 
-    Crops are addressed by seed and track: reading ahead changes nothing but the time, and a wrong guess costs a read.
+    Crops are addressed by seed and track: reading ahead changes nothing but the time, and a wrong guess costs a read. The
+    last `keep` batches are kept: both networks' steps may want the same tracks.
     """
 
-    def __init__(self, dataset: CropDataset, seed: int, device: torch.device) -> None:
+    def __init__(self, dataset: CropDataset, seed: int, device: torch.device, keep: int = 1) -> None:
         self.dataset = dataset
         self.seed = seed
         self.device = device
         self._thread = ThreadPoolExecutor(1, "crops")
         self._ahead: tuple[range, Future[Tensor]] | None = None
+        self._keep = keep
+        self._kept: dict[range, Tensor] = {}
         self._waited_s = 0.0
         self._since = time.monotonic()
 
     def batch(self, tracks: range, following: range | None = None) -> Tensor:
         """The crops of `tracks`; reading of those `following` begins."""
         started = time.monotonic()
-        expected = self._ahead is not None and self._ahead[0] == tracks
-        crops = self._ahead[1].result() if self._ahead is not None and expected else self._read(tracks)
+        if tracks in self._kept:
+            crops = self._kept.pop(tracks)
+        elif self._ahead is not None and self._ahead[0] == tracks:
+            crops, self._ahead = self._ahead[1].result(), None
+        else:
+            crops = self._read(tracks)
         self._waited_s += time.monotonic() - started
-        self._ahead = None if following is None else (following, self._thread.submit(self._read, following))
+        self._kept[tracks] = crops
+        for old in list(self._kept)[: -self._keep]:
+            del self._kept[old]
+        if (
+            following is not None
+            and following not in self._kept
+            and (self._ahead is None or self._ahead[0] != following)
+        ):
+            self._ahead = (following, self._thread.submit(self._read, following))
         return crops.to(self.device, non_blocking=True)
 
     def waited_share(self) -> float:

@@ -53,7 +53,7 @@ class Ranks:
         """Which samples of a batch are this process's. Errors: Mp3netError where the batch does not divide."""
         if batch_size % self.count:
             raise Mp3netError(
-                f"train.batch_size = {batch_size} cannot be shared evenly by {self.count} processes; choose a multiple"
+                f"optimiser.batch_size = {batch_size} cannot be shared evenly by {self.count} processes; choose a multiple"
             )
         size = batch_size // self.count
         return range(self.rank * size, (self.rank + 1) * size)
@@ -111,24 +111,24 @@ def join(device: torch.device) -> Iterator[Ranks]:
 
 def check_division(config: Config, ranks: Ranks) -> None:
     """Refuse portions of a batch that would change its mathematics: the minibatch deviation belongs to whole groups."""
-    train, group = config.train, config.model.stddev_group_size
-    mine = len(ranks.share(train.batch_size))
-    micro = train.micro_batch_size or mine
+    batch_size, group = config.optimiser.batch_size, config.model.coupled_samples
+    mine = len(ranks.share(batch_size))
+    micro = config.run.micro_batch_size or mine
     if mine % micro:
         raise Mp3netError(
-            f"train.micro_batch_size = {micro} does not divide the {mine} tracks of one process (train.batch_size = "
-            f"{train.batch_size}, {ranks.count} process(es)); its divisors are {_divisors(mine)}"
+            f"run.micro_batch_size = {micro} does not divide the {mine} tracks of one process (optimiser.batch_size = "
+            f"{batch_size}, {ranks.count} process(es)); its divisors are {_divisors(mine)}"
         )
     if group is None and micro != mine:
         raise Mp3netError(
-            f"train.micro_batch_size = {micro} with the minibatch deviation over the whole batch of {train.batch_size}: the "
+            f"run.micro_batch_size = {micro} with the minibatch deviation over the whole batch of {batch_size}: the "
             "deviation of a part is not that of the whole. Set model.stddev_group_size to a divisor of the micro-batch "
-            f"(for example {micro}) in a new run, or leave train.micro_batch_size out"
+            f"(for example {micro}) in a new run, or leave run.micro_batch_size out"
         )
     if group is not None and micro % group:
         raise Mp3netError(
-            f"model.stddev_group_size = {group} does not divide the {micro} tracks computed at a time (train.batch_size = "
-            f"{train.batch_size}, {ranks.count} process(es), train.micro_batch_size = {train.micro_batch_size}); every "
+            f"model.stddev_group_size = {group} does not divide the {micro} tracks computed at a time "
+            f"(optimiser.batch_size = {batch_size}, {ranks.count} process(es), run.micro_batch_size = {micro}); every "
             "group must lie within one process and one micro-batch"
         )
 

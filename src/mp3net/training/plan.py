@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mp3net.config import Config
 from mp3net.errors import Mp3netError
-from mp3net.model.discriminator import Discriminator
-from mp3net.model.generator import Generator
+from mp3net.model.build import build_discriminator, build_generator
 from mp3net.training.memory import available_bytes, peak_memory
 
 if TYPE_CHECKING:
@@ -48,11 +47,11 @@ class MemoryModel:
 
 def measure_memory(trainer: Trainer) -> MemoryModel:
     """Peaks with one and with two groups of the minibatch deviation (1 and 2 samples where it spans the batch)."""
-    group = trainer.config.model.stddev_group_size or 1
+    group = trainer.config.model.coupled_samples or 1
     peaks = []
     for samples in (group, 2 * group):
         with peak_memory(trainer.device) as found:
-            trainer.discriminator_gradients([range(samples)])
+            trainer.discriminator_gradients([range(samples)], step=0)
         peaks.append(found.peak_bytes)
     trainer.forget_gradients()
     slope = max(peaks[1] - peaks[0], 0) / group
@@ -66,7 +65,7 @@ def check_memory(trainer: Trainer) -> None:
     """
     available = available_bytes(trainer.device)
     samples = max(len(tracks) for tracks in trainer.micro_batches())
-    group = trainer.config.model.stddev_group_size or 1
+    group = trainer.config.model.coupled_samples or 1
     if available is None or samples <= 2 * group:
         return
     model = measure_memory(trainer)
@@ -82,30 +81,30 @@ def check_memory(trainer: Trainer) -> None:
 
 def advice(trainer: Trainer, model: MemoryModel, limit_bytes: float) -> list[str]:
     """The smallest changes with which a step fits; measured where that is cheap."""
-    train = trainer.config.train
+    batch_size = trainer.config.optimiser.batch_size
     found = []
     samples = max(len(tracks) for tracks in trainer.micro_batches())
-    if not train.activation_checkpointing:
+    if not trainer.config.run.activation_checkpointing:
         with trainer.checkpointing():
             again = measure_memory(trainer)
         if again.peak(samples) <= limit_bytes:
             found.append(
-                f"--set train.activation_checkpointing=true ({again.peak(samples) / 2**30:.1f} GiB, one forward pass more)"
+                f"--set run.activation_checkpointing=true ({again.peak(samples) / 2**30:.1f} GiB, one forward pass more)"
             )
         else:
             model = again if again.largest(limit_bytes) > model.largest(limit_bytes) else model
     fitting = model.largest(limit_bytes)
-    group = trainer.config.model.stddev_group_size
+    group = trainer.config.model.coupled_samples
     if group is not None and fitting >= group:
-        size = largest_divisor(train.batch_size, fitting, group)
-        found.append(f"--set train.micro_batch_size={size} (the same result, slower)")
+        size = largest_divisor(batch_size, fitting, group)
+        found.append(f"--set run.micro_batch_size={size} (the same result, slower)")
     elif group is None and fitting >= 2:
-        size = largest_divisor(train.batch_size, fitting, 1)
-        found.append(f"--set model.stddev_group_size={size} --set train.micro_batch_size={size} (in a new run)")
+        size = largest_divisor(batch_size, fitting, 1)
+        found.append(f"--set model.stddev_group_size={size} --set run.micro_batch_size={size} (in a new run)")
     if fitting >= 1:
-        found.append(f"--set train.batch_size={fitting * trainer.ranks.count} (in a new run)")
-    if train.precision == "float32":
-        found.append("--set train.precision=bfloat16 (in a new run)")
+        found.append(f"--set optimiser.batch_size={fitting * trainer.ranks.count} (in a new run)")
+    if trainer.config.optimiser.precision == "float32":
+        found.append("--set optimiser.precision=bfloat16 (in a new run)")
     return found or ["a smaller preset"]
 
 
@@ -116,31 +115,34 @@ def largest_divisor(batch_size: int, limit: int, multiple_of: int) -> int:
 
 
 def probe(trainer: Trainer) -> Probe:
-    """One iteration's gradients, computed twice and thrown away: consumes no random state and changes nothing."""
+    """Gradients as in the iterations of one cycle of the objective, computed and thrown away: consumes no random state and
+    changes nothing. The time is the mean over the cycle."""
+    steps = trainer.config.objective.discriminator_steps
+    iterations = max(trainer.objective.cycle_steps // steps, 1)
 
-    def iteration() -> None:
-        for _ in range(trainer.config.train.discriminator_steps):
-            trainer.discriminator_gradients()
+    def iteration(number: int) -> None:
+        for step in range(number * steps, (number + 1) * steps):
+            trainer.discriminator_gradients(step=step)
         trainer.generator_gradients()
 
     with peak_memory(trainer.device) as memory:
-        iteration()
+        iteration(0)
         synchronise(trainer.device)
         started = time.perf_counter()
-        iteration()
+        for number in range(iterations):
+            iteration(number)
         synchronise(trainer.device)
         duration_s = time.perf_counter() - started
     trainer.forget_gradients()
-    return Probe(duration_s, memory.peak_bytes)
+    return Probe(duration_s / iterations, memory.peak_bytes)
 
 
 def forward_flop(config: Config) -> tuple[int, int]:
     """Floating-point operations of one forward pass of the generator and of the discriminator, counted without computing."""
     counts: list[int] = []
-    with FakeTensorMode(), torch.no_grad():
-        value = torch.zeros(1, config.model.latent_dim)
-        for kind in (Generator, Discriminator):
-            network = kind(config.model, config.audio.channels)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        value = torch.zeros(1, config.model.latent_size(config.model.num_frames))
+        for network in (build_generator(config), build_discriminator(config)):
             with FlopCounterMode(display=False) as counter:
                 value = network(value)
             counts.append(counter.get_total_flops())
@@ -148,14 +150,8 @@ def forward_flop(config: Config) -> tuple[int, int]:
 
 
 def flop_per_track(config: Config) -> float:
-    """Floating-point operations per track that the discriminator sees, from the forward passes of both networks.
-
-    A backward pass costs twice its forward pass. Discriminator step: one generator pass; scores of real and fake with their
-    backward passes, 2 x 3; penalty: score, gradient towards the input (1), and backward through both (2 + 2): 12 passes of
-    the discriminator in all. Generator step: 3 passes of the generator and, its weights being fixed, 2 of the discriminator.
-    """
-    made, scored = forward_flop(config)
-    return made + 12 * scored + (3 * made + 2 * scored) / config.train.discriminator_steps
+    """Floating-point operations per track that the discriminator sees."""
+    return config.objective.cost_per_track(*forward_flop(config))
 
 
 def synchronise(device: torch.device) -> None:

@@ -18,18 +18,19 @@ from mp3net.errors import Mp3netError
 from mp3net.evaluation.light import LightEvaluation
 from mp3net.figures import spectrogram_grid, to_rgb
 from mp3net.generation import MP3net
-from mp3net.model.discriminator import Discriminator
-from mp3net.model.generator import Generator
-from mp3net.model.layers import WholeBatch, initialise
+from mp3net.model.batch import WholeBatch
+from mp3net.model.build import Discriminator, Generator, build_networks
 from mp3net.model.snapshot import Snapshot
 from mp3net.training.checkpoint import RunDirectory, TrainingState
 from mp3net.training.ema import EMA
+from mp3net.training.levels import measure_bin_levels
 from mp3net.training.loader import CropLoader
-from mp3net.training.objective import (
+from mp3net.training.objectives.base import Backward, Terms
+from mp3net.training.objectives.build import build_objective
+from mp3net.training.objectives.draws import (
     DISCRIMINATOR_STREAM,
     GENERATOR_STREAM,
     INIT_STREAM,
-    Objective,
     TrackDraws,
     addressed_generator,
 )
@@ -42,23 +43,21 @@ from mp3net.training.tracker import Tracker
 SAMPLE_SEEDS = (1, 2, 3, 4)
 
 
-def build_state(config: Config, device: torch.device) -> TrainingState:
+def build_state(config: Config, device: torch.device, whole_batch: WholeBatch | None = None) -> TrainingState:
     """Fresh networks, initialised from the configuration's seed, with their optimisers and averaged weights."""
-    train = config.train
-    source = addressed_generator(train.seed, 0, INIT_STREAM, torch.device("cpu"))
-    generator = Generator(config.model, config.audio.channels)
-    discriminator = Discriminator(config.model, config.audio.channels)
-    for network in (generator, discriminator):
-        initialise(network, source)
+    settings = config.optimiser
+    source = addressed_generator(settings.seed, 0, INIT_STREAM, torch.device("cpu"))
+    networks = build_networks(config, whole_batch)
+    for network in (networks.generator, networks.discriminator):
+        network.initialise(source)
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network.checkpointing = train.activation_checkpointing
-    betas = (train.beta1, train.beta2)
+        network.checkpointing = config.run.activation_checkpointing
+    betas = (settings.beta1, settings.beta2)
     return TrainingState(
-        generator,
-        discriminator,
-        KerasAdam(generator.parameters(), train.learning_rate, betas),
-        KerasAdam(discriminator.parameters(), train.learning_rate, betas),
-        EMA(generator, train.ema_half_life_tracks),
+        networks,
+        KerasAdam(networks.generator.parameters(), settings.learning_rate, betas),
+        KerasAdam(networks.discriminator.parameters(), settings.learning_rate, betas),
+        EMA(networks.generator, settings.ema_half_life_tracks),
     )
 
 
@@ -95,8 +94,7 @@ class Trainer:
         self.say = say
         self.ranks = ranks or Ranks()
         check_division(config, self.ranks)
-        self.state = build_state(config, device)
-        self.state.discriminator.whole_batch = WholeBatch(self.ranks.count, self.ranks.sum)
+        self.state = build_state(config, device, WholeBatch(self.ranks.count, self.ranks.sum))
         self.resumed_from: Path | None = None
         if run is not None:
             self.resumed_from, problems = run.restore(self.state)
@@ -104,9 +102,11 @@ class Trainer:
                 say(f"warning: {problem}")
         if init_from is not None and self.resumed_from is None:
             self._init_from(init_from)
+        elif self.resumed_from is None and config.model.calibrated:
+            self.state.networks.calibrate(measure_bin_levels(dataset, config))
         self._share_state()
-        self.objective = Objective(config, self.state, device)
-        self.loader = CropLoader(dataset, config.train.seed, device)
+        self.objective = build_objective(config, self.state.networks, device)
+        self.loader = CropLoader(dataset, config.optimiser.seed, device, keep=len(self.micro_batches()))
         self.judge_crops = heldout if heldout is not None else dataset
         self._judge: LightEvaluation | None = None
         self.stop_requested = False
@@ -119,9 +119,9 @@ class Trainer:
                 f"channel(s), {snapshot.config.audio.num_bins} bins) is not that of this configuration "
                 f"({self.config.audio.sample_rate_hz} Hz, {self.config.audio.channels}, {self.config.audio.num_bins})"
             )
-        snapshot.load_generator(self.state.generator)
-        snapshot.load_discriminator(self.state.discriminator)
-        self.state.ema = EMA(self.state.generator, self.config.train.ema_half_life_tracks)
+        snapshot.load_generator(self.state.networks.generator)
+        snapshot.load_discriminator(self.state.networks.discriminator)
+        self.state.ema = EMA(self.state.networks.generator, self.config.optimiser.ema_half_life_tracks)
 
     def _share_state(self) -> None:
         """Every process takes the first one's state."""
@@ -131,22 +131,16 @@ class Trainer:
         state.tracks_seen = self.ranks.agree(state.tracks_seen if self.ranks.first else 0, self.device)
         if state.tracks_seen and not self.ranks.first:
             for network, optimiser in (
-                (state.generator, state.generator_optimiser),
-                (state.discriminator, state.discriminator_optimiser),
+                (state.networks.generator, state.generator_optimiser),
+                (state.networks.discriminator, state.discriminator_optimiser),
             ):
                 optimiser.prepare_moments(self.trainable(network))
         self.ranks.broadcast(state.tensors().values(), self.device)
 
-    def trainable(self, network: nn.Module) -> list[nn.Parameter]:
-        """The parameters that training changes: all, or those of the blocks nearest to the audio and its 1x1 convolution."""
-        last = self.config.train.train_last_blocks
-        if last is None:
-            return list(network.parameters())
-        if isinstance(network, Generator):
-            parts = [*network.blocks[-last:], network.to_audio]
-        else:
-            assert isinstance(network, Discriminator)
-            parts = [network.from_audio, *network.blocks[:last]]
+    def trainable(self, network: Generator | Discriminator) -> list[nn.Parameter]:
+        """The parameters that training changes: all, or those of the blocks nearest to the audio."""
+        last = self.config.optimiser.train_last_blocks
+        parts = [network] if last is None else network.blocks_near_audio(last)
         return [parameter for part in parts for parameter in part.parameters()]
 
     def real_batch(self, tracks: range) -> Tensor:
@@ -160,60 +154,59 @@ class Trainer:
         portions = self.micro_batches()
         if tracks not in portions:
             return None
-        first, batch = portions[0], self.config.train.batch_size
+        first, batch = portions[0], self.config.optimiser.batch_size
         return [*portions, range(first.start + batch, first.stop + batch)][portions.index(tracks) + 1]
 
     def micro_batches(self) -> list[range]:
         """The tracks of this process's share of the next batch, in the portions that are computed at a time."""
-        train = self.config.train
-        mine = self.ranks.share(train.batch_size)
-        size = train.micro_batch_size or len(mine)
+        mine = self.ranks.share(self.config.optimiser.batch_size)
+        size = self.config.run.micro_batch_size or len(mine)
         first = self.state.tracks_seen
         return [
             range(first + start, first + min(start + size, mine.stop)) for start in range(mine.start, mine.stop, size)
         ]
 
-    def discriminator_gradients(self, portions: list[range] | None = None) -> dict[str, Tensor]:
-        """Leave the gradients of the discriminator's loss on the next batch (or on `portions`, to measure) in its
-        parameters; returns the terms."""
+    def discriminator_gradients(
+        self, portions: list[range] | None = None, step: int | None = None
+    ) -> dict[str, Tensor]:
+        """Leave the gradients of the discriminator's loss on the next batch in its parameters; returns the terms.
 
-        def terms(tracks: range) -> Iterator[dict[str, Tensor]]:
-            draws = TrackDraws(self.config.train.seed, tracks, DISCRIMINATOR_STREAM, self.device)
-            return self.objective.discriminator_terms(self.real_batch(tracks), draws)
-
-        return self._gradients("loss/discriminator", terms, self.state.discriminator, portions)
+        To measure: on `portions` instead, or as if so many steps had been made."""
+        return self._gradients(
+            self.objective.discriminator, DISCRIMINATOR_STREAM, self.state.networks.discriminator, portions, step
+        )
 
     def generator_gradients(self) -> dict[str, Tensor]:
         """Leave the gradients of the generator's loss in its parameters; returns the terms."""
-
-        def terms(tracks: range) -> Iterator[dict[str, Tensor]]:
-            draws = TrackDraws(self.config.train.seed, tracks, GENERATOR_STREAM, self.device)
-            return self.objective.generator_terms(draws)
-
-        return self._gradients("loss/generator", terms, self.state.generator)
+        return self._gradients(self.objective.generator, GENERATOR_STREAM, self.state.networks.generator)
 
     def _gradients(
         self,
-        loss: str,
-        terms: Callable[[range], Iterator[dict[str, Tensor]]],
-        network: nn.Module,
+        losses: Callable[[Tensor, TrackDraws, Backward], Terms],
+        stream: int,
+        network: Generator | Discriminator,
         portions: list[range] | None = None,
+        step: int | None = None,
     ) -> dict[str, Tensor]:
         """Gradients of the mean over the whole batch, added up over micro-batches and processes; terms likewise."""
-        for each in (self.state.generator, self.state.discriminator):
+        for each in (self.state.networks.generator, self.state.networks.discriminator):
             each.requires_grad_(False)
             each.zero_grad(set_to_none=True)
         parameters = self.trainable(network)
         for parameter in parameters:
             parameter.requires_grad_(True)
+        settings = self.config.optimiser
+        seen = self.state.tracks_seen if step is None else step * settings.batch_size
         totals: dict[str, Tensor] = {}
         for tracks in portions or self.micro_batches():
-            weight = len(tracks) / self.config.train.batch_size
-            for part in terms(tracks):
-                if loss in part:
-                    (part[loss] * weight).backward()  # type: ignore[no-untyped-call]
-                for name, value in part.items():
-                    totals[name] = totals.get(name, 0) + value.detach() * weight
+            weight = len(tracks) / settings.batch_size
+
+            def backward(loss: Tensor, weight: float = weight) -> None:
+                (loss * weight).backward()  # type: ignore[no-untyped-call]
+
+            draws = TrackDraws(settings.seed, tracks, stream, self.device, seen)
+            for name, value in losses(self.real_batch(tracks), draws, backward).items():
+                totals[name] = totals.get(name, 0) + value * weight
         self.ranks.sum_gradients(parameters)
         summed = self.ranks.sum(torch.stack(list(totals.values())))
         return dict(zip(totals, summed.unbind(), strict=True))
@@ -222,21 +215,22 @@ class Trainer:
         terms = self.discriminator_gradients()
         self._set_learning_rate(self.state.discriminator_optimiser)
         self.state.discriminator_optimiser.step()
-        self.state.tracks_seen += self.config.train.batch_size
+        self.state.tracks_seen += self.config.optimiser.batch_size
         return terms
 
     def generator_step(self) -> dict[str, Tensor]:
-        train, state = self.config.train, self.state
+        state = self.state
         terms = self.generator_gradients()
         self._set_learning_rate(state.generator_optimiser)
         state.generator_optimiser.step()
-        state.ema.update(train.batch_size * train.discriminator_steps, state.tracks_seen)
+        tracks = self.config.optimiser.batch_size * self.config.objective.discriminator_steps
+        state.ema.update(tracks, state.tracks_seen)
         return terms
 
     def _set_learning_rate(self, optimiser: KerasAdam) -> None:
-        train = self.config.train
+        settings = self.config.optimiser
         for group in optimiser.param_groups:
-            group["lr"] = train.learning_rate * factor_at(train.learning_rate_schedule, self.state.tracks_seen)
+            group["lr"] = settings.learning_rate * factor_at(settings.learning_rate_schedule, self.state.tracks_seen)
 
     def iteration(self) -> dict[str, float]:
         """n discriminator steps and one generator step. Returns the last values of all named terms.
@@ -244,12 +238,10 @@ class Trainer:
         Errors: Mp3netError when a loss is not finite.
         """
         terms: dict[str, Tensor] = {}
-        for _ in range(self.config.train.discriminator_steps):
+        for _ in range(self.config.objective.discriminator_steps):
             terms |= self.discriminator_step()
         terms |= self.generator_step()
-        values = {name: float(value) for name, value in terms.items()}
-        for kind in ("real", "generated"):
-            values[f"level_db/{kind}"] = 10 * math.log10(max(values.pop(f"power/{kind}"), 1e-14))
+        values = self.objective.readings({name: float(value) for name, value in terms.items()})
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             raise Mp3netError(self._diverged(f"{', '.join(broken)} not finite"))
@@ -259,18 +251,21 @@ class Trainer:
         kept = self.run_directory.saved() if self.run_directory is not None else []
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint had been saved"
         return (
-            f"training stopped after {self.state.tracks_seen} tracks: {what}; {good}. Lower train.learning_rate or raise "
-            "train.gradient_penalty_weight in a new run"
+            f"training stopped after {self.state.tracks_seen} tracks: {what}; {good}. Lower "
+            "optimiser.learning_rate or raise objective.gradient_penalty_weight in a new run"
         )
 
     def forget_gradients(self) -> None:
-        for network in (self.state.generator, self.state.discriminator):
+        for network in (self.state.networks.generator, self.state.networks.discriminator):
             network.zero_grad(set_to_none=True)
 
     @contextmanager
     def checkpointing(self) -> Iterator[None]:
         """Inside, activations are computed again instead of kept."""
-        networks: tuple[Generator | Discriminator, ...] = (self.state.generator, self.state.discriminator)
+        networks: tuple[Generator | Discriminator, ...] = (
+            self.state.networks.generator,
+            self.state.networks.discriminator,
+        )
         before = [network.checkpointing for network in networks]
         for network in networks:
             network.checkpointing = True
@@ -292,27 +287,27 @@ class Trainer:
             if tracker is not None:
                 tracker.close()
         kept = str(self.run_directory.saved()[-1]) if self.run_directory is not None else ""
-        return Outcome(self.state.tracks_seen, self.state.tracks_seen >= self.config.train.total_tracks, kept)
+        return Outcome(self.state.tracks_seen, self.state.tracks_seen >= self.config.run.total_tracks, kept)
 
     def _loop(self, tracker: Tracker | None, advance: Callable[[int], None]) -> None:
-        train, state = self.config.train, self.state
-        clock = Clock(state.tracks_seen, train.total_tracks)
+        run, state = self.config.run, self.state
+        clock = Clock(state.tracks_seen, run.total_tracks)
         saved = sampled = state.tracks_seen if state.tracks_seen else -1
         sums: dict[str, list[float]] = {}
-        while state.tracks_seen < train.total_tracks and not self._stopping():
+        while state.tracks_seen < run.total_tracks and not self._stopping():
             before = state.tracks_seen
             for name, value in self.iteration().items():
                 sums.setdefault(name, []).append(value)
             advance(state.tracks_seen)
-            if self._crossed(before, train.log_every_tracks):
+            if self._crossed(before, run.log_every_tracks):
                 self._log(tracker, clock, _means(sums))
                 sums = {}
-            if self._crossed(before, train.sample_every_tracks):
+            if self._crossed(before, run.sample_every_tracks):
                 self._sample(tracker)
                 sampled = state.tracks_seen
-            if self._crossed(before, train.evaluate_every_tracks):
+            if self._crossed(before, run.evaluate_every_tracks):
                 self._evaluate(tracker)
-            if self._crossed(before, train.checkpoint_every_tracks):
+            if self._crossed(before, run.checkpoint_every_tracks):
                 self._save()
                 saved = state.tracks_seen
         if sums and not self.stop_requested:  # the end of a run shorter than its intervals is reported too
@@ -347,28 +342,28 @@ class Trainer:
         values["rate/learning"] = self.state.generator_optimiser.param_groups[0]["lr"]
         tracker.scalars(seen, values)
         self.say(
-            f"{seen:>9,}/{self.config.train.total_tracks:,} tracks  {values['rate/tracks_per_s']:.3g}/s  "
-            f"left {format_duration(clock.left_s(seen))}  gap {values['distance/wasserstein']:.3f}  "
-            f"penalty {values['penalty/gradient']:.3f}  level {values['level_db/generated']:.1f} dB "
-            f"(real {values['level_db/real']:.1f})  tonality {values['tonality/generated']:.3f} "
-            f"(real {values['tonality/real']:.3f})"
+            f"{seen:>9,}/{self.config.run.total_tracks:,} tracks  {values['rate/tracks_per_s']:.3g}/s  "
+            f"left {format_duration(clock.left_s(seen))}  {self.objective.summary(values)}"
         )
 
     def _evaluate(self, tracker: Tracker | None) -> None:
         """Light metrics of the averaged weights, beside those of held-out recordings."""
-        train = self.config.train
-        if tracker is None or not train.evaluate_samples:
+        samples = self.config.run.evaluate_samples
+        if tracker is None or not samples:
             return
         with self.state.ema.swap():
-            model = MP3net(self.state.generator, self.config, train.precision)
-            song_samples = (self.config.model.num_frames - 1) * self.config.audio.hop_length
+            model = MP3net(self.state.networks.generator, self.config, self.config.optimiser.precision)
             if self._judge is None:
-                self._judge = LightEvaluation(self.judge_crops, song_samples, train.evaluate_samples, train.seed)
+                self._judge = LightEvaluation(
+                    self.judge_crops, model.song_samples(None), samples, self.config.optimiser.seed
+                )
             values = self._judge(model)
         tracker.scalars(self.state.tracks_seen, values)
         self.say(
-            f"          evaluation of {train.evaluate_samples} songs: octave flatness "
-            f"{values['evaluation/octave_flatness']:.3f} (real {values['evaluation/octave_flatness_real']:.3f})  "
+            f"          evaluation of {samples} songs: octave flatness "
+            f"{values['evaluation/octave_flatness']:.3f}, spread {values['evaluation/octave_flatness_spread']:.3f} "
+            f"(real {values['evaluation/octave_flatness_real']:.3f}, "
+            f"{values['evaluation/octave_flatness_spread_real']:.3f})  "
             f"level error {values['evaluation/level_error_db']:.1f} dB  "
             f"kernel distance {values['evaluation/kernel_logmel']:.2f}  "
             f"coverage {values['evaluation/coverage_logmel']:.2f}  hum {values['evaluation/checkerboard_db']:.1f} dB"
@@ -380,13 +375,13 @@ class Trainer:
             return
         seen = self.state.tracks_seen
         with self.state.ema.swap():
-            model = MP3net(self.state.generator, self.config, self.config.train.precision)
+            model = MP3net(self.state.networks.generator, self.config, self.config.optimiser.precision)
             songs = [model.generate(seed) for seed in SAMPLE_SEEDS]
         folder = self.run_directory.path / "samples" / f"tracks-{seen:012d}"
         for song in songs:
             song.save(folder / f"seed-{song.seed}.wav")
             tracker.audio(seen, f"generated/seed-{song.seed}", song.audio, song.sample_rate_hz)
-        reals = list(self.dataset.batch(self.config.train.seed, 0, len(songs)).numpy())
+        reals = list(self.dataset.batch(self.config.optimiser.seed, 0, len(songs)).numpy())
         clips = [("real", reals), ("generated", [song.audio for song in songs])]
         tracker.image(seen, "spectrograms", to_rgb(spectrogram_grid(clips, self.config.audio.sample_rate_hz)))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mp3net.model.layers import Conv, ConvTranspose, chain, weights
+from mp3net.model.paper.layers import Conv, ConvTranspose, chain, weights
 
 
 def recomputed(layers: Sequence[Conv | ConvTranspose], x: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from mp3net.model.convolution import Convolution, convolve, leaky_relu
+from mp3net.model.batch import WholeBatch
+from mp3net.model.paper.convolution import Convolution, convolve, leaky_relu
 
 LEAKY_SLOPE = 0.2
 STDDEV_EPSILON = 1e-8
@@ -146,14 +146,6 @@ class OctaveDown(nn.Module):
         high = through([self.high_conv, self.high_down, self.high_balance], top_octave)
         below, beside = low.tensor_split([low.shape[-1] - high.shape[-1]], dim=-1)
         return torch.cat([below, beside + high], dim=-1)
-
-
-@dataclass(frozen=True)
-class WholeBatch:
-    """The processes that share a batch: their number, and the (differentiable) sum of a tensor over all of them."""
-
-    count: int = 1
-    sum: Callable[[Tensor], Tensor] = lambda x: x
 
 
 def append_minibatch_stddev(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mp3net.config import ModelConfig
-from mp3net.model.layers import Conv, OctaveUp, chain, leaky
-from mp3net.model.recompute import recomputed
+from mp3net.config import PaperModel
+from mp3net.model.paper.layers import Conv, OctaveUp, chain, initialise, leaky
+from mp3net.model.paper.recompute import recomputed
 
 
 class Generator(nn.Module):
@@ -16,7 +16,7 @@ class Generator(nn.Module):
     dense -> (B, c, base_frames, base_bins) -> one `OctaveUp` per block, deepest first -> 1x1 convolution -> tanh.
     """
 
-    def __init__(self, config: ModelConfig, audio_channels: int) -> None:
+    def __init__(self, config: PaperModel, audio_channels: int) -> None:
         super().__init__()
         self.checkpointing = False
         channels = [config.block_channels(index) for index in range(config.num_blocks)]
@@ -25,6 +25,14 @@ class Generator(nn.Module):
         self.dense = nn.Linear(config.latent_dim, base_size)
         self.blocks = nn.ModuleList(OctaveUp(*block) for block in channels)
         self.to_audio = Conv(channels[-1][2], audio_channels, size=1, active=False)
+
+    def initialise(self, source: torch.Generator) -> None:
+        """Fresh weights."""
+        initialise(self, source)
+
+    def blocks_near_audio(self, count: int) -> list[nn.Module]:
+        """The last `count` blocks and the 1x1 convolution behind them."""
+        return [*self.blocks[-count:], self.to_audio]
 
     def forward(self, z: Tensor) -> Tensor:
         x = leaky(self.dense(z)).reshape(-1, *self.base_shape).contiguous(memory_format=torch.channels_last)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mp3net.config import ModelConfig
-from mp3net.model.layers import Conv, OctaveDown, WholeBatch, append_minibatch_stddev, chain, leaky
-from mp3net.model.recompute import recomputed
+from mp3net.config import PaperModel
+from mp3net.model.batch import WholeBatch
+from mp3net.model.paper.layers import Conv, OctaveDown, append_minibatch_stddev, chain, initialise, leaky
+from mp3net.model.paper.recompute import recomputed
 
 
 class Discriminator(nn.Module):
@@ -17,11 +18,11 @@ class Discriminator(nn.Module):
     by the minibatch deviation, before the last block (figure 4) or after it (released code).
     """
 
-    def __init__(self, config: ModelConfig, audio_channels: int) -> None:
+    def __init__(self, config: PaperModel, audio_channels: int, whole_batch: WholeBatch | None = None) -> None:
         super().__init__()
         channels = [config.block_channels(index)[::-1] for index in reversed(range(config.num_blocks))]
         self.group_size = config.stddev_group_size
-        self.whole_batch = WholeBatch()  # replaced where several processes share a batch
+        self.whole_batch = whole_batch or WholeBatch()
         self.checkpointing = False
         before_last = config.stddev_position == "before_last_block"
         base_channels = channels[-1][2]
@@ -33,6 +34,14 @@ class Discriminator(nn.Module):
         )
         self.dense = nn.Linear(flat_channels * config.base_frames * config.base_bins, base_channels)
         self.to_score = nn.Linear(base_channels, 1)
+
+    def initialise(self, source: torch.Generator) -> None:
+        """Fresh weights."""
+        initialise(self, source)
+
+    def blocks_near_audio(self, count: int) -> list[nn.Module]:
+        """The 1x1 convolution and the first `count` blocks."""
+        return [self.from_audio, *self.blocks[:count]]
 
     def forward(self, coefficients: Tensor, batches: int = 1) -> Tensor:
         """With `batches`, as many batches of equal size behind each other, whose samples are coupled only within each."""

@@ -1,0 +1,71 @@
+"""Known-good configurations by name."""
+
+from __future__ import annotations
+
+from mp3net.config.sections import (
+    AudioConfig,
+    AugmentConfig,
+    Config,
+    Mp3net2Model,
+    OptimiserConfig,
+    PaperModel,
+    Relativistic,
+    RunConfig,
+)
+from mp3net.errors import Mp3netError
+
+# The paper's crops are as they were recorded.
+UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
+
+
+def _second_family(audio: AudioConfig, model: Mp3net2Model, total_tracks: int = 6_000_000) -> Config:
+    optimiser = OptimiserConfig(learning_rate=2e-4, beta1=0.0, beta2=0.99)
+    return Config(
+        audio=audio,
+        model=model,
+        objective=Relativistic(),
+        optimiser=optimiser,
+        run=RunConfig(total_tracks=total_tracks),
+    )
+
+
+_MONO_11K = AudioConfig(sample_rate_hz=11008, channels=1, num_bins=256)
+
+PRESETS: dict[str, Config] = {
+    # The paper's two models, with the released training values.
+    "piano-95s": Config(augment=UNCHANGED),
+    "piano-5s": Config(
+        model=PaperModel(base_frames=1, base_bins=4, num_blocks=5, top_channels=128),
+        optimiser=OptimiserConfig(batch_size=64),
+        run=RunConfig(total_tracks=160_000 * 64),
+        augment=UNCHANGED,
+    ),
+    # The paper's networks for today's musicians: full bandwidth. Semitones separate from lower pitches on with 256 bins.
+    "music44k-95s": Config(audio=AudioConfig(sample_rate_hz=44100, num_bins=256), model=PaperModel(base_bins=4)),
+    "music32k-64s": Config(
+        audio=AudioConfig(sample_rate_hz=32768, num_bins=256), model=PaperModel(base_frames=2, base_bins=4)
+    ),
+    # The paper's networks for two CPU cores.
+    "nano-1.5s": Config(
+        audio=AudioConfig(sample_rate_hz=11008, channels=1, num_bins=64),
+        model=PaperModel(base_frames=1, base_bins=4, num_blocks=4, top_channels=8, channel_cap=64, latent_dim=64),
+        run=RunConfig(total_tracks=400_000),
+    ),
+    "micro-6s": Config(
+        audio=AudioConfig(sample_rate_hz=11008, channels=1, num_bins=64),
+        model=PaperModel(base_frames=1, base_bins=2, num_blocks=5, top_channels=8, channel_cap=128, latent_dim=128),
+        run=RunConfig(total_tracks=400_000),
+    ),
+    # The second family: frames of 23 ms, parts of 64 frames, 1.49 s. The first two are for one CPU core, and share weights.
+    "mp3net2-nano": _second_family(_MONO_11K, Mp3net2Model(), 400_000),
+    "mp3net2-6s": _second_family(_MONO_11K, Mp3net2Model(num_parts=4), 400_000),
+    "mp3net2-95s": _second_family(AudioConfig(num_bins=512), Mp3net2Model(num_parts=64)),
+    "mp3net2-44k": _second_family(AudioConfig(sample_rate_hz=44100, num_bins=1024), Mp3net2Model(num_parts=64)),
+}  # fmt: skip
+
+
+def preset(name: str) -> Config:
+    """The preset called `name`; Mp3netError lists the valid names."""
+    if name not in PRESETS:
+        raise Mp3netError(f"unknown preset {name!r}; the presets are: {', '.join(PRESETS)}")
+    return PRESETS[name]

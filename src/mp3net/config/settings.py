@@ -1,0 +1,149 @@
+"""Configurations from plain data, single settings by dotted name, differences: at any depth and through unions."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from mp3net.config.sections import Config
+from mp3net.config.upgrade import RENAMED, upgrade
+from mp3net.errors import Mp3netError
+from mp3net.files import read_json
+
+
+def _choices(annotation: Any) -> list[type]:
+    """The classes that a field may hold: through unions, options and annotations."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _choices(part)]
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    return [choice for choice in _choices(annotation) if issubclass(choice, BaseModel)]
+
+
+def valid_keys(kind: type[BaseModel] = Config, present: BaseModel | None = None, prefix: str = "") -> list[str]:
+    """Dotted names of all settings below `kind`; with `present`, of the sections that it holds where there is a choice."""
+    keys: list[str] = []
+    for name, field in kind.model_fields.items():
+        sections = _sections(field.annotation)
+        value = getattr(present, name, None)
+        if isinstance(value, BaseModel):
+            sections = [type(value)]
+        for section in sections:
+            keys += valid_keys(section, value if isinstance(value, section) else None, f"{prefix}{name}.")
+        if not sections or NoneType in _choices(field.annotation):
+            keys.append(prefix + name)
+    return list(dict.fromkeys(keys))
+
+
+def parse_config(data: Any, source: str, kind: type[BaseModel] = Config, names: Mapping[str, str] | None = None) -> Any:
+    """Build `kind` from plain data; every problem is listed as Mp3netError with its key, value and remedy. `names` says how
+    the user calls some of the keys."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise Mp3netError(_explain(error, source, kind, names or {})) from None
+
+
+def _explain(error: ValidationError, source: str, kind: type[BaseModel], names: Mapping[str, str]) -> str:
+    lines = []
+    unknown = False
+    for problem in error.errors():
+        key = _dotted(problem["loc"], kind) or "(whole configuration)"
+        if problem["type"] == "extra_forbidden":
+            unknown = True
+            lines.append(f"unknown key {key!r}")
+        else:
+            value = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (found {problem['input']!r})"
+            lines.append(f"{names.get(key, key)}: {problem['msg'].removeprefix('Value error, ')}{value}")
+    hint = f"; the valid keys are: {', '.join(valid_keys(kind))}" if unknown else ""
+    return f"{source}: {'; '.join(lines)}{hint}"
+
+
+def _dotted(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
+    """A place as users write it: pydantic names the chosen kind of a union as if it were a key."""
+    parts: list[str] = []
+    sections: list[type[BaseModel]] = [kind]
+    for part in map(str, location):
+        by_kind = {
+            str(section.model_fields["kind"].default): section for section in sections if "kind" in section.model_fields
+        }
+        if part in by_kind and len(sections) > 1:
+            sections = [by_kind[part]]
+            continue
+        parts.append(part)
+        fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+        sections = [section for field in fields for section in _sections(field.annotation)]
+    return ".".join(parts)
+
+
+def override(config: Config, assignments: list[str], source: str = "--set") -> Config:
+    """`config` with `section.key=value` assignments applied; values are JSON, or bare words for strings.
+
+    Errors: Mp3netError for an assignment without "=", an unknown key (the valid ones are listed) or a bad value.
+    """
+    data = config.model_dump()
+    known = valid_keys(Config, config)
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or key not in known:
+            near = [RENAMED[key]] if key in RENAMED else difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if separator and near else ""
+            raise Mp3netError(
+                f"{source} {assignment!r}: expected KEY=VALUE with a known key{hint}; the valid keys are: {', '.join(known)}"
+            )
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *path, name = key.split(".")
+        section = data
+        for part in path:
+            section[part] = section[part] if section[part] is not None else {}
+            section = section[part]
+        section[name] = value
+    config_: Config = parse_config(data, source)
+    return config_
+
+
+def differing_keys(left: Config, right: Config) -> list[str]:
+    """Dotted names whose values differ, each with both values: "optimiser.seed: 0 -> 1"."""
+    a, b = _flat(left.model_dump()), _flat(right.model_dump())
+    return [
+        f"{key}: {_shown(a, key)} -> {_shown(b, key)}"
+        for key in dict.fromkeys([*a, *b])
+        if key not in a or key not in b or a[key] != b[key]
+    ]
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "absent"
+
+
+def read_config(path: Path) -> Config:
+    """Read a JSON configuration; Mp3netError names the file and every problem in it."""
+    config: Config = parse_config(read_json(path), str(path))
+    return config
+
+
+def stored_config(content: Any, path: Path) -> Config:
+    """The configuration in a file of ours, `{"format_version": ..., "config": ...}`, of this or an older format.
+
+    Errors: Mp3netError that names the file, for a newer format or what is none.
+    """
+    config: Config = parse_config(upgrade(content, path)["config"], str(path))
+    return config

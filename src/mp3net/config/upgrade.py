@@ -1,0 +1,57 @@
+"""Old files go on working: configurations of earlier formats, rewritten as today's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mp3net.errors import Mp3netError
+
+FORMAT_VERSION = 2
+
+# Where the settings of format 1's section `train` went. `masking_noise` and `masking_grid` became one optional section.
+RENAMED = {
+    f"train.{key}": f"{section}.{key}"
+    for section, keys in {
+        "objective": ("discriminator_steps", "gradient_penalty_weight", "gradient_penalty_schedule", "drift_weight"),
+        "optimiser": (
+            "batch_size", "learning_rate", "learning_rate_schedule", "beta1", "beta2", "ema_half_life_tracks",
+            "precision", "train_last_blocks", "seed",
+        ),
+        "run": (
+            "total_tracks", "micro_batch_size", "activation_checkpointing", "log_every_tracks", "sample_every_tracks",
+            "checkpoint_every_tracks", "keep_checkpoints", "evaluate_every_tracks", "evaluate_samples",
+        ),
+    }.items()
+    for key in keys
+} | {"train.masking_noise": "objective.masking_noise", "train.masking_grid": "objective.masking_noise.grid"}  # fmt: skip
+
+
+def upgrade(content: Any, path: Path) -> dict[str, Any]:
+    """`content` in today's format. Errors: Mp3netError where it is no file of ours or comes from a newer version."""
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version not in range(1, FORMAT_VERSION + 1):
+        raise Mp3netError(
+            f"{path}: not a configuration of format {FORMAT_VERSION} or older (format_version = {version!r}); "
+            "if it comes from a newer mp3net, upgrade"
+        )
+    if version == 1:
+        content = {**content, "format_version": 2, "config": _from_1(content.get("config"))}
+    result: dict[str, Any] = content
+    return result
+
+
+def _from_1(config: Any) -> Any:
+    """One family and one section `train`: the settings as they were, under the paper's kinds."""
+    if not isinstance(config, dict) or not isinstance(config.get("train", {}), dict):
+        return config
+    new = {name: section for name, section in config.items() if name != "train"}
+    new["model"] = {"kind": "paper", **config.get("model", {})}
+    new["objective"] = {"kind": "wgan_gp"}
+    train = dict(config.get("train", {}))
+    noise, grid = train.pop("masking_noise", True), train.pop("masking_grid", "exact")
+    new["objective"]["masking_noise"] = {"grid": grid} if noise else None
+    for name, value in train.items():
+        section, _, key = RENAMED.get(f"train.{name}", f"optimiser.{name}").partition(".")
+        new.setdefault(section, {})[key] = value
+    return new

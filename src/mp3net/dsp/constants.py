@@ -1,0 +1,30 @@
+"""Tables that depend on the number of bins alone: built once per precision and device, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+MOST = 64
+_built: dict[Hashable, Tensor] = {}
+
+
+def constant(make: Callable[[int], Tensor], num_bins: int, like: Tensor) -> Tensor:
+    """make(num_bins) in the precision (complex where it is complex) and on the device of `like`.
+
+    Built outside inference mode, because a tensor born inside it could never take part in a later training step. Tensors
+    without content, of passes that only count, are not kept.
+    """
+    key = (make, num_bins, like.dtype, like.device)
+    if key in _built:
+        return _built[key]
+    with torch.inference_mode(False):
+        value = make(num_bins)
+        value = value.to(like.dtype.to_complex() if value.is_complex() else like.dtype).to(like.device)
+    if type(value) is Tensor:
+        if len(_built) >= MOST:
+            _built.clear()
+        _built[key] = value
+    return value

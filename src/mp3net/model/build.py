@@ -1,0 +1,56 @@
+"""The networks of a configuration: the one place that chooses by `model.kind`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mp3net.config import Config, Mp3net2Model
+from mp3net.model.batch import WholeBatch
+from mp3net.model.mp3net2 import discriminator as mp3net2_discriminator
+from mp3net.model.mp3net2 import generator as mp3net2_generator
+from mp3net.model.paper import discriminator as paper_discriminator
+from mp3net.model.paper import generator as paper_generator
+
+# Both families' networks have: `forward`; `initialise(source)` for fresh weights; `blocks_near_audio(count)` for
+# fine-tuning; `checkpointing`, whether activations are computed again instead of kept. What they take at random is one
+# vector per track, `config.model.latent_size(num_frames)` long.
+Generator = paper_generator.Generator | mp3net2_generator.Generator
+Discriminator = paper_discriminator.Discriminator | mp3net2_discriminator.Discriminator
+
+
+def build_generator(config: Config) -> Generator:
+    """The generator, with memory for its weights but no values in them."""
+    if isinstance(config.model, Mp3net2Model):
+        return mp3net2_generator.Generator(config.model, config.audio)
+    return paper_generator.Generator(config.model, config.audio.channels)
+
+
+def build_discriminator(config: Config, whole_batch: WholeBatch | None = None) -> Discriminator:
+    """The discriminator likewise; `whole_batch` tells one that couples the samples of a batch who else computes them."""
+    if isinstance(config.model, Mp3net2Model):
+        return mp3net2_discriminator.Discriminator(config.model, config.audio)
+    return paper_discriminator.Discriminator(config.model, config.audio.channels, whole_batch or WholeBatch())
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two that are trained against each other."""
+
+    generator: Generator
+    discriminator: Discriminator
+
+    @torch.no_grad()
+    def calibrate(self, bin_levels: Tensor) -> None:
+        """Tell networks that count in them the levels (F,) of the bins in the training data."""
+        if isinstance(self.generator, mp3net2_generator.Generator):
+            self.generator.bin_levels.copy_(bin_levels)
+        if isinstance(self.discriminator, mp3net2_discriminator.Discriminator):
+            self.discriminator.front_end.bin_levels.copy_(bin_levels)
+
+
+def build_networks(config: Config, whole_batch: WholeBatch | None = None) -> Networks:
+    """Both networks of a configuration."""
+    return Networks(build_generator(config), build_discriminator(config, whole_batch))

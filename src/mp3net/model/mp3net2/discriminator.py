@@ -1,0 +1,96 @@
+"""MDCT coefficients -> scores, second family."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mp3net.config import AudioConfig, Mp3net2Model
+from mp3net.model.mp3net2.front_end import FEATURES, FrontEnd
+from mp3net.model.mp3net2.layers import (
+    ACTIVE_GAIN,
+    Attention,
+    FrameConv,
+    ResidualBlock,
+    at_least_float32,
+    halved,
+    initialise,
+    leaky,
+)
+
+SCORE_DIM = 256
+
+
+class ScoreHead(nn.Module):
+    """(..., W) -> (...): two dense layers in at least float32, because scores differ by little."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden = FrameConv(width, SCORE_DIM, gain=ACTIVE_GAIN)
+        self.to_score = FrameConv(SCORE_DIM, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            score: Tensor = self.to_score(leaky(self.hidden(leaky(x.to(self.hidden.weight.dtype)))))
+        return score.squeeze(-1)
+
+
+class Discriminator(nn.Module):
+    """Coefficients (B, C, T, F) -> scores (B, 1 + n), larger for more real: the whole track's, then those of its n parts.
+
+    The mirror of the generator behind a fixed front-end (`front_end`, whose output the penalties look at; `judge` does the
+    rest). A part is as long as the reach of one local latent. Samples are scored each for itself.
+    """
+
+    def __init__(self, config: Mp3net2Model, audio: AudioConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.checkpointing = False
+        widths = config.level_widths[::-1]
+        self.front_end = FrontEnd(audio)
+        self.from_bins = FrameConv(FEATURES * audio.channels * audio.num_bins, widths[0])
+        self.levels = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(width) for _ in range(config.blocks_per_level)) for width in widths
+        )
+        self.steps = nn.ModuleList(
+            FrameConv(narrow, wide) if wide != narrow else nn.Identity() for narrow, wide in pairwise(widths)
+        )
+        self.attention = Attention(widths[-1], config.attention_heads)
+        self.score_part = ScoreHead(config.base_frames * widths[-1])
+        self.score_track = ScoreHead(widths[-1])
+
+    def initialise(self, source: torch.Generator) -> None:
+        """Fresh weights."""
+        initialise(self, source)
+
+    def blocks_near_audio(self, count: int) -> list[nn.Module]:
+        """The first `count` levels and what reads the features for them."""
+        return [self.from_bins, *self.levels[:count], *self.steps[:count]]
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        return self.judge(self.front_end(coefficients))
+
+    def judge(self, features: Tensor) -> Tensor:
+        """The front-end's features (B, T, 6, C, F) -> scores (B, 1 + n). Errors: ValueError where T is no whole parts."""
+        if features.shape[1] % self.config.frames_per_part:
+            raise ValueError(f"{features.shape[1]} frames are no whole parts of {self.config.frames_per_part}")
+        x = self.from_bins(features.flatten(2))
+        for number, blocks in enumerate(self.levels):
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                x = self._through(block, x)
+            if number < len(self.steps):
+                x = halved(self.steps[number](x))
+        parts = self.score_part(x.reshape(len(x), -1, self.config.base_frames * x.shape[-1]))
+        track = self.score_track(at_least_float32(self.attention(x)).mean(1))
+        return torch.cat([track[:, None], parts], 1)
+
+    def _through(self, block: nn.Module, x: Tensor) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(block, x, use_reentrant=False)
+            return kept
+        made: Tensor = block(x)
+        return made

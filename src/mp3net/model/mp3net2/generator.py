@@ -1,0 +1,116 @@
+"""Latents -> MDCT coefficients, second family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mp3net.config import AudioConfig, Mp3net2Model
+from mp3net.dsp.baseband import from_baseband
+from mp3net.model.mp3net2.layers import (
+    ACTIVE_GAIN,
+    Attention,
+    FrameConv,
+    ResidualBlock,
+    at_least_float32,
+    doubled,
+    initialise,
+    leaky,
+)
+
+OUTPUT_GAIN = 0.7
+MAPPING_DIM = 256
+
+
+class Generator(nn.Module):
+    """z (B, global + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32, without bounds.
+
+    z is one global latent and n parts behind each other, each with its local latent and the noise of its frames
+    (`Mp3net2Model.latent_size`). Local latents become `base_frames` frames each; all frames see each other once; then every
+    level doubles them. The global latent scales and shifts the channels of every block. Along frames, everything but the
+    attention is local.
+    """
+
+    bin_levels: Tensor
+
+    def __init__(self, config: Mp3net2Model, audio: AudioConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.audio_channels, self.num_bins = audio.channels, audio.num_bins
+        self.checkpointing = False
+        widths = config.level_widths
+        self.mapping = nn.ModuleList(
+            [
+                FrameConv(config.global_dim, MAPPING_DIM, gain=ACTIVE_GAIN),
+                FrameConv(MAPPING_DIM, config.global_dim, gain=ACTIVE_GAIN),
+            ]
+        )
+        self.start = FrameConv(config.local_dim, config.base_frames * widths[0])
+        self.attention = Attention(widths[0], config.attention_heads)
+        self.levels = nn.ModuleList(
+            nn.ModuleList(
+                ResidualBlock(width, config.global_dim, config.noise_channels) for _ in range(config.blocks_per_level)
+            )
+            for width in widths
+        )
+        self.steps = nn.ModuleList(
+            FrameConv(wide, narrow) if wide != narrow else nn.Identity() for wide, narrow in pairwise(widths)
+        )
+        numbers = 2 if config.carrier_head else 1
+        self.to_bins = FrameConv(widths[-1], numbers * audio.channels * audio.num_bins, 3, OUTPUT_GAIN * ACTIVE_GAIN)
+        self.register_buffer("bin_levels", torch.ones(audio.num_bins))
+
+    def initialise(self, source: torch.Generator) -> None:
+        """Fresh weights."""
+        initialise(self, source)
+
+    def blocks_near_audio(self, count: int) -> list[nn.Module]:
+        """The last `count` levels and what makes coefficients of them."""
+        return [*self.levels[-count:], *self.steps[-count:], self.to_bins]
+
+    def forward(self, z: Tensor) -> Tensor:
+        style, local, noise = self._unpack(z)
+        style = self.mapping[1](leaky(self.mapping[0](style)))
+        x = self.start(local).reshape(len(z), -1, self.config.level_widths[0])
+        for number, blocks in enumerate(self.levels):
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                x = self._through(block, x, style, next(noise))
+            if number == 0:
+                x = self.attention(x)
+            if number < len(self.steps):
+                x = doubled(self.steps[number](x))
+        x = self.to_bins(leaky(x))
+        return self._coefficients(at_least_float32(x))
+
+    def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Iterator[Tensor]]:
+        """The global latent (B, G), the local ones (B, n, L), and the noise (B, T, K) of one block after the other."""
+        config = self.config
+        style, rest = z[:, : config.global_dim], z[:, config.global_dim :]
+        if rest.shape[1] % config.part_size:
+            raise ValueError(
+                f"latents of {z.shape[1]} numbers are no {config.global_dim} and whole parts of {config.part_size}"
+            )
+        parts = rest.reshape(len(z), -1, config.part_size)
+        frames = [count for count in config.level_frames for _ in range(config.blocks_per_level)]
+        sizes = [config.local_dim, *(config.noise_channels * count for count in frames)]
+        local, *noise = torch.split(parts, sizes, 2)
+        shaped = (piece.reshape(len(z), -1, config.noise_channels) for piece in noise)
+        return style, local, shaped
+
+    def _through(self, block: nn.Module, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(block, x, style, noise, use_reentrant=False)
+            return kept
+        made: Tensor = block(x, style, noise)
+        return made
+
+    def _coefficients(self, x: Tensor) -> Tensor:
+        """(B, T, C F) or, with carriers, (B, T, 2 C F) -> (B, C, T, F)."""
+        x = x.reshape(*x.shape[:2], -1, self.audio_channels, self.num_bins).permute(2, 0, 3, 1, 4)
+        made = from_baseband(x[0], x[1]) if self.config.carrier_head else x[0]
+        return made * self.bin_levels.to(made.dtype)

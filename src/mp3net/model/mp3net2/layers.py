@@ -1,0 +1,149 @@
+"""The layers of the second family. Tensors are (B, T, W): the bins of a frame are its channels, frames are a sequence.
+
+Every layer is one matrix product. Convolutions see three frames and repeat the first and the last one at the ends, so a
+network does not care how long the sequence is; attention, used where frames are few, sees all of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAKY_SLOPE = 0.2
+# Weights that keep the power of a signal that went through a leaky ReLU of random sign.
+ACTIVE_GAIN = math.sqrt(2)
+# Second layers of residual blocks: the sum of many blocks stays near the power of one.
+RESIDUAL_GAIN = 0.3 * ACTIVE_GAIN
+MODULATION_GAIN = 0.5
+# The mean of two independent frames times this has their power.
+PAIR_GAIN = math.sqrt(2)
+ROTARY_BASE = 10_000.0
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, LEAKY_SLOPE)
+
+
+def neighbours(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The frames before and after each frame of (B, T, W); at the ends the frame itself."""
+    return torch.cat([x[:, :1], x[:, :-1]], 1), torch.cat([x[:, 1:], x[:, -1:]], 1)
+
+
+class FrameConv(nn.Module):
+    """Affine map of each frame (size 1), or of each frame with its two neighbours (size 3): (B, T, W) -> (B, T, W')."""
+
+    def __init__(self, width_in: int, width_out: int, size: int = 1, gain: float = 1.0) -> None:
+        super().__init__()
+        if size not in (1, 3):
+            raise ValueError(f"size {size}: a convolution along frames sees 1 or 3 of them")
+        self.size = size
+        self.gain = gain
+        self.weight = nn.Parameter(torch.empty(width_out, size * width_in))
+        self.bias = nn.Parameter(torch.empty(width_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.size == 3:
+            before, after = neighbours(x)
+            x = torch.cat([before, x, after], -1)
+        return F.linear(x, self.weight, self.bias)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Normal weights of standard deviation gain / sqrt(inputs), zero bias."""
+        deviation = self.gain / math.sqrt(self.weight.shape[1])
+        nn.init.normal_(self.weight, std=deviation, generator=generator)
+        nn.init.zeros_(self.bias)
+
+
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Fresh weights for every layer, drawn in the order in which the layers were made."""
+    for layer in network.modules():
+        if isinstance(layer, FrameConv):
+            layer.initialise(generator)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(leaky(conv(h))), h = leaky(x) as the latent scales and shifts it, with noise as further channels.
+
+    x (B, T, W); `style` (B, S) and `noise` (B, T, K) belong to generators.
+    """
+
+    def __init__(self, width: int, style_dim: int = 0, noise_channels: int = 0) -> None:
+        super().__init__()
+        self.modulation = FrameConv(style_dim, 2 * width, gain=MODULATION_GAIN) if style_dim else None
+        self.first = FrameConv(width + noise_channels, width, 3, ACTIVE_GAIN)
+        self.second = FrameConv(width, width, 3, RESIDUAL_GAIN)
+
+    def forward(self, x: Tensor, style: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        h = leaky(x)
+        if self.modulation is not None and style is not None:
+            scale, shift = self.modulation(style)[:, None].chunk(2, -1)
+            h = h * (1 + scale) + shift
+        if noise is not None:
+            h = torch.cat([h, noise.to(h.dtype)], -1)
+        updated: Tensor = x + self.second(leaky(self.first(h)))
+        return updated
+
+
+class Attention(nn.Module):
+    """x + what every frame takes from all others: (B, T, W) -> (B, T, W). Starts as nothing.
+
+    Queries and keys are normalised, so that scores stay within +- sqrt(D), and rotated by their frame's number: scores
+    depend on the distance of two frames, and the length is free. Differentiable twice, as the penalty needs.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % (4 * heads):
+            raise ValueError(f"width {width} must be a multiple of 4 x {heads} heads")
+        self.heads = heads
+        self.head_dim = width // 2 // heads
+        self.to_parts = FrameConv(width, 3 * self.heads * self.head_dim)
+        self.to_out = FrameConv(self.heads * self.head_dim, width, gain=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, frames, _ = x.shape
+        parts = self.to_parts(leaky(x)).view(batch, frames, 3, self.heads, self.head_dim)
+        query, key, value = at_least_float32(parts).permute(2, 0, 3, 1, 4).unbind()  # each (B, heads, T, D)
+        query, key = rotate(unit_power(query)), rotate(unit_power(key))
+        with torch.autocast(x.device.type, enabled=False):
+            weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(self.head_dim), -1)
+            taken = (weights @ value).transpose(1, 2).flatten(2)
+        updated: Tensor = x + self.to_out(taken)
+        return updated
+
+
+def unit_power(x: Tensor) -> Tensor:
+    """Vectors of the last axis with mean square 1."""
+    return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+def rotate(x: Tensor) -> Tensor:
+    """(..., T, D): pairs of numbers turned by the frame's number times a frequency of their own (2104.09864)."""
+    frames, half = x.shape[-2], x.shape[-1] // 2
+    frequencies = ROTARY_BASE ** (-torch.arange(half, dtype=x.dtype, device=x.device) / half)
+    angle = torch.outer(torch.arange(frames, dtype=x.dtype, device=x.device), frequencies)
+    cosine, sine = angle.cos(), angle.sin()
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], -1)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Twice as many frames, on straight lines between the given ones: (B, T, W) -> (B, 2 T, W).
+
+    The new frames lie a quarter of a step before and after the old ones, as overlapping windows do, so no frame is a copy
+    and none stands out: copies would hum at the frame rate.
+    """
+    before, after = neighbours(x)
+    return torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], 2).flatten(1, 2)
+
+
+def halved(x: Tensor) -> Tensor:
+    """Half as many frames, the sums of pairs over sqrt(2): (B, T, W) -> (B, T / 2, W)."""
+    return (x[:, ::2] + x[:, 1::2]) * (PAIR_GAIN / 2)

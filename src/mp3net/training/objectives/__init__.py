@@ -1,0 +1,1 @@
+"""What the two networks are trained towards, one file per objective."""

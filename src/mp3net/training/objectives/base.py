@@ -1,0 +1,102 @@
+"""What all objectives share: songs of fresh latents, what the discriminator gets to see, and readings of both."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mp3net.config import Config
+from mp3net.dsp.psychoacoustics import Psychoacoustics, tonality
+from mp3net.model.build import Networks
+from mp3net.training.objectives.draws import TrackDraws
+from mp3net.training.schedule import factor_at
+
+# Named scalars, means over the tracks that they were computed from.
+Terms = dict[str, Tensor]
+# Takes a loss, the mean over the tracks at hand, and leaves its gradients in the parameters.
+Backward = Callable[[Tensor], None]
+
+
+class Objective(ABC):
+    """The losses of both networks for the tracks whose real coefficients (B, C, T, F) and random numbers are given.
+
+    Each calls `backward` itself as soon as a part of the loss is done, so that a part's graph can be gone when the next one
+    needs the memory, and returns named terms. The losses of tracks (or of whole groups of them, where the discriminator
+    couples samples) add up: a batch may be computed in portions.
+    """
+
+    # The term that says how far the discriminator tells real from generated.
+    gap: ClassVar[str]
+    # Discriminator steps after which what a step costs repeats; the first of them is the dearest.
+    cycle_steps: int = 1
+
+    def __init__(self, config: Config, networks: Networks, device: torch.device) -> None:
+        self.networks = networks
+        self.device = device
+        self.precision = config.optimiser.precision
+        self.batch_size = config.optimiser.batch_size
+        self.latent_size = config.model.latent_size(config.model.num_frames)
+        noise = config.objective.masking_noise
+        self.ear: Psychoacoustics | None = None
+        if noise is not None:
+            self.ear = Psychoacoustics(config.audio.sample_rate_hz, config.audio.num_bins, grid=noise.grid).to(device)
+        self.penalty_weight = config.objective.gradient_penalty_weight
+        self.penalty_schedule = config.objective.gradient_penalty_schedule
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
+        """The discriminator's losses, handed to `backward`, and their terms."""
+
+    @abstractmethod
+    def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
+        """The generator's loss, handed to `backward`, and its terms."""
+
+    def readings(self, terms: Mapping[str, float]) -> dict[str, float]:
+        """Terms as they are logged: powers as levels in dB."""
+        out = dict(terms)
+        for kind in ("real", "generated"):
+            out[f"level_db/{kind}"] = 10 * math.log10(max(out.pop(f"power/{kind}"), 1e-14))
+        return out
+
+    def summary(self, readings: Mapping[str, float]) -> str:
+        """The readings that tell most, for one line of text. Some may be rarer than lines."""
+        penalty = f"penalty {readings['penalty/gradient']:.3f}  " if "penalty/gradient" in readings else ""
+        return (
+            f"gap {readings[self.gap]:.3f}  {penalty}"
+            f"level {readings['level_db/generated']:.1f} dB (real {readings['level_db/real']:.1f})  "
+            f"tonality {readings['tonality/generated']:.3f} (real {readings['tonality/real']:.3f})"
+        )
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def synthesise(self, draws: TrackDraws) -> Tensor:
+        """Coefficients (B, C, T, F) of fresh latents, one per track."""
+        with self.autocast():
+            fake: Tensor = self.networks.generator(draws.normal(self.latent_size))
+        return fake
+
+    def disguise(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
+        """What the discriminator gets to see: the coefficients with inaudible noise."""
+        if self.ear is None:
+            return coefficients
+        return self.ear.add_masking_noise(coefficients, white=draws.normal(*coefficients.shape[1:]))
+
+    def scheduled_penalty_weight(self, draws: TrackDraws) -> float:
+        return self.penalty_weight * factor_at(self.penalty_schedule, draws.tracks_seen)
+
+
+@torch.no_grad()
+def compared(real: Tensor, fake: Tensor) -> Terms:
+    """Tonality and power of real and generated coefficients."""
+    return {
+        "tonality/real": tonality(real).mean(),
+        "tonality/generated": tonality(fake).mean(),
+        "power/real": real.square().mean(),
+        "power/generated": fake.square().mean(),
+    }

@@ -1,0 +1,98 @@
+"""The second family's objective: scores in pairs, slopes held down on both sides (R3GAN, 2501.05441)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mp3net.config import Config, Relativistic
+from mp3net.model.build import Networks
+from mp3net.model.mp3net2.discriminator import Discriminator
+from mp3net.training.objectives.base import Backward, Objective, Terms, compared
+from mp3net.training.objectives.draws import TrackDraws
+
+
+def pairing_loss(better: Tensor, worse: Tensor) -> Tensor:
+    """Scores (B, 1 + n) of tracks and their n parts -> E[log(1 + exp(worse - better))], half for the tracks, half for parts.
+
+    The discriminator's loss with `better` real, the generator's with `better` fake. Unlike one threshold for all, pairs
+    punish a generator that leaves a mode of the data out: every real score has to be beaten by a fake one.
+    """
+    margin = F.softplus(worse - better)
+    return (margin[:, 0].mean() + margin[:, 1:].mean()) / 2
+
+
+def squared_slope(scores: Tensor, features: Tensor) -> Tensor:
+    """Scores (B, 1 + n) of `features` (B, ...) -> |grad|^2 per sample (B,), the mean over the track's score and its parts'.
+
+    One gradient for all of them: that of (track + sum of parts / sqrt(n)) / sqrt(2). Scores of different parts depend on
+    different features but for the margins, so the square of their sum is the sum of their squares.
+    """
+    num_parts = scores.shape[1] - 1
+    together = (scores[:, 0] + scores[:, 1:].sum(1) / num_parts**0.5) / 2**0.5
+    (gradient,) = torch.autograd.grad(together.sum(), features, create_graph=True)
+    return gradient.square().flatten(1).sum(1)
+
+
+class RelativisticObjective(Objective):
+    """Relativistic pairs with R1 and R2, gamma / 2 E[|grad D|^2] on reals and fakes each, at every few steps and as many
+    times heavier; slopes are those towards the front-end's features."""
+
+    gap = "score/gap"
+
+    def __init__(self, config: Config, networks: Networks, device: torch.device) -> None:
+        super().__init__(config, networks, device)
+        assert isinstance(config.objective, Relativistic)
+        self.penalty_every = self.cycle_steps = config.objective.penalty_every
+
+    def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
+        with torch.no_grad():
+            fake = self.synthesise(draws)
+            features = torch.cat([self._hear(real, draws), self._hear(fake, draws)])
+        penalised = draws.tracks_seen // self.batch_size % self.penalty_every == 0
+        scores = self._judge(features.requires_grad_(penalised))
+        real_scores, fake_scores = scores.chunk(2)
+        loss = pairing_loss(real_scores, fake_scores)
+        gap = (real_scores - fake_scores).detach()
+        terms = compared(real, fake) | {
+            "loss/pairs": loss.detach(),
+            "score/gap": gap.mean(),
+            "score/gap_track": gap[:, 0].mean(),
+            "score/gap_parts": gap[:, 1:].mean(),
+            "score/real": real_scores.mean().detach(),
+            "score/fake": fake_scores.mean().detach(),
+        }
+        if penalised:
+            of_real, of_fake = squared_slope(scores, features).chunk(2)
+            penalty = (of_real.mean() + of_fake.mean()) / 2
+            loss = loss + self.penalty_every * self.scheduled_penalty_weight(draws) * penalty
+            terms |= {
+                "penalty/gradient": penalty.detach(),
+                "slope/real": of_real.mean().detach(),
+                "slope/fake": of_fake.mean().detach(),
+            }
+        backward(loss)
+        return terms
+
+    def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
+        """Gradients pass through masking noise and front-end, thresholds included."""
+        with torch.no_grad():
+            real_scores = self._judge(self._hear(real, draws))
+        fake_scores = self._judge(self._hear(self.synthesise(draws), draws))
+        loss = pairing_loss(fake_scores, real_scores)
+        backward(loss)
+        return {"loss/generator": loss.detach()}
+
+    def _discriminator(self) -> Discriminator:
+        network = self.networks.discriminator
+        assert isinstance(network, Discriminator)
+        return network
+
+    def _hear(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
+        features: Tensor = self._discriminator().front_end(self.disguise(coefficients, draws))
+        return features
+
+    def _judge(self, features: Tensor) -> Tensor:
+        with self.autocast():
+            return self._discriminator().judge(features)

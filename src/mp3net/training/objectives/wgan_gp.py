@@ -1,0 +1,130 @@
+"""The paper's objective (section 3.2): WGAN-GP with drift."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mp3net.config import Config, WganGp
+from mp3net.model.build import Networks
+from mp3net.model.paper.layers import rounded_weights
+from mp3net.training.objectives.base import Backward, Objective, Terms, compared
+from mp3net.training.objectives.draws import TrackDraws
+
+# Under the root of the gradient norm, as released: its derivative at zero stays finite.
+NORM_EPSILON = 1e-8
+
+
+class Critic(Protocol):
+    """Scores (B,) of coefficients that hold `batches` batches of equal size behind each other."""
+
+    def __call__(self, coefficients: Tensor, batches: int = 1) -> Tensor: ...
+
+
+def interpolate(real: Tensor, fake: Tensor, share_of_real: Tensor) -> Tensor:
+    """Points between the (noised) reals and fakes (B, C, T, F); `share_of_real` is (B, 1, 1, 1) in [0, 1)."""
+    return share_of_real * real + (1 - share_of_real) * fake
+
+
+def gradient_norm(discriminator: Critic, coefficients: Tensor) -> Tensor:
+    """|grad_x D(x)| per sample (B,), differentiable towards the discriminator's weights.
+
+    The gradient is of the sum of all scores: with the minibatch deviation a sample also moves the scores of the others.
+    """
+    x = coefficients.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+    return (gradient.square().sum(dim=(1, 2, 3)) + NORM_EPSILON).sqrt()
+
+
+def gradient_penalty(norm: Tensor) -> Tensor:
+    """E[(|grad D(interpolated)| - 1)^2]: keeps the discriminator close to 1-Lipschitz."""
+    return (norm - 1).square().mean()
+
+
+def wasserstein_estimate(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E[D(real)] - E[D(fake)]: what the discriminator maximises; an estimate of the distance up to its scale."""
+    return real_scores.mean() - fake_scores.mean()
+
+
+def drift(real_scores: Tensor) -> Tensor:
+    """E[D(real)^2]: keeps the scores, which only matter as differences, from wandering off."""
+    return real_scores.square().mean()
+
+
+def generator_loss(fake_scores: Tensor) -> Tensor:
+    """L_G = -E[D(fake)]."""
+    return -fake_scores.mean()
+
+
+def discriminator_loss(
+    discriminator: Critic,
+    real: Tensor,
+    fake: Tensor,
+    share_of_real: Tensor,
+    gradient_penalty_weight: float,
+    drift_weight: float,
+    backward: Backward,
+) -> Terms:
+    """L_D = E[D(fake)] - E[D(real)] + lambda E[(|grad D(interp)| - 1)^2] + epsilon E[D(real)^2], with its terms by name.
+
+    `backward` is called twice, with the scores' part and with the penalty's.
+    """
+    real_scores, fake_scores = discriminator(torch.cat([real, fake]), batches=2).chunk(2)
+    distance, wander = wasserstein_estimate(real_scores, fake_scores), drift(real_scores)
+    of_scores = drift_weight * wander - distance
+    backward(of_scores)
+    norm = gradient_norm(discriminator, interpolate(real, fake, share_of_real))
+    penalty = gradient_penalty(norm)
+    of_penalty = gradient_penalty_weight * penalty
+    backward(of_penalty)
+    return {
+        "loss/discriminator": (of_scores + of_penalty).detach(),
+        "distance/wasserstein": distance.detach(),
+        "penalty/drift": wander.detach(),
+        "penalty/gradient": penalty.detach(),
+        "norm/gradient": norm.mean().detach(),
+        "score/real": real_scores.mean().detach(),
+        "score/fake": fake_scores.mean().detach(),
+    }
+
+
+class WassersteinObjective(Objective):
+    """WGAN-GP with drift, on coefficients with masking noise."""
+
+    gap = "distance/wasserstein"
+
+    def __init__(self, config: Config, networks: Networks, device: torch.device) -> None:
+        super().__init__(config, networks, device)
+        assert isinstance(config.objective, WganGp)
+        self.drift_weight = config.objective.drift_weight
+
+    def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
+        with torch.no_grad():
+            fake = self.synthesise(draws)
+            share_of_real = draws.uniform(1, 1, 1)
+            noised_real, noised_fake = self.disguise(real, draws), self.disguise(fake, draws)
+        weight = self.scheduled_penalty_weight(draws)
+        with self._rounded(self.networks.discriminator):
+            terms = discriminator_loss(
+                self._score, noised_real, noised_fake, share_of_real, weight, self.drift_weight, backward
+            )
+        return compared(real, fake) | terms
+
+    def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
+        """Gradients pass through the masking threshold. The real tracks are not needed."""
+        loss = generator_loss(self._score(self.disguise(self.synthesise(draws), draws)))
+        backward(loss)
+        return {"loss/generator": loss.detach()}
+
+    def _score(self, coefficients: Tensor, batches: int = 1) -> Tensor:
+        with self.autocast():
+            scores: Tensor = self.networks.discriminator(coefficients, batches)
+        return scores
+
+    def _rounded(self, network: nn.Module) -> AbstractContextManager[None]:
+        if self.precision == "float32":
+            return nullcontext()
+        return rounded_weights(network, torch.bfloat16)

@@ -1,0 +1,261 @@
+"""The second family: its layers against slow formulas, its front-end by the physics, its lengths."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mp3net.config import PRESETS, AudioConfig, Config, Mp3net2Model, OptimiserConfig, Relativistic
+from mp3net.dsp.baseband import from_baseband
+from mp3net.dsp.mdct import mdct
+from mp3net.model.build import build_discriminator, build_generator, build_networks
+from mp3net.model.mp3net2.front_end import FrontEnd
+from mp3net.model.mp3net2.layers import Attention, FrameConv, doubled, halved
+
+AUDIO = AudioConfig(sample_rate_hz=8000, channels=2, num_bins=16)
+MODEL = Mp3net2Model(
+    num_parts=2, base_frames=2, num_doublings=2, width=16, deep_width=32, deep_levels=1, global_dim=6, local_dim=5,
+    noise_channels=3, attention_heads=2,
+)  # fmt: skip
+CONFIG = Config(audio=AUDIO, model=MODEL, objective=Relativistic(), optimiser=OptimiserConfig(batch_size=4))
+
+
+def source(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=source(seed))
+
+
+def networks(config: Config = CONFIG):
+    built = build_networks(config)
+    for network in (built.generator, built.discriminator):
+        network.initialise(source())
+        network.double()
+        # Attention starts as nothing: here it is to matter.
+        torch.nn.init.normal_(network.attention.to_out.weight, generator=source(1))
+    return built
+
+
+def test_a_convolution_along_frames_is_the_slow_sum():
+    layer = FrameConv(3, 4, 3).double()
+    layer.initialise(source())
+    torch.nn.init.normal_(layer.bias, generator=source(1))
+    x = noise(2, 5, 3)
+    kernel = layer.weight.detach().numpy().reshape(4, 3, 3)  # out, tap, in
+    for t in range(5):
+        expected = layer.bias.detach().numpy() + sum(
+            x[:, min(max(t + tap - 1, 0), 4)].numpy() @ kernel[:, tap].T for tap in range(3)
+        )
+        np.testing.assert_allclose(layer(x)[:, t].detach().numpy(), expected, atol=1e-14)
+
+
+def test_frames_double_on_straight_lines_and_halve_with_their_power():
+    line = torch.arange(6, dtype=torch.float64)[None, :, None]
+    assert doubled(line)[0, 1:-1, 0].tolist() == [0.25 + 0.5 * i for i in range(10)]
+    x = noise(3, 8, 2)
+    torch.testing.assert_close(
+        doubled(x), F.interpolate(x.transpose(1, 2), scale_factor=2, mode="linear").transpose(1, 2)
+    )
+    assert float(halved(noise(50, 100, 10)).square().mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_attention_is_the_slow_sum_and_knows_distances_only():
+    layer = Attention(16, 2).double()
+    for part in (layer.to_parts, layer.to_out):
+        torch.nn.init.normal_(part.weight, std=0.3, generator=source())
+        torch.nn.init.zeros_(part.bias)
+    x = noise(1, 6, 16)
+    parts = F.linear(F.leaky_relu(x, 0.2), layer.to_parts.weight)[0].reshape(6, 3, 2, 4).detach().numpy()
+    taken = np.zeros((6, 2, 4))
+
+    def turned(vector: np.ndarray, frame: int) -> np.ndarray:
+        unit = vector / np.sqrt((vector**2).mean() + 1e-6)
+        angles = frame * 10_000.0 ** (-np.arange(2) / 2)
+        spun = (unit[:2] + 1j * unit[2:]) * np.exp(1j * angles)
+        return np.concatenate([spun.real, spun.imag])
+
+    for head in range(2):
+        for t in range(6):
+            scores = [turned(parts[t, 0, head], t) @ turned(parts[s, 1, head], s) / 2 for s in range(6)]
+            weight = np.exp(scores) / np.exp(scores).sum()
+            taken[t, head] = sum(w * parts[s, 2, head] for s, w in enumerate(weight))
+    expected = x[0] + torch.from_numpy(taken.reshape(6, 8)) @ layer.to_out.weight.detach().T
+    torch.testing.assert_close(layer(x)[0].detach(), expected.detach(), atol=1e-12, rtol=0)
+
+
+def test_any_length_from_one_set_of_weights():
+    made = networks()
+    per_part = MODEL.frames_per_part
+    for parts in (1, 2, 5):
+        z = noise(3, MODEL.latent_size(parts * per_part))
+        coefficients = made.generator(z)
+        assert coefficients.shape == (3, 2, parts * per_part, 16)
+        assert made.discriminator(coefficients).shape == (3, 1 + parts)
+    assert MODEL.whole_frames(None) == MODEL.num_frames == 2 * per_part == 16
+    assert [MODEL.whole_frames(n) for n in (1, 8, 9)] == [8, 8, 16]
+    with pytest.raises(ValueError, match="whole parts"):
+        made.generator(noise(1, MODEL.latent_size(16) + 1))
+    with pytest.raises(ValueError, match="whole parts"):
+        made.discriminator(noise(1, 2, 9, 16))
+
+
+def test_every_random_number_matters_and_samples_do_not_meet():
+    made = networks()
+    z = noise(2, MODEL.latent_size(16)).requires_grad_(True)
+    out = made.generator(z)
+    (gradient,) = torch.autograd.grad(out[0].square().sum(), z)
+    assert bool((gradient[0] != 0).all())
+    assert bool((gradient[1] == 0).all())
+    scores = made.discriminator(out.detach())
+    torch.testing.assert_close(made.discriminator(out.detach()[1:])[0], scores[1])
+
+
+def test_without_attention_everything_is_local_along_frames():
+    """A change of the last part's latent does not reach the first frames: what windows of a long track need."""
+    generator = networks().generator
+    torch.nn.init.zeros_(generator.attention.to_out.weight)
+    z = noise(1, MODEL.latent_size(8 * 8))
+    changed = z.clone()
+    changed[:, -MODEL.part_size :] += 1
+    difference = (generator(changed) - generator(z)).abs().amax((0, 1, 3))
+    assert bool((difference[: 8 * 8 - 8 - 24] == 0).all())
+    assert bool((difference[-8:] > 0).all())
+
+
+def test_a_part_is_scored_by_its_frames_and_the_track_by_all():
+    discriminator = networks().discriminator
+    x = noise(1, 2, 8 * 8, 16)
+    changed = x.clone()
+    changed[:, :, -4:] += 1
+    scores, moved = discriminator(x)[0].detach(), discriminator(changed)[0].detach()
+    assert float((scores[1:5] - moved[1:5]).abs().max()) == 0
+    assert float((scores[-1] - moved[-1]).abs()) > 0
+    assert float((scores[0] - moved[0]).abs()) > 0
+
+
+def test_the_head_on_carriers_and_the_levels_of_the_bins():
+    config = CONFIG.model_copy(update={"model": MODEL.model_copy(update={"carrier_head": True})})
+    plain, carried = networks(), networks(config)
+    levels = torch.linspace(0.1, 2, 16)
+    z = noise(2, MODEL.latent_size(16))
+    for made in (plain, carried):
+        before = made.generator(z)
+        made.calibrate(levels)
+        torch.testing.assert_close(made.generator(z), before * levels)
+        assert torch.equal(made.discriminator.front_end.bin_levels, levels.double())
+    numbers: list[torch.Tensor] = []
+    carried.generator.to_bins.register_forward_hook(lambda module, inputs, output: numbers.append(output))
+    made_ = carried.generator(z)
+    u, v = numbers[0].reshape(2, 16, 2, 2, 16).unbind(2)
+    torch.testing.assert_close(made_, levels * from_baseband(u.transpose(1, 2), v.transpose(1, 2)))
+
+
+def test_fresh_networks_keep_the_power_of_signals():
+    """At the size of the smallest preset: output at the level of the data, scores of the size of 1."""
+    config = PRESETS["mp3net2-nano"]
+    generator, discriminator = build_generator(config), build_discriminator(config)
+    for network in (generator, discriminator):
+        network.initialise(source())
+    with torch.no_grad():
+        made = generator(torch.randn(8, config.model.latent_size(64), generator=source(2)))
+        scores = discriminator(made)
+    assert 0.5 < float(made.std()) < 2
+    assert 0.02 < float(scores.std()) < 2
+
+
+def test_the_front_end_is_what_its_docstring_says():
+    """Against plain complex numbers, on sound with silence and tones."""
+    front_end = FrontEnd(AUDIO).double()
+    front_end.bin_levels.copy_(torch.linspace(0.01, 0.1, 16))
+    audio = 0.2 * noise(1, 2, 13 * 16)
+    audio[..., :64] = 0
+    coefficients = mdct(audio, 16, edges="crop")
+    found = front_end(coefficients)[0].detach().numpy()  # (T, 6, C, F)
+    assert found.shape == (12, 6, 2, 16)
+    from mp3net.dsp.baseband import baseband
+
+    i, q = baseband(coefficients)
+    c = torch.complex(i, q)[0].numpy()
+    m = front_end.ear.masking_threshold(torch.from_numpy(np.sqrt(np.abs(c) ** 2 + 1e-14))).numpy()
+    level = 0.3 * np.log(1 + np.abs(c) ** 2 / m**2)
+    phase = c / np.sqrt(np.abs(c) ** 2 + 1e-3 * m**2)
+    rotated = level * phase
+    before = np.concatenate([np.zeros_like(rotated[:, :1]), rotated[:, :-1]], 1)
+    level_before = np.concatenate([np.zeros_like(level[:, :1]), level[:, :-1]], 1)
+    turn = rotated * before.conj() / np.sqrt(level * level_before + 1e-4)
+    expected = [
+        level,
+        rotated.real,
+        rotated.imag,
+        turn.real,
+        turn.imag,
+        0.4 * np.log(m / np.linspace(0.01, 0.1, 16)) + 1,
+    ]
+    for number, values in enumerate(expected):
+        np.testing.assert_allclose(found[:, number], values.transpose(1, 0, 2), atol=2e-6, err_msg=str(number))
+
+
+def test_the_front_end_holds_a_steady_tone_still_and_is_finite_in_silence():
+    audio = AudioConfig(sample_rate_hz=11008, channels=1, num_bins=256)
+    front_end = FrontEnd(audio)
+    t = torch.arange(21 * 256, dtype=torch.float64) / 11008
+    tone = mdct(0.3 * torch.sin(2 * math.pi * 700.0 * t)[None, None], 256, edges="crop").float()
+    features = front_end(tone)[0, 2:-2, :, 0]
+    loud = int(700 / 21.5)
+    assert float(features[:, 0, loud].std()) < 1e-3 * float(features[:, 0, loud].mean())
+    for number in (3, 4):  # the turn from frame to frame
+        assert float(features[:, number, loud].std()) < 1e-2
+    silence = torch.zeros(1, 1, 4, 256, requires_grad=True)
+    features = front_end(silence)
+    assert float(features.detach()[:, :, :5].abs().max()) == 0
+    (gradient,) = torch.autograd.grad(features.sum(), silence)
+    assert bool(torch.isfinite(gradient).all())
+
+
+def test_the_large_presets_cost_what_they_promise():
+    from mp3net.training.plan import forward_flop
+
+    made, _ = forward_flop(PRESETS["mp3net2-95s"])
+    assert 5e9 < made <= 30e9
+    assert PRESETS["mp3net2-95s"].track_duration_s == pytest.approx(95.26, abs=0.01)
+    assert PRESETS["mp3net2-44k"].track_duration_s == pytest.approx(95.11, abs=0.01)
+    assert PRESETS["mp3net2-6s"].track_duration_s == pytest.approx(5.95, abs=0.01)
+
+
+def test_blocks_near_the_audio():
+    made = networks()
+    names = {id(parameter): name for name, parameter in made.generator.named_parameters()}
+    near = {names[id(p)] for part in made.generator.blocks_near_audio(1) for p in part.parameters()}
+    assert {name.split(".")[0] + "." + name.split(".")[1] for name in near} == {
+        "levels.2", "to_bins.weight", "to_bins.bias"
+    }  # fmt: skip
+    names = {id(parameter): name for name, parameter in made.discriminator.named_parameters()}
+    near = {names[id(p)] for part in made.discriminator.blocks_near_audio(1) for p in part.parameters()}
+    assert {name.split(".")[0] + "." + name.split(".")[1] for name in near} == {
+        "levels.0", "from_bins.weight", "from_bins.bias"
+    }  # fmt: skip
+
+
+def test_checkpointing_changes_nothing():
+    made = networks()
+    z = noise(2, MODEL.latent_size(16))
+
+    def gradients() -> list[torch.Tensor]:
+        features = made.discriminator.front_end(made.generator(z))
+        scores = made.discriminator.judge(features)
+        (slope,) = torch.autograd.grad(scores.sum(), features, create_graph=True)
+        parameters = [*made.generator.parameters(), *made.discriminator.parameters()]
+        return list(torch.autograd.grad(slope.square().sum() + scores.sum(), parameters, allow_unused=True))
+
+    plain = gradients()
+    made.generator.checkpointing = made.discriminator.checkpointing = True
+    for a, b in zip(gradients(), plain, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-9)

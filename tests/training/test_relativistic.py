@@ -1,0 +1,217 @@
+"""The second family's objective against known critics, and everything a training can do with it."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mp3net.config import PRESETS, override
+from mp3net.data.dataset import CropDataset
+from mp3net.dsp.mdct import mdct
+from mp3net.errors import Mp3netError
+from mp3net.generation import MP3net
+from mp3net.model.snapshot import load_tensors, open_snapshot
+from mp3net.training.checkpoint import RunDirectory
+from mp3net.training.levels import measure_bin_levels
+from mp3net.training.objectives.relativistic import pairing_loss, squared_slope
+from mp3net.training.plan import flop_per_track, forward_flop, measure_memory, probe
+from mp3net.training.trainer import Trainer
+from tests.training.conftest import SECOND
+
+CPU = torch.device("cpu")
+
+
+def trainer(config, data, run=None, init_from=None, said=None) -> Trainer:
+    dataset = CropDataset(data, config.track_samples)
+    directory = RunDirectory(run, config, dataset.fingerprint) if run is not None else None
+    say = (lambda line: None) if said is None else said.append
+    return Trainer(config, dataset, directory, CPU, say, init_from=init_from)
+
+
+def final_bytes(run) -> bytes:
+    return (sorted((run / "checkpoints").iterdir())[-1] / "training.safetensors").read_bytes()
+
+
+def test_the_pairing_loss_is_its_formula():
+    real, fake = torch.tensor([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0]]), torch.tensor([[0.5, 2.5, 1.0], [1.0, 0.0, 0.0]])
+    margin = np.log1p(np.exp((fake - real).numpy()))
+    expected = (margin[:, 0].mean() + margin[:, 1:].mean()) / 2
+    assert float(pairing_loss(real, fake)) == pytest.approx(expected, rel=1e-6)
+    assert float(pairing_loss(real, real)) == pytest.approx(math.log(2), rel=1e-6)
+    assert float(pairing_loss(real + 9, fake)) < 0.01 < 7 < float(pairing_loss(fake, real + 9))
+
+
+def test_the_slope_of_linear_scores_is_known():
+    """Track: <w, x>, parts: <v_p, x_p> of separate features: |w|^2 / 2 + mean |v_p|^2 / 2 + the cross term."""
+    w, v = (torch.from_numpy(np.random.default_rng(n).standard_normal((3, 4))) for n in range(2))
+    x = torch.randn(5, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+    scores = torch.cat([(x * w).sum((1, 2))[:, None], (x * v).sum(2)], 1)
+    expected = float(w.square().sum() / 2 + v.square().sum() / 3 / 2 + (w * v).sum() / 3**0.5)
+    assert squared_slope(scores, x).detach().tolist() == pytest.approx([expected] * 5, rel=1e-12)
+
+
+def test_penalties_come_every_few_steps_and_weigh_as_much_more(tiny_data):
+    session = trainer(override(SECOND, ["objective.penalty_every=2"]), tiny_data)
+    first = session.discriminator_gradients(step=0)
+    second = session.discriminator_gradients(step=1)
+    assert "penalty/gradient" in first
+    assert "penalty/gradient" not in second
+    losses: list[torch.Tensor] = []
+    draws = SimpleNamespace(tracks_seen=0, normal=lambda *shape: torch.ones(2, *shape))
+    real = session.real_batch(range(2))
+    with_penalty = session.objective.discriminator(real, draws, losses.append)
+    penalty = float(with_penalty["penalty/gradient"])
+    assert penalty == pytest.approx(float(with_penalty["slope/real"] + with_penalty["slope/fake"]) / 2, rel=1e-5)
+    assert losses[0].item() == pytest.approx(float(with_penalty["loss/pairs"]) + 2 * 20 * penalty, rel=1e-5)
+
+
+def test_the_penalty_is_the_slope_of_the_features(tiny_data):
+    """By finite differences along one random direction of the features, through the trained path."""
+    session = trainer(override(SECOND, ["objective.masking_noise=null"]), tiny_data)
+    discriminator = session.state.networks.discriminator.double()
+    features = discriminator.front_end(session.real_batch(range(2)).double()).detach().requires_grad_(True)
+    slope = squared_slope(discriminator.judge(features), features).sum()
+    scores = discriminator.judge(features)
+    together = (scores[:, 0] + scores[:, 1:].sum(1) / (scores.shape[1] - 1) ** 0.5) / 2**0.5
+    (gradient,) = torch.autograd.grad(together.sum(), features)
+    step = 1e-6 * gradient / gradient.norm()
+
+    def value(x: torch.Tensor) -> float:
+        s = discriminator.judge(x.detach()).detach()
+        return float(((s[:, 0] + s[:, 1:].sum(1) / (s.shape[1] - 1) ** 0.5) / 2**0.5).sum())
+
+    assert (value(features + step) - value(features - step)) / 2e-6 == pytest.approx(float(slope) ** 0.5, rel=1e-5)
+
+
+def test_the_generator_learns_through_noise_and_front_end(tiny_data):
+    """With the threshold's path cut its gradient is another one; the discriminator's parameters get none."""
+    session = trainer(SECOND, tiny_data)
+
+    def gradient() -> torch.Tensor:
+        session.generator_gradients()
+        return session.state.networks.generator.to_bins.weight.grad.clone()
+
+    through = gradient()
+    assert all(parameter.grad is None for parameter in session.state.networks.discriminator.parameters())
+    ear = session.state.networks.discriminator.front_end.ear
+    original = ear.masking_threshold
+    ear.masking_threshold = lambda x: original(x).detach()
+    assert float((through - gradient()).abs().max()) > 1e-3 * float(through.abs().max())
+
+
+def test_each_step_improves_its_own_side(tiny_data):
+    session = trainer(SECOND, tiny_data)
+    first = session.discriminator_step()
+    for _ in range(60):
+        last = session.discriminator_step()
+    assert abs(first["score/gap"].item()) < 0.3
+    assert last["score/gap"].item() > 0.5
+    before = session.generator_step()["loss/generator"].item()
+    for _ in range(30):
+        after = session.generator_step()["loss/generator"].item()
+    assert after < before - 0.05
+
+
+def test_levels_are_those_of_the_data_and_travel_with_the_weights(tiny_data, tmp_path):
+    session = trainer(SECOND, tiny_data, tmp_path / "run")
+    levels = measure_bin_levels(session.dataset, SECOND)
+    crops = mdct(session.dataset.batch(2**31, 0, 2048), 16, edges="crop")
+    power = crops.square().mean((0, 1, 2)).sqrt().numpy()
+    smoothed = np.convolve(np.pad(power, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    np.testing.assert_allclose(levels.numpy(), smoothed + 1e-6, rtol=1e-4)
+    session.run()
+    snapshot = open_snapshot(tmp_path / "run")
+    generator = load_tensors(snapshot.folder / "generator.safetensors")
+    discriminator = load_tensors(snapshot.folder / "discriminator.safetensors")
+    assert torch.equal(generator["bin_levels"], levels)
+    assert torch.equal(discriminator["front_end.bin_levels"], levels)
+    # Another training that begins with these networks keeps the levels that they count in.
+    longer = override(SECOND, ["model.num_parts=3", "optimiser.seed=5"])
+    second = trainer(longer, tiny_data, init_from=snapshot)
+    assert torch.equal(second.state.networks.generator.bin_levels, levels)
+    averaged = second.state.networks.generator.get_parameter("to_bins.weight")
+    assert torch.equal(averaged, generator["to_bins.weight"])
+    second.iteration()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resume_is_bit_identical(tiny_data, tmp_path, precision):
+    config = override(SECOND, [f"optimiser.precision={precision}"])
+    trainer(config, tiny_data, tmp_path / "whole").run()
+    trainer(override(config, ["run.total_tracks=32"]), tiny_data, tmp_path / "parts").run()
+    resumed = trainer(config, tiny_data, tmp_path / "parts")
+    assert resumed.state.tracks_seen == 32
+    probe(resumed)
+    resumed.run()
+    assert final_bytes(tmp_path / "parts") == final_bytes(tmp_path / "whole")
+
+
+def test_micro_batches_equal_the_large_batch_and_are_read_once(tiny_data):
+    whole = trainer(SECOND, tiny_data)
+    parts = trainer(override(SECOND, ["run.micro_batch_size=2"]), tiny_data)
+    for session in (whole, parts):
+        session.iteration()
+        session.reads = []
+        read = session.loader._read
+        session.loader._read = lambda tracks, read=read, seen=session.reads: (seen.append(tracks), read(tracks))[1]
+        session.iteration()
+        session.iteration()
+        if session.loader._ahead is not None:
+            session.loader._ahead[1].result()
+        assert len(session.reads) == len(set(session.reads)), "both networks' steps share their tracks"
+    for (name, a), b in zip(
+        whole.state.networks.generator.named_parameters(), parts.state.networks.generator.parameters(), strict=True
+    ):
+        # Adam's first steps are the rate times a sign: where a gradient is all rounding, weights go opposite ways.
+        assert float((a - b).abs().max()) <= 2 * 3 * 1e-3, name
+    first, second = whole.discriminator_gradients(step=0), parts.discriminator_gradients(step=0)
+    assert float(first["loss/pairs"]) == pytest.approx(float(second["loss/pairs"]), rel=0.05)
+
+
+def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny_data):
+    session = trainer(override(SECOND, ["optimiser.train_last_blocks=1"]), tiny_data)
+    before = {name: value.clone() for name, value in session.state.tensors().items() if "/weight/" in name}
+    session.run()
+    changed = {
+        name
+        for name, value in session.state.tensors().items()
+        if name in before and not torch.equal(value, before[name])
+    }
+    own = ("generator/weight/levels.3", "generator/weight/to_bins", "discriminator/weight/from_bins", "discriminator/weight/levels.0")  # fmt: skip
+    assert changed == {name for name in before if name.startswith(own)}
+
+
+def test_the_plan_counts_what_is_computed(tiny_data):
+    made, scored = forward_flop(SECOND)
+    assert flop_per_track(SECOND) == made + 7.5 * scored + 3 * made + 3 * scored
+    memory = measure_memory(trainer(SECOND, tiny_data))
+    assert memory.bytes_per_sample >= 0
+    nano = forward_flop(PRESETS["mp3net2-nano"])[0]
+    # Two 3-frame convolutions per level, wide at 4 and 8 frames, and the head; the rest is small.
+    by_hand = 2 * 2 * 3 * (512 * 512 * 12 + 256 * 256 * 112) + 2 * 3 * 256 * 256 * 64
+    assert nano == pytest.approx(by_hand, rel=0.1)
+
+
+def test_songs_of_any_length(tiny_data, tmp_path):
+    trainer(SECOND, tiny_data, tmp_path / "run").run()
+    model = MP3net.from_pretrained(tmp_path / "run")
+    assert model.generate(3).audio.shape == (1, 15 * 16)
+    long = model.generate(3, 2.0)
+    assert long.audio.shape == (1, 16000)
+    assert np.isfinite(long.audio).all()
+    assert float(np.abs(long.audio[:, -4000:]).max()) > 0
+    assert np.array_equal(long.audio, model.generate(3, 2.0).audio)
+    for wrong in (0.0, -1.0, 1e6, float("nan")):
+        with pytest.raises(Mp3netError, match="songs last from 0.1 s"):
+            model.generate(3, wrong)
+
+
+def test_a_song_of_the_papers_networks_has_one_length():
+    model = MP3net.from_pretrained()
+    if model.config.model.kind == "paper":
+        with pytest.raises(Mp3netError, match="one length, here 1.48 s"):
+            model.generate(1, 12.0)
