@@ -133,6 +133,20 @@ def test_damaged_snapshots_are_explained(snapshot, damage, message):
         MP3net.from_pretrained(snapshot)
 
 
+def test_half_precision_weights_are_widened(snapshot):
+    """What is shared packed sounds the same; other kinds of numbers are refused."""
+    config, weights = open_snapshot(snapshot).config, load_tensors(snapshot / "generator.safetensors")
+    for name, kind in (("half", torch.float16), ("whole", torch.int32)):
+        save_snapshot(snapshot.parent / name, config, {key: value.to(kind) for key, value in weights.items()}, None, {})
+    full = MP3net.from_pretrained(snapshot)
+    half = MP3net.from_pretrained(snapshot.parent / "half")
+    assert next(half.generator.parameters()).dtype == torch.float32
+    a, b = full.generate(3).audio, half.generate(3).audio
+    assert 0 < np.abs(a - b).max() < 0.01 * np.abs(a).max()
+    with pytest.raises(Mp3netError, match="int32"):
+        MP3net.from_pretrained(snapshot.parent / "whole")
+
+
 def test_non_finite_weights_are_not_played(snapshot):
     config = open_snapshot(snapshot).config
     weights = load_tensors(snapshot / "generator.safetensors")

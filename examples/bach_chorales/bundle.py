@@ -1,6 +1,6 @@
-"""Copy the latest snapshot of a run into the package, with the card that says what it is.
+"""Copy the latest snapshot of a run into the package, in half precision, with the card that says what it is.
 
-python examples/bach_chorales/bundle.py RUN --hours 1.5
+python examples/bach_chorales/bundle.py RUN --recipe "mp3net2-nano, then mp3net2-6s" --hours 1.5 --cores 1
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ import shutil
 from pathlib import Path
 
 from mp3net.files import read_json, write_json
-from mp3net.model.snapshot import CONFIG_FILE, open_snapshot
+from mp3net.model.snapshot import (
+    CONFIG_FILE,
+    DISCRIMINATOR_FILE,
+    GENERATOR_FILE,
+    load_tensors,
+    open_snapshot,
+    save_tensors,
+)
 
 BUNDLED = Path(__file__).parents[2] / "src" / "mp3net" / "bundled"
 
@@ -18,16 +25,23 @@ BUNDLED = Path(__file__).parents[2] / "src" / "mp3net" / "bundled"
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make a run's latest snapshot the bundled one.")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--hours", type=float, required=True, help="hours of training on two CPU cores")
+    parser.add_argument("--name", default="chorales")
+    parser.add_argument("--recipe", required=True, help="how it was trained, in a few words")
+    parser.add_argument("--hours", type=float, required=True, help="hours of training, of all stages")
+    parser.add_argument("--cores", type=int, required=True, help="CPU cores that they ran on")
     options = parser.parse_args()
     source = open_snapshot(options.run).folder
     shutil.rmtree(BUNDLED, ignore_errors=True)
-    shutil.copytree(source, BUNDLED)
-    content = read_json(BUNDLED / CONFIG_FILE)
+    BUNDLED.mkdir()
+    for name in (GENERATOR_FILE, DISCRIMINATOR_FILE):
+        packed = {key: value.half() for key, value in load_tensors(source / name).items()}
+        save_tensors(BUNDLED / name, packed)
+    content = read_json(source / CONFIG_FILE)
     content["metadata"] |= {
-        "name": "chorales-nano",
-        "recipe": "nano-1.5s: the paper's recipe at a size for two CPU cores",
-        "training_hours_on_2_cores": options.hours,
+        "name": options.name,
+        "recipe": options.recipe,
+        "training_hours": options.hours,
+        "training_cores": options.cores,
         "data": "Bach chorales from music21's corpus, rendered with FluidSynth and the FluidR3 GM piano",
         "licence": "MIT; music in the public domain, soundfont MIT (examples/bach_chorales/README.md)",
     }

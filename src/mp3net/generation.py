@@ -104,12 +104,16 @@ class MP3net:
             raise Mp3netError(f"duration {duration_s:g} s: {error}, here {self.song_duration_s:.2f} s") from None
         return samples
 
+    def latent_frames(self, duration_s: float | None = None) -> int:
+        """Frames of the track that a song of that duration is cut out of."""
+        frames = -(-self.song_samples(duration_s) // self.config.audio.hop_length) + 1
+        return self.config.model.whole_frames(frames)
+
     def latent(self, seed: int, duration_s: float | None = None) -> Tensor:
         """The random numbers (1, Z) of a seed; drawn on the CPU, so they are the same for every device."""
         if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
             raise Mp3netError(f"seed {seed!r}: seeds are whole numbers from 0 to {MAX_SEED}")
-        frames = -(-self.song_samples(duration_s) // self.config.audio.hop_length) + 1
-        size = self.config.model.latent_size(self.config.model.whole_frames(frames))
+        size = self.config.model.latent_size(self.latent_frames(duration_s))
         return torch.randn(1, size, generator=torch.Generator().manual_seed(seed))
 
     @torch.inference_mode()
