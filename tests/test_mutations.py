@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutations_mp3net2 import MUTATIONS as SECOND_FAMILY
+
 ROOT = Path(__file__).parents[1]
 # file below src/mp3net, text, its broken form, tests that must notice
 MUTATIONS = [
@@ -535,6 +537,7 @@ MUTATIONS = [
         "(lambda *_: None)(0, (taken",
         "tests/data/test_hostile.py -k decoder_may",
     ),
+    *SECOND_FAMILY,
 ]
 
 

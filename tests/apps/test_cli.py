@@ -296,3 +296,33 @@ def test_targets(tmp_path, monkeypatch):
     assert plan_targets([1, 2], None, None) == {1: Path("songs/seed-1.wav"), 2: Path("songs/seed-2.wav")}
     assert plan_targets([1], Path("x.FLAC"), None) == {1: Path("x.FLAC")}
     assert plan_targets([4], Path("dir"), "mp3") == {4: Path("dir/seed-4.mp3")}
+
+
+def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
+    """Train on short tracks, go on with longer ones, generate any length."""
+    write_folder(tmp_path / "music")
+    assert mp3net("prepare", "music", "--out", "data", "--sample-rate", 8000, "--channels", 1, "--workers", 2)[0] == 0
+    settings = [
+        "audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_doublings=2", "model.width=16", "model.deep_width=16",
+        "model.global_dim=4", "model.local_dim=4", "optimiser.batch_size=4", "run.evaluate_samples=0",
+    ]  # fmt: skip
+    train = ["train", "data", "--preset", "mp3net2-nano", "--device", "cpu", "--tracks", 16]
+    train += [item for setting in settings for item in ("--set", setting)]
+    status, out, _ = mp3net(*train, "--out", "runs/short")
+    assert status == 0
+    assert "1 discriminator step(s) per generator step" in out
+    assert "finished at 16 tracks" in out
+    longer = [*train, "--out", "runs/long", "--init-from", "runs/short", "--set", "model.num_parts=3"]
+    status, out, _ = mp3net(*longer)
+    assert (status, "beginning with both networks of runs/short" in out) == (0, True)
+    status, out, _ = mp3net("generate", "runs/long", "--duration", 1.5, "--out", "long.wav")
+    assert (status, "long.wav: 1.50 s mono at 8000 Hz" in out) == (0, True)
+    assert soundfile.info("long.wav").frames == 12000
+    status, out, _ = mp3net("generate", "runs/long", "--out", "usual.wav")
+    assert (status, soundfile.info("usual.wav").frames) == (0, (3 * 16 - 1) * 16)
+    status, _, err = mp3net("generate", "runs/long", "--duration", 0, "--out", "none.wav")
+    assert (status, "songs last from 0.1 s to" in err) == (2, True)
+    status, _, err = mp3net(*train, "--out", "runs/other", "--set", "model.num_blocks=3")
+    assert (status, "the valid keys are" in err) == (2, True)
+    status, _, err = mp3net(*longer[:-1], "model.num_parts=2")
+    assert (status, "differing: model.num_parts: 3 -> 2" in err) == (2, True)

@@ -75,7 +75,7 @@ def test_evaluations_on_the_way_are_logged_and_change_nothing(tiny, tiny_data, t
     assert [line["tracks_seen"] for line in lines] == [32, 64]
     wanted = {
         "evaluation/tonality", "evaluation/tonality_real", "evaluation/level_error_db", "evaluation/checkerboard_db",
-        "evaluation/loudness_lufs_real", "evaluation/frechet_logmel", "evaluation/kernel_logmel", "evaluation/coverage_logmel",
+        "evaluation/loudness_lufs_real", "evaluation/octave_flatness_spread", "evaluation/octave_flatness_spread_real", "evaluation/frechet_logmel", "evaluation/kernel_logmel", "evaluation/coverage_logmel",
         "evaluation/pairwise_distance",
     }  # fmt: skip
     assert wanted <= lines[0].keys()

@@ -25,7 +25,7 @@ def run(path: Path | None) -> None:
 
 
 def _presets() -> Table:
-    table = Table("preset", "audio", "bins x frames", "track", "networks", "batch")
+    table = Table("preset", "audio", "bins x frames", "track", "family", "networks", "batch")
     for name, config in PRESETS.items():
         audio, model = config.audio, config.model
         table.add_row(
@@ -33,6 +33,7 @@ def _presets() -> Table:
             f"{audio.sample_rate_hz} Hz {'stereo' if audio.channels == 2 else 'mono'}",
             f"{audio.num_bins} x {model.num_frames}",
             f"{config.track_duration_s:.2f} s",
+            model.kind,
             model.sizes,
             str(config.optimiser.batch_size),
         )

@@ -94,7 +94,7 @@ class PaperModel(_Frozen):
     @property
     def sizes(self) -> str:
         """The sizes in a few words."""
-        return f"paper: {self.num_blocks} blocks, {self.top_channels} to {self.channel_cap} channels"
+        return f"{self.num_blocks} blocks, width {self.top_channels}-{self.channel_cap}"
 
     def block_channels(self, index: int) -> tuple[int, int, int]:
         """Channels (in, mid, out) of generator block `index`, 0 being the deepest (paper section 3.1)."""
@@ -171,8 +171,7 @@ class Mp3net2Model(_Frozen):
     @property
     def sizes(self) -> str:
         """The sizes in a few words."""
-        parts = f"{self.num_parts} parts" if self.num_parts > 1 else "1 part"
-        return f"mp3net2: {parts}, {self.num_doublings + 1} levels, {self.width} to {self.deep_width} wide"
+        return f"{self.num_doublings + 1} levels, width {self.width}-{self.deep_width}"
 
 
 class DataConfig(_Frozen):
