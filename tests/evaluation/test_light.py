@@ -24,7 +24,7 @@ class Player(MP3net):
     def __init__(self, crops: CropDataset, config) -> None:
         self.crops, self.config, self.precision, self.snapshot = crops, config, "float32", None
 
-    def generate(self, seed: int) -> Song:
+    def generate(self, seed: int, duration_s: float | None = None) -> Song:
         return Song(self.crops.batch(99, seed, 1)[0, :, :SONG].numpy(), 11008, seed)
 
 

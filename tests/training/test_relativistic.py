@@ -74,7 +74,7 @@ def test_the_penalty_is_the_slope_of_the_features(tiny_data):
     session = trainer(override(SECOND, ["objective.masking_noise=null"]), tiny_data)
     discriminator = session.state.networks.discriminator.double()
     features = discriminator.front_end(session.real_batch(range(2)).double()).detach().requires_grad_(True)
-    slope = squared_slope(discriminator.judge(features), features).sum()
+    slope = squared_slope(discriminator.judge(features), features).sum().detach()
     scores = discriminator.judge(features)
     together = (scores[:, 0] + scores[:, 1:].sum(1) / (scores.shape[1] - 1) ** 0.5) / 2**0.5
     (gradient,) = torch.autograd.grad(together.sum(), features)
@@ -167,7 +167,7 @@ def test_micro_batches_equal_the_large_batch_and_are_read_once(tiny_data):
         whole.state.networks.generator.named_parameters(), parts.state.networks.generator.parameters(), strict=True
     ):
         # Adam's first steps are the rate times a sign: where a gradient is all rounding, weights go opposite ways.
-        assert float((a - b).abs().max()) <= 2 * 3 * 1e-3, name
+        assert float((a - b).detach().abs().max()) <= 2 * 3 * 1e-3, name
     first, second = whole.discriminator_gradients(step=0), parts.discriminator_gradients(step=0)
     assert float(first["loss/pairs"]) == pytest.approx(float(second["loss/pairs"]), rel=0.05)
 

@@ -14,7 +14,8 @@ the MDCT: (-c_r - d, a - b_r), where _r means reversed. The DCT-IV is its own in
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -134,12 +135,14 @@ def _dct4_twiddle(num_bins: int) -> Tensor:
     return torch.polar(torch.ones_like(n), -math.pi * (8 * n + 1) / (8 * num_bins))
 
 
-# What the tables of windows are kept under.
-_WINDOWS = {"vorbis": partial(window, "vorbis"), "sine": partial(window, "sine")}
+@cache
+def _maker(name: WindowName) -> Callable[[int], Tensor]:
+    """What the tables of a window are kept under."""
+    return partial(window, name)
 
 
 def _window_on(name: WindowName, num_bins: int, like: Tensor) -> Tensor:
-    return constant(_WINDOWS[name], num_bins, like)
+    return constant(_maker(name), num_bins, like)
 
 
 def _check_num_bins(num_bins: int) -> None:
