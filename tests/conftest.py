@@ -12,6 +12,8 @@ import pytest
 
 from mp3net.apps import cli
 
+# Fresh weights of the paper's networks are nearly silent.
+LOUDER = 1.2
 GOLDEN = Path(os.environ.get("MP3NET_GOLDEN", Path(__file__).parents[1] / ".." / "shared" / "golden"))
 
 
@@ -27,6 +29,23 @@ def golden() -> Callable[[str], dict[str, np.ndarray]]:
             return dict(data)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory) -> Path:
+    """A snapshot of the paper's smallest preset with random weights: it makes noise."""
+    import torch
+
+    from mp3net.config import PRESETS
+    from mp3net.model.build import build_generator
+    from mp3net.model.snapshot import save_snapshot
+
+    generator = build_generator(PRESETS["nano-1.5s"])
+    generator.initialise(torch.Generator().manual_seed(0))
+    weights = {name: LOUDER * value for name, value in generator.state_dict().items()}
+    folder = tmp_path_factory.mktemp("untrained") / "snapshot"
+    save_snapshot(folder, PRESETS["nano-1.5s"], weights, None, {"tracks_seen": 0})
+    return folder
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from mp3net.config import DataConfig
 from mp3net.data.prepare import prepare, read_index
@@ -143,8 +144,8 @@ def test_a_stray_short_file_does_not_shorten_all(tmp_path):
     assert "quiet.wav is silent; it is judged like the others" in clips.notes
 
 
-def test_generated_clips_are_songs_or_parts_of_them():
-    model = MP3net.from_pretrained()
+def test_generated_clips_are_songs_or_parts_of_them(untrained):
+    model = MP3net.from_pretrained(untrained)
     samples = (model.config.model.num_frames - 1) * model.config.audio.hop_length
     whole = generated_set(model, 5, samples, 7)
     assert whole.sources == [f"seed {seed}" for seed in range(7, 12)]
@@ -164,3 +165,15 @@ def test_damaged_index_is_an_error(dataset, tmp_path):
     (copy / "dataset.json").write_text(json.dumps({"format_version": 99}))
     with pytest.raises(Mp3netError, match="not a dataset of format 2"):
         real_sets(copy, 64, CLIP, 0)
+
+
+def test_models_of_any_length_make_clips_of_any_length():
+    from mp3net.model.build import build_generator
+    from tests.training.conftest import SECOND
+
+    generator = build_generator(SECOND)
+    generator.initialise(torch.Generator().manual_seed(0))
+    model = MP3net(generator, SECOND)
+    clips = generated_set(model, 33, 6000, 5)
+    assert clips.sources == [f"seed {seed}" for seed in range(5, 38)]
+    assert np.array_equal(clips.read(2), model.generate(7, 6000 / 8000).audio)

@@ -85,8 +85,8 @@ def test_own_embedding(dataset, judged_folder, tmp_path):
     assert found.result("kernel_loudness").as_real
 
 
-def test_snapshot_is_judged_and_its_noise_is_seen(dataset, tmp_path):
-    found = evaluate(MP3net.from_pretrained(), dataset, 64, measures=["spectrum", "notes"], cache=tmp_path)
+def test_snapshot_is_judged_and_its_noise_is_seen(dataset, untrained, tmp_path):
+    found = evaluate(MP3net.from_pretrained(untrained), dataset, 64, measures=["spectrum", "notes"], cache=tmp_path)
     assert found.candidate["kind"] == "snapshot"
     assert len(found.candidate["weights"]) == 12
     for name in ("octave_flatness", "confident_share", "kernel_notes"):

@@ -28,8 +28,8 @@ class Player(MP3net):
         return Song(self.crops.batch(99, seed, 1)[0, :, :SONG].numpy(), 11008, seed)
 
 
-def test_values_are_those_of_the_features(crops):
-    model = MP3net.from_pretrained()
+def test_values_are_those_of_the_features(crops, untrained):
+    model = MP3net.from_pretrained(untrained)
     light = LightEvaluation(crops, SONG, 16, 0)
     values = light(model)
     songs = np.stack([model.generate(1_000_000 + number).audio for number in range(16)])
@@ -43,9 +43,9 @@ def test_values_are_those_of_the_features(crops):
     assert values == light(model)
 
 
-def test_a_perfect_model_is_near_and_a_noisy_one_far(crops):
+def test_a_perfect_model_is_near_and_a_noisy_one_far(crops, untrained):
     light = LightEvaluation(crops, SONG, 32, 0)
-    noisy = MP3net.from_pretrained()
+    noisy = MP3net.from_pretrained(untrained)
     perfect, bad = light(Player(crops, noisy.config)), light(noisy)
     assert perfect["evaluation/kernel_logmel"] < 0.2 * bad["evaluation/kernel_logmel"]
     assert perfect["evaluation/coverage_logmel"] > 0.7 > bad["evaluation/coverage_logmel"]
