@@ -12,8 +12,9 @@ song: $(VENV)/core.stamp
 # What `mp3net evaluate` can use: learned embeddings and the transcriber.
 evaluation: $(VENV)/evaluation.stamp
 
+# Two processes of one thread each: threads of two busy processes on two cores would wait for each other.
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest -m slow

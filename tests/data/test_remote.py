@@ -110,10 +110,12 @@ def test_rows_are_asked_for_once_and_only_those_needed(folder, server, tmp_path)
     data = CropDataset(remote(server, tmp_path), CROP)
     data.batch(0, 0, 12)
     asked = len(server.requests)
-    row_bytes = LocalStore(folder).entries[0]["row_bytes"]
+    entries = LocalStore(folder).entries
+    row_bytes = entries[0]["row_bytes"]
+    offsets = {entry["first_row_offset"] for entry in entries}
     for _, wanted in server.requests[1:]:
         begin, end = map(int, wanted.removeprefix("bytes=").split("-"))
-        assert (begin - 512) % row_bytes == 0
+        assert any((begin - offset) % row_bytes == 0 for offset in offsets)
         assert end + 1 - begin <= 3 * row_bytes, "a crop of 70,000 samples touches three rows of 65,536 at most"
     data.batch(0, 0, 12)
     CropDataset(remote(server, tmp_path), CROP).batch(0, 0, 12)  # a new process finds them, too
