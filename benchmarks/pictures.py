@@ -1,6 +1,6 @@
-"""The pictures in docs/: spectrograms of held-out and generated clips side by side, and the curves of a run.
+"""The pictures in docs/: spectrograms of held-out and generated clips side by side, and the curves of runs.
 
-    python benchmarks/pictures.py DATA RUN docs/images [--snapshot FOLDER]
+    python benchmarks/pictures.py DATA docs/images RUN... [--snapshot FOLDER] [--seconds S]
 
 Also prints the tonality and level of 64 held-out and 64 generated clips, with standard errors over the clips.
 """
@@ -21,28 +21,37 @@ from mp3net.dsp.psychoacoustics import tonality
 from mp3net.figures import save_png, spectrogram_grid
 from mp3net.generation import MP3net
 
+# A run has the lines of its own family.
 CURVES = {
-    "score gap (Wasserstein estimate)": ["distance/wasserstein"],
+    "score gap": ["distance/wasserstein", "score/gap"],
     "gradient penalty": ["penalty/gradient"],
-    "tonality": ["tonality/real", "tonality/generated"],
     "level, dB re full scale of coefficients": ["level_db/real", "level_db/generated"],
+    "octave flatness": ["evaluation/octave_flatness_real", "evaluation/octave_flatness"],
+    "kernel distance, log-mel": ["evaluation/kernel_logmel"],
+    "coverage, log-mel": ["evaluation/coverage_logmel"],
 }
+LOGARITHMIC = ("gradient penalty", "kernel distance, log-mel")
 CLIPS = 64
+PICTURED = 4
 
 
-def curves(run: Path) -> Figure:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    seen = [line["tracks_seen"] / 1000 for line in lines]
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
-    for axis, (title, names) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
-        for name in names:
-            axis.plot(seen, [line[name] for line in lines], label=name.rpartition("/")[2], linewidth=1)
+def curves(runs: list[Path]) -> Figure:
+    """One panel per quantity, over the tracks seen; runs one after the other, each from its own zero."""
+    figure = Figure(figsize=(13, 6), layout="constrained")
+    panels = dict(zip(CURVES, figure.subplots(2, 3).flat, strict=True))
+    for run in runs:
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for title, names in CURVES.items():
+            for name in names:
+                points = [(line["tracks_seen"] / 1000, line[name]) for line in lines if name in line]
+                if points:
+                    panels[title].plot(*zip(*points, strict=True), label=f"{run.name}: {name}", linewidth=1)
+    for title, axis in panels.items():
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("thousand tracks seen")
         axis.grid(alpha=0.3)
-        if len(names) > 1:
-            axis.legend()
-        if title == "gradient penalty":
+        axis.legend(fontsize=7)
+        if title in LOGARITHMIC:
             axis.set_yscale("log")
     return figure
 
@@ -59,22 +68,23 @@ def describe(name: str, clips: torch.Tensor, num_bins: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--seconds", type=float, help="length of the clips; default: the model's tracks")
     parser.add_argument("--snapshot", type=Path, help="default: the bundled one")
     options = parser.parse_args()
     model = MP3net.from_pretrained(options.snapshot)
     config = model.config
     rate, num_bins = config.audio.sample_rate_hz, config.audio.num_bins
-    real = CropDataset(options.data, config.track_samples, "heldout").batch(0, 0, CLIPS)
-    songs = [model.generate(seed).audio for seed in range(1, CLIPS + 1)]
+    songs = [model.generate(seed, options.seconds).audio for seed in range(1, CLIPS + 1)]
+    real = CropDataset(options.data, songs[0].shape[1] + 2 * num_bins, "heldout").batch(0, 0, CLIPS)
     whole_hops = songs[0].shape[1] // num_bins * num_bins
     describe("held out", real[..., :whole_hops], num_bins)
     describe("generated", torch.from_numpy(np.stack(songs))[..., :whole_hops], num_bins)
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = [("real", list(real[:4].numpy())), ("generated", songs[:4])]
+    rows = [("real", list(real[:PICTURED].numpy())), ("generated", songs[:PICTURED])]
     save_png(spectrogram_grid(rows, rate), options.out / "real-and-generated.png")
-    save_png(curves(options.run), options.out / "training-curves.png")
+    save_png(curves(options.runs), options.out / "training-curves.png")
 
 
 if __name__ == "__main__":
