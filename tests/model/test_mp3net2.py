@@ -14,7 +14,7 @@ from mp3net.dsp.baseband import from_baseband
 from mp3net.dsp.mdct import mdct
 from mp3net.model.build import build_discriminator, build_generator, build_networks
 from mp3net.model.mp3net2.front_end import FrontEnd
-from mp3net.model.mp3net2.layers import Attention, FrameConv, doubled, halved
+from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, halved
 
 AUDIO = AudioConfig(sample_rate_hz=8000, channels=2, num_bins=16)
 MODEL = Mp3net2Model(
@@ -128,8 +128,20 @@ def test_without_attention_everything_is_local_along_frames():
     assert bool((difference[-8:] > 0).all())
 
 
+def test_a_block_is_its_formula():
+    block = ResidualBlock(4, style_dim=3, noise_channels=2).double()
+    for number, parameter in enumerate(block.parameters()):
+        torch.nn.init.normal_(parameter, std=0.5, generator=source(number))
+    x, style, noise_ = noise(2, 5, 4), noise(2, 3, seed=1), noise(2, 5, 2, seed=2)
+    turned = style @ block.modulation.weight.T + block.modulation.bias
+    h = F.leaky_relu(x, 0.2) * (1 + turned[:, None, :4]) + turned[:, None, 4:]
+    h = F.leaky_relu(block.first(torch.cat([h, noise_], -1)), 0.2)
+    torch.testing.assert_close(block(x, style, noise_), x + block.second(h))
+
+
 def test_a_part_is_scored_by_its_frames_and_the_track_by_all():
     discriminator = networks().discriminator
+    torch.nn.init.zeros_(discriminator.attention.to_out.weight)
     x = noise(1, 2, 8 * 8, 16)
     changed = x.clone()
     changed[:, :, -4:] += 1
