@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 .PHONY: song test slow lint evaluation clean
 
 song: $(VENV)/core.stamp
-	$(VENV)/bin/mp3net generate --force --out song.wav
+	$(VENV)/bin/mp3net generate --duration 20 --force --out song.wav
 	@echo "next: listen to song.wav; train on your own recordings as README.md says (the command is $(VENV)/bin/mp3net)"
 
 # What `mp3net evaluate` can use: learned embeddings and the transcriber.

@@ -128,11 +128,17 @@ def test_settings_reach_into_unions_and_options():
     ("assignment", "message"),
     [
         ("model.num_parts=0", r"--set: model.num_parts: Input should be greater .*\(found 0\)"),
-        ("model.num_blocks=3", "known key; did you mean model.num_[a-z]+.; the valid keys are"),
-        ("train.batch_size=4", "did you mean optimiser.batch_size?"),
+        (
+            "model.num_blocks=3",
+            "model.num_blocks belongs to the other family .*; the valid keys are: model.kind, model.num_parts",
+        ),
+        ("train.batch_size=4", "--set 'train.batch_size=4': train.batch_size is now optimiser.batch_size$"),
+        ("batch_size=4", "unknown key 'batch_size'; did you mean optimiser.batch_size.; the valid keys are: audio"),
+        ("run.micro_batch_sise=4", "did you mean run.micro_batch_size.; the valid keys are: run.total_tracks"),
+        ("optimiser.batch_size", "expected KEY=VALUE, such as optimiser.batch_size=4"),
         ("objective.masking_noise.grid=loud", "objective.masking_noise.grid: .*'exact' or 'released'"),
-        ("model.kind=paper", "unknown key 'model.num_parts'"),
-        ("objective.kind=wasserstein", "objective: .*'wgan_gp', 'relativistic'"),
+        ("model.kind=paper", "the family comes with the preset; choose another --preset"),
+        ("objective.kind=wgan_gp", "the family comes with the preset; choose another --preset"),
         ("model.attention_heads=7", r"deepest width 512 must be a multiple of 4 x attention_heads = 28"),
         ("audio.num_bins=255", "must be even"),
     ],
@@ -140,6 +146,15 @@ def test_settings_reach_into_unions_and_options():
 def test_bad_settings_of_the_second_family_are_named(assignment, message):
     with pytest.raises(Mp3netError, match=message):
         override(PRESETS["mp3net2-nano"], [assignment])
+
+
+def test_unknown_keys_list_those_of_the_family_that_the_file_chose():
+    with pytest.raises(Mp3netError, match="unknown key 'model.num_blocks'") as refused:
+        parse_config({**PRESETS["mp3net2-nano"].model_dump(), "model": {"kind": "mp3net2", "num_blocks": 3}}, "file")
+    assert "model.num_parts" in str(refused.value)
+    assert "model.top_channels" not in str(refused.value)
+    with pytest.raises(Mp3netError, match="objective: .*'wgan_gp', 'relativistic'"):
+        parse_config({"objective": {"kind": "wasserstein"}}, "file")
 
 
 def test_an_objective_that_does_not_train_the_model_is_refused():

@@ -101,7 +101,10 @@ class MP3net:
         try:
             model.whole_frames(-(-samples // audio.hop_length) + 1)
         except ValueError as error:
-            raise Mp3netError(f"duration {duration_s:g} s: {error}, here {self.song_duration_s:.2f} s") from None
+            raise Mp3netError(
+                f"duration {duration_s:g} s: {error}, here {self.song_duration_s:.2f} s; leave the "
+                "duration out, or train a preset of the second family, which makes any length"
+            ) from None
         return samples
 
     def latent_frames(self, duration_s: float | None = None) -> int:

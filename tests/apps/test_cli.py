@@ -233,7 +233,7 @@ def test_normalize(mp3net):
         (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "holds no prepared dataset; make one with"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "optimiser.batchsize=1"],
-            "did you mean optimiser.batch_size?; the valid keys are: audio.sample_rate_hz",
+            "did you mean optimiser.batch_size?; the valid keys are: optimiser.batch_size, optimiser.learning_rate",
         ),
         (["info", "nowhere"], "nowhere: no such folder"),
         (["info", "https://a.org/data"], "PATH https://a.org/data: a URL; only folders of this machine will do here"),
@@ -323,6 +323,12 @@ def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
     status, _, err = mp3net("generate", "runs/long", "--duration", 0, "--out", "none.wav")
     assert (status, "songs last from 0.1 s to" in err) == (2, True)
     status, _, err = mp3net(*train, "--out", "runs/other", "--set", "model.num_blocks=3")
-    assert (status, "the valid keys are" in err) == (2, True)
+    assert (status, "model.num_blocks belongs to the other family" in err) == (2, True)
+    paper = ["train", "data", "--preset", "nano-1.5s", "--out", "runs/paper", "--init-from", "runs/short"]
+    status, _, err = mp3net(*paper, "--set", "audio.sample_rate_hz=8000")
+    assert (status, "of the family mp3net2, this preset's of paper" in err) == (2, True)
+    assert not (tmp_path / "runs" / "paper").exists(), "a refused training leaves nothing behind"
+    status, _, err = mp3net(*train, "--out", "runs/other", "--set", "model.num_parts=500")
+    assert (status, err.startswith("error: data: none of its")) == (2, True)
     status, _, err = mp3net(*longer[:-1], "model.num_parts=2")
     assert (status, "differing: model.num_parts: 3 -> 2" in err) == (2, True)

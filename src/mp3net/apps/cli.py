@@ -196,7 +196,8 @@ def generate(
     duration: Annotated[
         float | None,
         typer.Option(
-            help="Length in seconds; default: that of the tracks in training. The paper's networks know no other.",
+            help="Length in seconds, up to a quarter of an hour; default: that of the tracks in training. The paper's "
+            "networks know no other.",
             show_default=False,
         ),
     ] = None,

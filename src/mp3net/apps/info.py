@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mp3net.config import PRESETS
 from mp3net.data.prepare import INDEX_FILE, STAGING, read_index
@@ -25,7 +25,7 @@ def run(path: Path | None) -> None:
 
 
 def _presets() -> Table:
-    table = Table("preset", "audio", "bins x frames", "track", "family", "networks", "batch")
+    table = Table(Column("preset", no_wrap=True), "audio", "bins x frames", "track", "family", "networks", "batch")
     for name, config in PRESETS.items():
         audio, model = config.audio, config.model
         table.add_row(

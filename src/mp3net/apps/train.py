@@ -26,7 +26,7 @@ from mp3net.training.memory import available_bytes, keep_freed_memory
 from mp3net.training.parallel import join
 from mp3net.training.plan import USABLE_SHARE, advice, check_memory, flop_per_track, forward_flop, measure_memory, probe
 from mp3net.training.progress import format_duration
-from mp3net.training.trainer import Trainer
+from mp3net.training.trainer import Trainer, check_start
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -51,6 +51,8 @@ def run(
     check_audio(data, store.config, config.audio)
     dataset = CropDataset(store, config.track_samples, augment=config.augment)
     snapshot = open_snapshot(init_from) if init_from is not None else None
+    if snapshot is not None:
+        check_start(snapshot, config)
     if config.optimiser.train_last_blocks is not None and snapshot is None and not saved_checkpoints(out):
         raise Mp3netError(
             "--train-blocks leaves the other blocks as they are, and here they would be random: begin with --init-from"
@@ -67,6 +69,7 @@ def run(
             return
         if dry_run:
             say(_within_memory(trainer, lambda: plan(preset_name, trainer)))
+            say("a dry run: nothing was started or written")
             return
         with _progress(trainer, Console()) as advance:
             received = _within_memory(trainer, lambda: _train(preset_name, trainer, out, say, advance))
@@ -207,7 +210,8 @@ def plan(preset_name: str, trainer: Trainer) -> str:
             f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.3g} GFLOP per generated track",
             f"data: {len(dataset.names)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
             f"batch {settings.batch_size}{each.replace(' on each of', ' over')}, {steps} discriminator "
-            f"step(s) per generator step; checkpoints take up to {checkpoint_gb:.2f} GB",
+            f"step(s) per generator step; checkpoints take up to {checkpoint_gb:.2f} GB, "
+            f"{config.run.keep_checkpoints} kept",
             *_choices(trainer),
             f"one iteration: {measured.iteration_s:.3g} s, {gflop:.3g} GFLOP per track seen, peak memory "
             f"{measured.peak_bytes / 2**30:.2f} GiB ({whose}{each}), gradient penalty included (time and memory measured)",

@@ -24,21 +24,29 @@ def _choices(annotation: Any) -> list[type]:
     return [found for part in get_args(annotation) for found in _choices(part)]
 
 
+def _chosen(sections: list[type[BaseModel]], value: Any) -> list[type[BaseModel]]:
+    """The section that `value` is, or names by its kind; all where it says nothing."""
+    if isinstance(value, BaseModel):
+        return [type(value)]
+    if isinstance(value, dict) and len(sections) > 1:
+        kind = value.get("kind", sections[0].model_fields["kind"].default)
+        return [section for section in sections if section.model_fields["kind"].default == kind] or sections
+    return sections
+
+
 def _sections(annotation: Any) -> list[type[BaseModel]]:
     return [choice for choice in _choices(annotation) if issubclass(choice, BaseModel)]
 
 
-def valid_keys(kind: type[BaseModel] = Config, present: BaseModel | None = None, prefix: str = "") -> list[str]:
-    """Dotted names of all settings below `kind`; with `present`, of the sections that it holds where there is a choice."""
+def valid_keys(kind: type[BaseModel] = Config, present: Any = None, prefix: str = "") -> list[str]:
+    """Dotted names of all settings below `kind`; with `present`, a configuration or plain data, of the sections that it
+    chooses where there is a choice."""
     keys: list[str] = []
     for name, field in kind.model_fields.items():
-        sections = _sections(field.annotation)
-        value = getattr(present, name, None)
-        if isinstance(value, BaseModel):
-            sections = [type(value)]
-        for section in sections:
-            keys += valid_keys(section, value if isinstance(value, section) else None, f"{prefix}{name}.")
-        if not sections or NoneType in _choices(field.annotation):
+        value = present.get(name) if isinstance(present, dict) else getattr(present, name, None)
+        for section in _chosen(_sections(field.annotation), value):
+            keys += valid_keys(section, value, f"{prefix}{name}.")
+        if not _sections(field.annotation) or NoneType in _choices(field.annotation):
             keys.append(prefix + name)
     return list(dict.fromkeys(keys))
 
@@ -49,10 +57,10 @@ def parse_config(data: Any, source: str, kind: type[BaseModel] = Config, names: 
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise Mp3netError(_explain(error, source, kind, names or {})) from None
+        raise Mp3netError(_explain(error, data, source, kind, names or {})) from None
 
 
-def _explain(error: ValidationError, source: str, kind: type[BaseModel], names: Mapping[str, str]) -> str:
+def _explain(error: ValidationError, data: Any, source: str, kind: type[BaseModel], names: Mapping[str, str]) -> str:
     lines = []
     unknown = False
     for problem in error.errors():
@@ -63,7 +71,7 @@ def _explain(error: ValidationError, source: str, kind: type[BaseModel], names: 
         else:
             value = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (found {problem['input']!r})"
             lines.append(f"{names.get(key, key)}: {problem['msg'].removeprefix('Value error, ')}{value}")
-    hint = f"; the valid keys are: {', '.join(valid_keys(kind))}" if unknown else ""
+    hint = f"; the valid keys are: {', '.join(valid_keys(kind, data))}" if unknown else ""
     return f"{source}: {'; '.join(lines)}{hint}"
 
 
@@ -93,12 +101,12 @@ def override(config: Config, assignments: list[str], source: str = "--set") -> C
     known = valid_keys(Config, config)
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
-        if not separator or key not in known:
-            near = [RENAMED[key]] if key in RENAMED else difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if separator and near else ""
-            raise Mp3netError(
-                f"{source} {assignment!r}: expected KEY=VALUE with a known key{hint}; the valid keys are: {', '.join(known)}"
-            )
+        if key in known and not separator:
+            raise Mp3netError(f"{source} {assignment!r}: expected KEY=VALUE, such as {key}=4")
+        if key not in known:
+            raise Mp3netError(f"{source} {assignment!r}: {_unknown(key, known)}")
+        if key.endswith(".kind"):
+            raise Mp3netError(f"{source} {assignment!r}: the family comes with the preset; choose another --preset")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
@@ -111,6 +119,20 @@ def override(config: Config, assignments: list[str], source: str = "--set") -> C
         section[name] = value
     config_: Config = parse_config(data, source)
     return config_
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    """What to type instead of a key that is none."""
+    if RENAMED.get(key) in known:
+        return f"{key} is now {RENAMED[key]}"
+    section, _, name = key.rpartition(".")
+    siblings = [other for other in known if other.startswith(f"{section}.")] if section else []
+    valid = f"the valid keys are: {', '.join(siblings or known)}"
+    if key in valid_keys():
+        return f"{key} belongs to the other family of networks, not to this preset's; {valid}"
+    same = [other for other in known if other.rpartition(".")[2] == name]
+    near = same or difflib.get_close_matches(key, known, n=1)
+    return f"unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "") + f"; {valid}"
 
 
 def differing_keys(left: Config, right: Config) -> list[str]:

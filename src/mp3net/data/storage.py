@@ -98,6 +98,9 @@ class LocalStore:
         self.fingerprint = hashlib.sha256((folder / INDEX_FILE).read_bytes()).hexdigest()
         self._folder = folder
 
+    def __str__(self) -> str:
+        return str(self._folder)
+
     def open(self, entry: Entry) -> Piece:
         return Piece(self._path(entry))
 
@@ -130,6 +133,9 @@ class RemoteStore:
             raise Mp3netError(f"{self.url}/{INDEX_FILE}: cannot be read as JSON: {error}") from None
         self.config, self.entries = parse_index(data, f"{self.url}/{INDEX_FILE}")
         self.fingerprint = hashlib.sha256(index).hexdigest()
+
+    def __str__(self) -> str:
+        return self.url
 
     def open(self, entry: Entry) -> RemotePiece:
         return RemotePiece(self, entry)

@@ -61,6 +61,25 @@ def build_state(config: Config, device: torch.device, whole_batch: WholeBatch | 
     )
 
 
+def check_start(snapshot: Snapshot, config: Config) -> None:
+    """Refuse to begin with networks of another family or another kind of audio. Errors: Mp3netError."""
+    theirs, ours = snapshot.config, config
+    if theirs.model.kind != ours.model.kind:
+        raise Mp3netError(
+            f"{snapshot.folder}: its networks are of the family {theirs.model.kind}, this preset's of {ours.model.kind}; "
+            "choose a --preset of the same family"
+        )
+    if theirs.audio != ours.audio:
+        described = [
+            f"{audio.sample_rate_hz} Hz, {audio.channels} channel(s), {audio.num_bins} bins, window {audio.window}"
+            for audio in (theirs.audio, ours.audio)
+        ]
+        raise Mp3netError(
+            f"{snapshot.folder}: its audio ({described[0]}) is not that of this configuration ({described[1]}); choose a "
+            "--preset with the same"
+        )
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended."""
@@ -113,12 +132,7 @@ class Trainer:
 
     def _init_from(self, snapshot: Snapshot) -> None:
         """Begin with the networks of a snapshot; its generator is the averaged one."""
-        if snapshot.config.audio != self.config.audio:
-            raise Mp3netError(
-                f"{snapshot.folder}: its audio ({snapshot.config.audio.sample_rate_hz} Hz, {snapshot.config.audio.channels} "
-                f"channel(s), {snapshot.config.audio.num_bins} bins) is not that of this configuration "
-                f"({self.config.audio.sample_rate_hz} Hz, {self.config.audio.channels}, {self.config.audio.num_bins})"
-            )
+        check_start(snapshot, self.config)
         snapshot.load_generator(self.state.networks.generator)
         snapshot.load_discriminator(self.state.networks.discriminator)
         self.state.ema = EMA(self.state.networks.generator, self.config.optimiser.ema_half_life_tracks)
