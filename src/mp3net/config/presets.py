@@ -19,18 +19,25 @@ from mp3net.errors import Mp3netError
 UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
 
 
-# A quarter of the rate for the last quarter: distances to real music halve at once, while pitch is learned at the full one.
+# A quarter of the rate for the last seventh: distances to real music halve at once. Longer it does not help, and pitch is
+# learned at the full rate (docs/results.md).
 _COOLING = ((96_000, 1.0), (98_000, 0.25))
+# Longer tracks tell more: at 6 s the shortest preset's penalty lets the discriminator run ahead (docs/results.md).
+_LONG_TRACKS_PENALTY = 80.0
 
 
 def _second_family(
-    audio: AudioConfig, model: Mp3net2Model, total_tracks: int = 6_000_000, cooling: Schedule = ()
+    audio: AudioConfig,
+    model: Mp3net2Model,
+    total_tracks: int = 6_000_000,
+    penalty: float = _LONG_TRACKS_PENALTY,
+    cooling: Schedule = (),
 ) -> Config:
     optimiser = OptimiserConfig(learning_rate=2e-4, learning_rate_schedule=cooling, beta1=0.0, beta2=0.99)
     return Config(
         audio=audio,
         model=model,
-        objective=Relativistic(),
+        objective=Relativistic(gradient_penalty_weight=penalty),
         optimiser=optimiser,
         run=RunConfig(total_tracks=total_tracks),
     )
@@ -64,7 +71,7 @@ PRESETS: dict[str, Config] = {
         run=RunConfig(total_tracks=400_000),
     ),
     # The second family: frames of 23 ms, parts of 64 frames, 1.49 s. The first two are for one CPU core, and share weights.
-    "mp3net2-nano": _second_family(_MONO_11K, Mp3net2Model(), 128_000, _COOLING),
+    "mp3net2-nano": _second_family(_MONO_11K, Mp3net2Model(), 112_000, 20.0, _COOLING),
     "mp3net2-6s": _second_family(_MONO_11K, Mp3net2Model(num_parts=4), 400_000),
     "mp3net2-95s": _second_family(AudioConfig(num_bins=512), Mp3net2Model(num_parts=64)),
     "mp3net2-44k": _second_family(AudioConfig(sample_rate_hz=44100, num_bins=1024), Mp3net2Model(num_parts=64)),
