@@ -34,7 +34,9 @@ def main() -> None:
     shutil.rmtree(BUNDLED, ignore_errors=True)
     BUNDLED.mkdir()
     for name in (GENERATOR_FILE, DISCRIMINATOR_FILE):
-        packed = {key: value.half() for key, value in load_tensors(source / name).items()}
+        # Matrices only: levels and biases are few, and small numbers lose most.
+        tensors = load_tensors(source / name)
+        packed = {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}
         save_tensors(BUNDLED / name, packed)
     content = read_json(source / CONFIG_FILE)
     content["metadata"] |= {
