@@ -10,9 +10,9 @@ from tests.evaluation.conftest import RATE
 from tests.recordings import piece
 
 
-def test_snapshot_and_folder(mp3net, dataset, judged_folder, tmp_path):
+def test_snapshot_and_folder(mp3net, dataset, judged_folder, untrained, tmp_path):
     light = ["--data", dataset, "--samples", 40, "--measures", "spectrum,logmel", "--cache", tmp_path / "cache"]
-    status, out, _ = mp3net("evaluate", "--out", "report", *light)
+    status, out, _ = mp3net("evaluate", untrained, "--out", "report", *light)
     assert status == 0
     assert "octave_flatness" in out
     assert "40 clips of 1.48 s, 11008 Hz, mono, against 40 clips" in out
@@ -21,7 +21,7 @@ def test_snapshot_and_folder(mp3net, dataset, judged_folder, tmp_path):
     assert "report/report.html" in out
     data = json.loads((tmp_path / "report" / "report.json").read_text())
     assert data["candidate"]["kind"] == "snapshot"
-    status, _, error = mp3net("evaluate", "--out", "report", *light)
+    status, _, error = mp3net("evaluate", untrained, "--out", "report", *light)
     assert status == 2
     assert "holds a report; add --force to replace it" in error
     status, out, _ = mp3net("evaluate", "--audio", judged_folder, "--seconds", 1.5, "--out", "other", *light)
@@ -30,15 +30,15 @@ def test_snapshot_and_folder(mp3net, dataset, judged_folder, tmp_path):
     assert json.loads((tmp_path / "other" / "report.json").read_text())["candidate"]["kind"] == "audio folder"
 
 
-def test_errors_come_before_the_work(mp3net, dataset, tmp_path):
+def test_errors_come_before_the_work(mp3net, dataset, untrained, tmp_path):
     common = ["--out", "report", "--data"]
     for arguments, message in (
         (["evaluate", ".", "--audio", ".", *common, dataset], "give a snapshot or --audio, not both"),
         (["evaluate", *common, tmp_path / "nowhere"], "holds no prepared dataset"),
         (["evaluate", "no-snapshot", *common, dataset], "no such folder"),
         (["evaluate", *common, dataset, "--measures", "taste"], "unknown measures taste; the measures are: spectrum"),
-        (["evaluate", *common, dataset, "--seconds", "5"], "the model's songs last 1.48 s"),
-        (["evaluate", *common, dataset, "--seconds", "1000"], "the model's songs last 1.48 s"),
+        (["evaluate", untrained, *common, dataset, "--seconds", "5"], "the model's songs last 1.48 s"),
+        (["evaluate", untrained, *common, dataset, "--seconds", "1000"], "the model's songs last 1.48 s"),
         (["evaluate", *common, dataset, "--measures", ","], "--measures is empty"),
         (["evaluate", *common, dataset, "--match-level"], "--match-level is for --audio"),
         (["evaluate", "--data", dataset, "--out", "/proc/x"], "--out /proc/x: cannot be written"),
