@@ -113,6 +113,8 @@ def test_settings_reach_into_unions_and_options():
     everything = valid_keys()
     assert {"model.num_parts", "model.num_blocks"} <= {*everything}
     assert len(everything) == len({*everything})
+    twice = override(second, ["objective.masking_noise=5", "objective.masking_noise.grid=released"])
+    assert twice.objective.masking_noise == MaskingNoise(grid="released")
     without = override(second, ["objective.masking_noise=null"])
     assert without.objective.masking_noise is None
     again = override(without, ["objective.masking_noise.grid=released"])
@@ -200,6 +202,11 @@ def test_format_1_is_read_whole(tmp_path):
 
 
 def test_foreign_and_newer_files_are_named(tmp_path):
+    for version, config in ((2, None), (1, None), (1, {"model": []}), (1, {"train": 3})):
+        with pytest.raises(Mp3netError, match="config.json: "):
+            stored_config({"format_version": version, "config": config}, tmp_path / "config.json")
+    with pytest.raises(Mp3netError, match="config.json: "):
+        stored_config({"format_version": 2}, tmp_path / "config.json")
     for content in ([], {"config": {}}, {"format_version": 99, "config": {}}, {"format_version": "1"}):
         with pytest.raises(Mp3netError, match="config.json: not a configuration of format 2 or older"):
             stored_config(content, tmp_path / "config.json")

@@ -96,8 +96,6 @@ class MP3net:
             return (model.num_frames - 1) * audio.hop_length
         samples = round(duration_s * audio.sample_rate_hz) if math.isfinite(duration_s) else 0
         longest_s = MAX_FRAMES * audio.hop_length / audio.sample_rate_hz
-        if not audio.sample_rate_hz / 10 <= samples <= MAX_FRAMES * audio.hop_length:
-            raise Mp3netError(f"duration {duration_s:g} s: songs last from 0.1 s to {longest_s:.0f} s")
         try:
             model.whole_frames(-(-samples // audio.hop_length) + 1)
         except ValueError as error:
@@ -105,6 +103,8 @@ class MP3net:
                 f"duration {duration_s:g} s: {error}, here {self.song_duration_s:.2f} s; leave the "
                 "duration out, or train a preset of the second family, which makes any length"
             ) from None
+        if not audio.sample_rate_hz / 10 <= samples <= MAX_FRAMES * audio.hop_length:
+            raise Mp3netError(f"duration {duration_s:g} s: songs last from 0.1 s to {longest_s:.0f} s")
         return samples
 
     def latent_frames(self, duration_s: float | None = None) -> int:

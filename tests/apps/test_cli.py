@@ -227,9 +227,9 @@ def test_normalize(mp3net):
         (["prepare", ".", "--out", "../data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
         (
             ["prepare", ".", "--out", "../data", "--preset", "piano"],
-            "unknown preset 'piano'; the presets are: piano-95s",
+            "unknown preset 'piano'; the presets are: mp3net2-nano",
         ),
-        (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: piano-95s"),
+        (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: mp3net2-nano"),
         (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "holds no prepared dataset; make one with"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "optimiser.batchsize=1"],

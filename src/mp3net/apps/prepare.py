@@ -176,8 +176,6 @@ def _next_step(report: PrepareReport, out: Path) -> str:
     ]
     if not fitting:
         return "next: no preset has this sample rate, these channels and a track this short; see `mp3net info`"
-    # The second family learns sooner (docs/results.md): the papers' presets come last.
-    fitting.sort(key=lambda name: PRESETS[name].model.kind == "paper")
     others = f"   (or --preset {', '.join(fitting[1:])})" if len(fitting) > 1 else ""
     return f"next: mp3net train {out} --preset {fitting[0]} --out runs/{out.name}{others}"
 

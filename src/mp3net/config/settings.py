@@ -114,7 +114,8 @@ def override(config: Config, assignments: list[str], source: str = "--set") -> C
         *path, name = key.split(".")
         section = data
         for part in path:
-            section[part] = section[part] if section[part] is not None else {}
+            if not isinstance(section[part], dict):  # an option that was left out
+                section[part] = {}
             section = section[part]
         section[name] = value
     config_: Config = parse_config(data, source)
@@ -167,5 +168,5 @@ def stored_config(content: Any, path: Path) -> Config:
 
     Errors: Mp3netError that names the file, for a newer format or what is none.
     """
-    config: Config = parse_config(upgrade(content, path)["config"], str(path))
+    config: Config = parse_config(upgrade(content, path).get("config"), str(path))
     return config

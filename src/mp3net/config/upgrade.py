@@ -43,8 +43,8 @@ def upgrade(content: Any, path: Path) -> dict[str, Any]:
 
 def _from_1(config: Any) -> Any:
     """One family and one section `train`: the settings as they were, under the paper's kinds."""
-    if not isinstance(config, dict) or not isinstance(config.get("train", {}), dict):
-        return config
+    if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in ("model", "train")):
+        return config  # not a configuration: its reader says what is wrong
     new = {name: section for name, section in config.items() if name != "train"}
     new["model"] = {"kind": "paper", **config.get("model", {})}
     new["objective"] = {"kind": "wgan_gp"}

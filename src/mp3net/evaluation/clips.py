@@ -208,10 +208,8 @@ def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> 
         duration_s = clip_samples / audio_config.sample_rate_hz
         try:
             song_samples = model.song_samples(duration_s)
-        except Mp3netError:
-            raise Mp3netError(
-                f"--seconds {duration_s:.2f}: the model's songs last {model.song_duration_s:.2f} s; give that or less"
-            ) from None
+        except Mp3netError as error:
+            raise Mp3netError(f"--seconds: {error}") from None
     per_song = song_samples // clip_samples
     num_seeds = min(samples, max(MIN_SEEDS, -(-samples // per_song)))
     if seed + num_seeds - 1 > MAX_SEED:

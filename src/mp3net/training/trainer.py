@@ -121,7 +121,7 @@ class Trainer:
                 say(f"warning: {problem}")
         if init_from is not None and self.resumed_from is None:
             self._init_from(init_from)
-        elif self.resumed_from is None and config.model.calibrated:
+        elif self.resumed_from is None and config.model.calibrated and self.ranks.first:  # the others take its state
             self.state.networks.calibrate(measure_bin_levels(dataset, config))
         self._share_state()
         self.objective = build_objective(config, self.state.networks, device)
