@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from mp3net.config import override
 from mp3net.dsp.mdct import imdct
 from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED, Song, fades
+from mp3net.model.build import build_discriminator
 from mp3net.model.paper.generator import Generator
-from mp3net.model.snapshot import load_tensors, open_snapshot, save_snapshot
+from mp3net.model.snapshot import load_tensors, open_snapshot, save_snapshot, save_tensors
 from mp3net.training.trainer import build_state
 from tests.training.conftest import TINY
 
@@ -154,3 +157,28 @@ def test_non_finite_weights_are_not_played(snapshot):
     save_snapshot(snapshot.parent / "bad", config, weights, None, {})
     with pytest.raises(Mp3netError, match="weights are damaged"):
         MP3net.from_pretrained(snapshot.parent / "bad").generate(1)
+
+
+def test_the_snapshot_that_came_with_format_1_sounds_and_scores_as_it_did(tmp_path):
+    """Its configuration as it was written, its tensors' names and shapes, and what the program of that time made of
+    weights drawn by a rule: normal, over the root of their inputs."""
+    old = json.loads((Path(__file__).parent / "format_1" / "bundled.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(old["config.json"]))
+    for seed, (network, shapes) in enumerate(old["shapes"].items()):
+        source = torch.Generator().manual_seed(seed)
+        weights = {
+            name: torch.randn(shape, generator=source) / max(math.prod(shape[1:]), 1) ** 0.5
+            for name, shape in shapes.items()
+        }
+        save_tensors(tmp_path / f"{network}.safetensors", weights)
+    model = MP3net.from_pretrained(tmp_path)
+    sound = model.generate(5).audio[0]
+    first = old["song"]["from"]
+    np.testing.assert_allclose(sound[first : first + 8], old["song"]["values"], rtol=1e-3)
+    assert (len(sound), np.sqrt(np.mean(sound.astype(float) ** 2))) == (old["song"]["samples"], pytest.approx(old["song"]["rms"], rel=1e-3))
+    discriminator = build_discriminator(model.config)
+    model.snapshot.load_discriminator(discriminator)
+    with torch.no_grad():
+        score = discriminator(model.coefficients(model.latent(5)).clone())
+    assert score.item() == pytest.approx(old["score"], rel=1e-3)
+    assert model.snapshot.metadata["tracks_seen"] == 102_352
