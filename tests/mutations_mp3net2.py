@@ -37,6 +37,7 @@ MUTATIONS = [
     ),
     ("training/objectives/relativistic.py", "F.softplus(worse - better)", "F.softplus(better - worse)", OBJECTIVE),
     ("training/objectives/relativistic.py", "/ num_parts**0.5", "/ num_parts", OBJECTIVE),
+    ("training/objectives/relativistic.py", "num_parts**0.5 * scores[:, 0]", "scores[:, 0]", OBJECTIVE),
     ("training/objectives/relativistic.py", "% self.penalty_every == 0", "% self.penalty_every == 1", OBJECTIVE),
     ("training/objectives/relativistic.py", "loss + self.penalty_every * self.", "loss + self.", OBJECTIVE),
     ("training/levels.py", "power / crops).sqrt()", "power / crops)", OBJECTIVE),

@@ -46,11 +46,11 @@ def test_the_pairing_loss_is_its_formula():
 
 
 def test_the_slope_of_linear_scores_is_known():
-    """Track: <w, x>, parts: <v_p, x_p> of separate features: |w|^2 / 2 + mean |v_p|^2 / 2 + the cross term."""
+    """Track: <w, x>, parts: <v_p, x_p> of separate features: n |w|^2 / 2 + mean |v_p|^2 / 2 + the cross term."""
     w, v = (torch.from_numpy(np.random.default_rng(n).standard_normal((3, 4))) for n in range(2))
     x = torch.randn(5, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     scores = torch.cat([(x * w).sum((1, 2))[:, None], (x * v).sum(2)], 1)
-    expected = float(w.square().sum() / 2 + v.square().sum() / 3 / 2 + (w * v).sum() / 3**0.5)
+    expected = float(3 * w.square().sum() / 2 + v.square().sum() / 3 / 2 + (w * v).sum())
     assert squared_slope(scores, x).detach().tolist() == pytest.approx([expected] * 5, rel=1e-12)
 
 
@@ -75,16 +75,16 @@ def test_the_penalty_is_the_slope_of_the_features(tiny_data):
     discriminator = session.state.networks.discriminator.double()
     features = discriminator.front_end(session.real_batch(range(2)).double()).detach().requires_grad_(True)
     slope = squared_slope(discriminator.judge(features), features).sum().detach()
-    scores = discriminator.judge(features)
-    together = (scores[:, 0] + scores[:, 1:].sum(1) / (scores.shape[1] - 1) ** 0.5) / 2**0.5
-    (gradient,) = torch.autograd.grad(together.sum(), features)
+
+    def together(x: torch.Tensor) -> torch.Tensor:
+        scores = discriminator.judge(x)
+        num_parts = scores.shape[1] - 1
+        return ((num_parts**0.5 * scores[:, 0] + scores[:, 1:].sum(1) / num_parts**0.5) / 2**0.5).sum()
+
+    (gradient,) = torch.autograd.grad(together(features), features)
     step = 1e-6 * gradient / gradient.norm()
-
-    def value(x: torch.Tensor) -> float:
-        s = discriminator.judge(x.detach()).detach()
-        return float(((s[:, 0] + s[:, 1:].sum(1) / (s.shape[1] - 1) ** 0.5) / 2**0.5).sum())
-
-    assert (value(features + step) - value(features - step)) / 2e-6 == pytest.approx(float(slope) ** 0.5, rel=1e-5)
+    ahead, behind = (together(features.detach() + sign * step).item() for sign in (1, -1))
+    assert (ahead - behind) / 2e-6 == pytest.approx(float(slope) ** 0.5, rel=1e-5)
 
 
 def test_the_generator_learns_through_noise_and_front_end(tiny_data):

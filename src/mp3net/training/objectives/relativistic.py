@@ -24,13 +24,16 @@ def pairing_loss(better: Tensor, worse: Tensor) -> Tensor:
 
 
 def squared_slope(scores: Tensor, features: Tensor) -> Tensor:
-    """Scores (B, 1 + n) of `features` (B, ...) -> |grad|^2 per sample (B,), the mean over the track's score and its parts'.
+    """Scores (B, 1 + n) of `features` (B, ...) -> squared slope per sample (B,): the mean of n |grad track|^2 and the mean
+    over parts of |grad part|^2.
 
-    One gradient for all of them: that of (track + sum of parts / sqrt(n)) / sqrt(2). Scores of different parts depend on
-    different features but for the margins, so the square of their sum is the sum of their squares.
+    A track has n times as many features as a part, and their evidence adds up: the factor n lets one weight of the penalty
+    hold the track's score and those of its parts at like gaps, whatever the length. One gradient serves all of them, that of
+    (sqrt(n) track + sum of parts / sqrt(n)) / sqrt(2): scores of different parts depend on different features but for the
+    margins, so the square of their sum is the sum of their squares.
     """
     num_parts = scores.shape[1] - 1
-    together = (scores[:, 0] + scores[:, 1:].sum(1) / num_parts**0.5) / 2**0.5
+    together = (num_parts**0.5 * scores[:, 0] + scores[:, 1:].sum(1) / num_parts**0.5) / 2**0.5
     (gradient,) = torch.autograd.grad(together.sum(), features, create_graph=True)
     return gradient.square().flatten(1).sum(1)
 
