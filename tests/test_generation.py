@@ -175,7 +175,10 @@ def test_the_snapshot_that_came_with_format_1_sounds_and_scores_as_it_did(tmp_pa
     sound = model.generate(5).audio[0]
     first = old["song"]["from"]
     np.testing.assert_allclose(sound[first : first + 8], old["song"]["values"], rtol=1e-3)
-    assert (len(sound), np.sqrt(np.mean(sound.astype(float) ** 2))) == (old["song"]["samples"], pytest.approx(old["song"]["rms"], rel=1e-3))
+    assert (len(sound), np.sqrt(np.mean(sound.astype(float) ** 2))) == (
+        old["song"]["samples"],
+        pytest.approx(old["song"]["rms"], rel=1e-3),
+    )
     discriminator = build_discriminator(model.config)
     model.snapshot.load_discriminator(discriminator)
     with torch.no_grad():
