@@ -30,7 +30,8 @@ def squared_slope(scores: Tensor, features: Tensor) -> Tensor:
     A track has n times as many features as a part, and their evidence adds up: the factor n lets one weight of the penalty
     hold the track's score and those of its parts at like gaps, whatever the length. One gradient serves all of them, that of
     (sqrt(n) track + sum of parts / sqrt(n)) / sqrt(2): scores of different parts depend on different features but for the
-    margins, so the square of their sum is the sum of their squares.
+    margins, so the square of their sum is the sum of their squares. The track's gradient overlaps with those of its parts:
+    their cross term belongs to the penalty and at most doubles it.
     """
     num_parts = scores.shape[1] - 1
     together = (num_parts**0.5 * scores[:, 0] + scores[:, 1:].sum(1) / num_parts**0.5) / 2**0.5
