@@ -230,7 +230,11 @@ def test_normalize(mp3net):
             "unknown preset 'piano'; the presets are: mp3net2-nano",
         ),
         (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: mp3net2-nano"),
-        (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "holds no prepared dataset; make one with"),
+        (
+            ["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"],
+            "make one with `mp3net prepare FOLDER --out nowhere`",
+        ),
+        (["train", HERE, "--preset", "nano-1.5s", "--out", "r"], f"`mp3net prepare {HERE} --out data/{HERE.name}`"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "optimiser.batchsize=1"],
             "did you mean optimiser.batch_size?; the valid keys are: optimiser.batch_size, optimiser.learning_rate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from mp3net.generation import MP3net
 from mp3net.model.snapshot import load_tensors, open_snapshot
 from mp3net.training.checkpoint import RunDirectory
 from mp3net.training.levels import measure_bin_levels
+from mp3net.training.objectives.draws import DISCRIMINATOR_STREAM, TrackDraws
 from mp3net.training.objectives.relativistic import pairing_loss, squared_slope
 from mp3net.training.plan import flop_per_track, forward_flop, measure_memory, probe
 from mp3net.training.trainer import Trainer
@@ -46,12 +48,24 @@ def test_the_pairing_loss_is_its_formula():
 
 
 def test_the_slope_of_linear_scores_is_known():
-    """Track: <w, x>, parts: <v_p, x_p> of separate features: n |w|^2 / 2 + mean |v_p|^2 / 2 + the cross term."""
+    """Track: <w, x>, parts: <v_p, x_p>. Over all signs, cross terms cancel and n |w|^2 / 2 + mean |v_p|^2 / 2 is left."""
     w, v = (torch.from_numpy(np.random.default_rng(n).standard_normal((3, 4))) for n in range(2))
-    x = torch.randn(5, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+    x = torch.randn(1, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).repeat(16, 1, 1)
+    x.requires_grad_(True)
     scores = torch.cat([(x * w).sum((1, 2))[:, None], (x * v).sum(2)], 1)
-    expected = float(3 * w.square().sum() / 2 + v.square().sum() / 3 / 2 + (w * v).sum())
-    assert squared_slope(scores, x).detach().tolist() == pytest.approx([expected] * 5, rel=1e-12)
+    signs = torch.tensor(list(itertools.product((1.0, -1.0), repeat=4)))
+    slopes = squared_slope(scores, x, signs)
+    assert slopes.mean().item() == pytest.approx(float(3 * w.square().sum() / 2 + v.square().sum() / 3 / 2), rel=1e-12)
+    cross = ((w * v).sum(1).numpy() * signs[:, :1].numpy() * signs[:, 1:].numpy()).sum(1)
+    np.testing.assert_allclose(slopes.detach().numpy() - slopes.mean().item(), cross, rtol=1e-6, atol=1e-12)
+
+
+def test_signs_of_the_penalty_are_random_for_every_track_and_score():
+    signs = TrackDraws(3, range(400), DISCRIMINATOR_STREAM, CPU).signs(5)
+    assert set(signs.flatten().tolist()) == {1.0, -1.0}
+    correlation = signs.T @ signs / 400
+    assert float((correlation - torch.eye(5)).abs().max()) < 0.2
+    assert float(signs.mean(0).abs().max()) < 0.2
 
 
 def test_penalties_come_every_few_steps_and_weigh_as_much_more(tiny_data):
@@ -61,7 +75,8 @@ def test_penalties_come_every_few_steps_and_weigh_as_much_more(tiny_data):
     assert "penalty/gradient" in first
     assert "penalty/gradient" not in second
     losses: list[torch.Tensor] = []
-    draws = SimpleNamespace(tracks_seen=0, normal=lambda *shape: torch.ones(2, *shape))
+    ones = {name: lambda *shape: torch.ones(2, *shape) for name in ("normal", "signs")}
+    draws = SimpleNamespace(tracks_seen=0, **ones)
     real = session.real_batch(range(2))
     with_penalty = session.objective.discriminator(real, draws, losses.append)
     penalty = float(with_penalty["penalty/gradient"])
@@ -74,12 +89,14 @@ def test_the_penalty_is_the_slope_of_the_features(tiny_data):
     session = trainer(override(SECOND, ["objective.masking_noise=null"]), tiny_data)
     discriminator = session.state.networks.discriminator.double()
     features = discriminator.front_end(session.real_batch(range(2)).double()).detach().requires_grad_(True)
-    slope = squared_slope(discriminator.judge(features), features).sum().detach()
+    scores = discriminator.judge(features)
+    signs = TrackDraws(0, range(2), DISCRIMINATOR_STREAM, CPU).signs(scores.shape[1])
+    slope = squared_slope(scores, features, signs).sum().detach()
 
     def together(x: torch.Tensor) -> torch.Tensor:
-        scores = discriminator.judge(x)
-        num_parts = scores.shape[1] - 1
-        return ((num_parts**0.5 * scores[:, 0] + scores[:, 1:].sum(1) / num_parts**0.5) / 2**0.5).sum()
+        signed = signs * discriminator.judge(x)
+        num_parts = signed.shape[1] - 1
+        return ((num_parts**0.5 * signed[:, 0] + signed[:, 1:].sum(1) / num_parts**0.5) / 2**0.5).sum()
 
     (gradient,) = torch.autograd.grad(together(features), features)
     step = 1e-6 * gradient / gradient.norm()

@@ -383,10 +383,12 @@ def read_index(folder: Path) -> tuple[DataConfig, list[Entry]]:
     """Configuration and pieces of a finished dataset; Mp3netError where there is none."""
     path = folder / INDEX_FILE
     if not path.exists():
-        unfinished = " (it holds an unfinished one: run `mp3net prepare` again)" if (folder / STAGING).exists() else ""
-        raise Mp3netError(
-            f"{folder}: holds no prepared dataset{unfinished}; make one with `mp3net prepare FOLDER --out {folder}`"
-        )
+        unfinished = (folder / STAGING).exists()
+        why = " (it holds an unfinished one: run `mp3net prepare` again)" if unfinished else ""
+        # A folder that is there is most likely one of recordings, and a dataset must not lie among those.
+        recordings = folder.is_dir() and not unfinished
+        way = f"{folder} --out data/{folder.resolve().name}" if recordings else f"FOLDER --out {folder}"
+        raise Mp3netError(f"{folder}: holds no prepared dataset{why}; make one with `mp3net prepare {way}`")
     return parse_index(read_json(path), str(path))
 
 

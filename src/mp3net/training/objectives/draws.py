@@ -33,3 +33,7 @@ class TrackDraws:
     def uniform(self, *shape: int) -> Tensor:
         """(tracks, *shape) in [0, 1)."""
         return torch.stack([torch.rand(shape, generator=source, device=self.device) for source in self.sources])
+
+    def signs(self, *shape: int) -> Tensor:
+        """(tracks, *shape) of +1 and -1, equally often."""
+        return 1 - 2 * (self.uniform(*shape) < 0.5).float()

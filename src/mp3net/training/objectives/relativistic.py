@@ -23,18 +23,19 @@ def pairing_loss(better: Tensor, worse: Tensor) -> Tensor:
     return (margin[:, 0].mean() + margin[:, 1:].mean()) / 2
 
 
-def squared_slope(scores: Tensor, features: Tensor) -> Tensor:
-    """Scores (B, 1 + n) of `features` (B, ...) -> squared slope per sample (B,): the mean of n |grad track|^2 and the mean
-    over parts of |grad part|^2.
+def squared_slope(scores: Tensor, features: Tensor, signs: Tensor) -> Tensor:
+    """Scores (B, 1 + n) of `features` (B, ...), random signs alike -> squared slope per sample (B,), whose expectation over
+    the signs is the mean of n |grad track|^2 and the mean over parts of |grad part|^2.
 
     A track has n times as many features as a part, and their evidence adds up: the factor n lets one weight of the penalty
     hold the track's score and those of its parts at like gaps, whatever the length. One gradient serves all of them, that of
-    (sqrt(n) track + sum of parts / sqrt(n)) / sqrt(2): scores of different parts depend on different features but for the
-    margins, so the square of their sum is the sum of their squares. The track's gradient overlaps with those of its parts:
-    their cross term belongs to the penalty and at most doubles it.
+    (sqrt(n) s_0 track + sum of s_p part_p / sqrt(n)) / sqrt(2): the product of two scores' gradients has as often the one
+    sign as the other, so only the squares are left. Without signs the products of a track with its parts, which lean on the
+    same features, would double the penalty.
     """
     num_parts = scores.shape[1] - 1
-    together = (num_parts**0.5 * scores[:, 0] + scores[:, 1:].sum(1) / num_parts**0.5) / 2**0.5
+    signed = scores * signs
+    together = (num_parts**0.5 * signed[:, 0] + signed[:, 1:].sum(1) / num_parts**0.5) / 2**0.5
     (gradient,) = torch.autograd.grad(together.sum(), features, create_graph=True)
     return gradient.square().flatten(1).sum(1)
 
@@ -68,7 +69,8 @@ class RelativisticObjective(Objective):
             "score/fake": fake_scores.mean().detach(),
         }
         if penalised:
-            of_real, of_fake = squared_slope(scores, features).chunk(2)
+            signs = draws.signs(real_scores.shape[1]).repeat(2, 1)
+            of_real, of_fake = squared_slope(scores, features, signs).chunk(2)
             penalty = (of_real.mean() + of_fake.mean()) / 2
             loss = loss + self.penalty_every * self.scheduled_penalty_weight(draws) * penalty
             terms |= {
