@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -315,6 +316,7 @@ def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
     status, out, _ = mp3net(*train, "--out", "runs/short")
     assert status == 0
     assert "1 discriminator step(s) per generator step" in out
+    assert re.search(r"samples to listen to every 8,000 tracks \(\d.*\), a checkpoint every 8,000 \(\d", out)
     assert "finished at 16 tracks" in out
     longer = [*train, "--out", "runs/long", "--init-from", "runs/short", "--set", "model.num_parts=3"]
     status, out, _ = mp3net(*longer)

@@ -187,21 +187,18 @@ def plan(preset_name: str, trainer: Trainer) -> str:
 
     Errors: Mp3netError where it does not fit in memory, with the smallest changes that would.
     """
-    config, state, dataset = trainer.config, trainer.state, trainer.dataset
+    config, networks, dataset = trainer.config, trainer.state.networks, trainer.dataset
     settings, steps = config.optimiser, config.objective.discriminator_steps
     check_memory(trainer)
     measured = probe(trainer)
-    rate = settings.batch_size * steps / measured.iteration_s
     gflop = flop_per_track(config) / 1e9
-    left = config.run.total_tracks - state.tracks_seen
     generator_m, discriminator_m = (
         sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        for network in (state.networks.generator, state.networks.discriminator)
+        for network in (networks.generator, networks.discriminator)
     )
     # Weights, two moments each and the averaged generator, once more as a snapshot; 4 bytes per number.
     checkpoint_gb = config.run.keep_checkpoints * (5 * generator_m + 4 * discriminator_m) * 4e-3
     short = f" ({dataset.num_too_short} shorter ones left out)" if dataset.num_too_short else ""
-    start = f"resuming at {state.tracks_seen:,} tracks" if state.tracks_seen else "starting"
     each = f" on each of {trainer.ranks.count} processes" if trainer.ranks.count > 1 else ""
     whose = "allocated on the GPU" if trainer.device.type == "cuda" else "the whole process"
     return "\n".join(
@@ -215,10 +212,23 @@ def plan(preset_name: str, trainer: Trainer) -> str:
             *_choices(trainer),
             f"one iteration: {measured.iteration_s:.3g} s, {gflop:.3g} GFLOP per track seen, peak memory "
             f"{measured.peak_bytes / 2**30:.2f} GiB ({whose}{each}), gradient penalty included (time and memory measured)",
-            f"{start}; {left:,} of {config.run.total_tracks:,} tracks to go at {rate:.3g} tracks/s: "
-            f"{format_duration(left / rate)} left",
+            *_pace(trainer, settings.batch_size * steps / measured.iteration_s),
         ]
     )
+
+
+def _pace(trainer: Trainer, rate: float) -> list[str]:
+    """Time left and when there is something to hear, at `rate` tracks per second."""
+    run, seen = trainer.config.run, trainer.state.tracks_seen
+    left = run.total_tracks - seen
+    start = f"resuming at {seen:,} tracks" if seen else "starting"
+    samples, checkpoints = run.sample_every_tracks, run.checkpoint_every_tracks
+    return [
+        f"{start}; {left:,} of {run.total_tracks:,} tracks to go at "
+        f"{rate:.3g} tracks/s: {format_duration(left / rate)} left",
+        f"samples to listen to every {samples:,} tracks ({format_duration(samples / rate)}), "
+        f"a checkpoint every {checkpoints:,} ({format_duration(checkpoints / rate)})",
+    ]
 
 
 def _choices(trainer: Trainer) -> list[str]:
