@@ -17,6 +17,7 @@ from mp3net.data.level import PEAK
 from mp3net.data.pieces import Piece
 from mp3net.data.prepare import Advance, check_place, prepare, read_index
 from mp3net.data.recordings import below, split_pieces
+from mp3net.data.report import REPORT_FILE
 from mp3net.errors import Mp3netError
 from tests.recordings import music, write_folder
 
@@ -200,6 +201,18 @@ def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
     prepare(
         below(tmp_path / "in"), tmp_path / "out", DataConfig(sample_rate_hz=8000), 2
     )  # other settings are no obstacle
+
+
+def test_advice_where_there_is_no_dataset_can_be_followed(tmp_path, monkeypatch):
+    """Recordings go elsewhere; what a failed `prepare` left, and a folder in the place of a dataset, are no recordings."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("music", "failed", "data/piano"):
+        Path(name).mkdir(parents=True)
+    (Path("failed") / REPORT_FILE).write_text("{}")
+    ways = {"music": "music --out data/music", "failed": "FOLDER --out failed", "data/piano": "FOLDER --out data/piano"}
+    for name, way in ways.items():
+        with pytest.raises(Mp3netError, match=f"make one with `mp3net prepare {way}`"):
+            read_index(Path(name))
 
 
 @pytest.mark.parametrize(("offset", "rate"), [(0.1, 44100), (-0.3, 22016)], ids=["resampled", "as it is"])

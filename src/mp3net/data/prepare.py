@@ -385,9 +385,11 @@ def read_index(folder: Path) -> tuple[DataConfig, list[Entry]]:
     if not path.exists():
         unfinished = (folder / STAGING).exists()
         why = " (it holds an unfinished one: run `mp3net prepare` again)" if unfinished else ""
-        # A folder that is there is most likely one of recordings, and a dataset must not lie among those.
-        recordings = folder.is_dir() and not unfinished
-        way = f"{folder} --out data/{folder.resolve().name}" if recordings else f"FOLDER --out {folder}"
+        # A folder that no `prepare` has written to is most likely one of recordings, and a dataset must not lie among those.
+        elsewhere = Path("data") / folder.resolve().name
+        recordings = folder.is_dir() and not (unfinished or (folder / REPORT_FILE).exists())
+        usual = not recordings or elsewhere.resolve() == folder.resolve()
+        way = f"FOLDER --out {folder}" if usual else f"{folder} --out {elsewhere}"
         raise Mp3netError(f"{folder}: holds no prepared dataset{why}; make one with `mp3net prepare {way}`")
     return parse_index(read_json(path), str(path))
 
