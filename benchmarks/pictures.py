@@ -1,6 +1,9 @@
 """The pictures in docs/: spectrograms of held-out and generated clips side by side, and the curves of runs.
 
-    python benchmarks/pictures.py DATA docs/images RUN... [--snapshot FOLDER] [--seconds S]
+    python benchmarks/pictures.py DATA docs/images RUN... [--judged CSV...] [--snapshot FOLDER] [--seconds S]
+
+The metrics of the curves are those of the light evaluation in training, or, with --judged, of files of benchmarks/judge.py
+that have a column "run" (benchmarks/lab).
 
 Also prints the tonality and level of 64 held-out and 64 generated clips, with standard errors over the clips.
 """
@@ -8,11 +11,14 @@ Also prints the tonality and level of 64 held-out and 64 generated clips, with s
 from __future__ import annotations
 
 import argparse
+import csv
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mp3net.data.dataset import CropDataset
@@ -26,6 +32,8 @@ CURVES = {
     "score gap": ["distance/wasserstein", "score/gap"],
     "gradient penalty": ["penalty/gradient"],
     "level, dB re full scale of coefficients": ["level_db/real", "level_db/generated"],
+}
+EVALUATIONS = {
     "octave flatness": ["evaluation/octave_flatness_real", "evaluation/octave_flatness"],
     "kernel distance, log-mel": ["evaluation/kernel_logmel"],
     "coverage, log-mel": ["evaluation/coverage_logmel"],
@@ -35,24 +43,51 @@ CLIPS = 64
 PICTURED = 4
 
 
-def curves(runs: list[Path]) -> Figure:
+def draw_judged(files: list[Path], panels: dict[str, Axes]) -> None:
+    """The rows of each "run" in the files; rows without tracks seen (training clips in their place) are level lines."""
+    colours = itertools.count()
+    for file in files:
+        with file.open(newline="") as rows:
+            lines = list(csv.DictReader(rows))
+        for run in dict.fromkeys(line["run"] for line in lines):
+            own = [line for line in lines if line["run"] == run]
+            colour = f"C{next(colours)}"
+            for title, names in EVALUATIONS.items():
+                column = names[-1].removeprefix("evaluation/")
+                tracks, values = zip(
+                    *[(int(line["tracks_seen"]) / 1000, float(line[column])) for line in own], strict=True
+                )
+                if any(tracks):
+                    panels[title].plot(tracks, values, label=f"{file.stem}: {run}", linewidth=1, color=colour)
+                else:
+                    panels[title].axhline(
+                        values[0], label=f"{file.stem}: {run}", linewidth=1, color=colour, linestyle="--"
+                    )
+
+
+def curves(runs: list[Path], judged: list[Path]) -> Figure:
     """One panel per quantity, over the tracks seen; runs one after the other, each from its own zero."""
     figure = Figure(figsize=(13, 6), layout="constrained")
-    panels = dict(zip(CURVES, figure.subplots(2, 3).flat, strict=True))
+    panels = dict(zip(CURVES | EVALUATIONS, figure.subplots(2, 3).flat, strict=True))
     for run in runs:
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        for title, names in CURVES.items():
+        for title, names in (CURVES if judged else CURVES | EVALUATIONS).items():
             for name in names:
                 points = [(line["tracks_seen"] / 1000, line[name]) for line in lines if name in line]
                 if points:
                     panels[title].plot(*zip(*points, strict=True), label=f"{run.name}: {name}", linewidth=1)
+    draw_judged(judged, panels)
     for title, axis in panels.items():
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("thousand tracks seen")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        if title in CURVES or not judged:
+            axis.legend(fontsize=7)
         if title in LOGARITHMIC:
             axis.set_yscale("log")
+    if judged:
+        lines, labels = panels["octave flatness"].get_legend_handles_labels()
+        figure.legend(lines, labels, fontsize=7, ncols=3, loc="outside lower center")
     return figure
 
 
@@ -70,6 +105,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument(
+        "--judged", type=Path, nargs="+", default=[], help="files of judge.py in place of the runs' evaluations"
+    )
     parser.add_argument("--seconds", type=float, help="length of the clips; default: the model's tracks")
     parser.add_argument("--snapshot", type=Path, help="default: the bundled one")
     options = parser.parse_args()
@@ -84,7 +122,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     rows = [("real", list(real[:PICTURED].numpy())), ("generated", songs[:PICTURED])]
     save_png(spectrogram_grid(rows, rate), options.out / "real-and-generated.png")
-    save_png(curves(options.runs), options.out / "training-curves.png")
+    save_png(curves(options.runs, options.judged), options.out / "training-curves.png")
 
 
 if __name__ == "__main__":
