@@ -46,5 +46,7 @@ MUTATIONS = [
     ("training/checkpoint.py", 'value.copy_(tensors[f"{kind}/constant/{name}"])', "pass", OBJECTIVE),
     ("training/loader.py", "if tracks in self._kept:", "if False:", OBJECTIVE),
     ("config/upgrade.py", '{"grid": grid} if noise else None', '{"grid": grid}', CONFIG),
-    ("config/settings.py", "if isinstance(value, BaseModel):\n            sections = [type(value)]", "if False:\n            pass", CONFIG),
+    ("config/settings.py", "if isinstance(value, BaseModel):", "if False:", CONFIG),
+    ("data/isolation.py", "(min(limits), hard)", "(min(limits), resource.RLIM_INFINITY)", "tests/data/test_hostile.py -k batch_system"),
+    ("data/isolation.py", "except BrokenProcessPool:", "except BrokenPipeError:", "tests/data/test_hostile.py -k cannot_start"),
 ]  # fmt: skip

@@ -67,7 +67,7 @@ def misbehave(path: Path) -> str:
 
 
 def test_what_a_decoder_may_do_costs_one_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(isolation, "BASE_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(isolation, "BASE_TIMEOUT_S", 6.0)  # a fresh process imports this file within it
     paths = []
     for number in range(24):
         kind = [".good", ".crash", ".good", ".abort", ".good", ".flood"][number % 6]
@@ -80,9 +80,36 @@ def test_what_a_decoder_may_do_costs_one_file(tmp_path, monkeypatch):
     assert found.keys() == set(paths)
     expected = {
         ".good": "fine", ".crash": "its decoder crashed (exit code -11)", ".abort": "its decoder crashed (exit code -6)",
-        ".flood": "needs more than 2 GiB to decode", ".loop": "took longer than 3 s to decode",
+        ".flood": "needs more memory to decode than 2 GiB, or than it was allowed", ".loop": "took longer than 6 s to decode",
     }  # fmt: skip
     assert {path: expected[path.suffix] for path in paths} == found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux alone")
+def test_a_limit_that_a_batch_system_has_set_is_not_raised(tmp_path):
+    """Raising it is forbidden, and whoever tries is refused: every worker ended at once."""
+    import resource
+
+    limit_bytes = 1 << 40
+    write_folder(tmp_path / "in")
+    arguments = [
+        sys.executable, "-m", "mp3net", "prepare", str(tmp_path / "in"), "--out", str(tmp_path / "out"),
+        "--sample-rate", "8000", "--channels", "1", "--workers", "1",
+    ]  # fmt: skip
+    ended = subprocess.run(
+        arguments,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes)),
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out" / INDEX_FILE).exists()
+
+
+def test_processes_that_cannot_start_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation, "_set_up_worker", os.abort)
+    with pytest.raises(Mp3netError, match=r"decode end as soon as they start.*ulimit"), IsolatedPool(1) as pool:
+        dict(pool(misbehave, lambda path, reason: reason, [tmp_path]))
 
 
 def test_a_preparation_that_is_killed_leaves_no_workers_and_goes_on(tmp_path):

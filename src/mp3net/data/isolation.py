@@ -8,11 +8,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
+
+from mp3net.errors import Mp3netError
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 << 30
@@ -44,6 +47,8 @@ class IsolatedPool:
 
         At most two files per process wait at a time, so the number of paths does not matter. Exceptions of `work` are
         raised.
+
+        Errors: Mp3netError where the processes cannot even start.
         """
         pending: dict[Future[T], Path] = {}
         coming = iter(paths)
@@ -65,7 +70,12 @@ def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T
     except TimeoutError:
         return lost(path, f"took longer than {_timeout_s(path):.0f} s to decode")
     except MemoryError:
-        return lost(path, f"needs more than {MEMORY_BYTES / 2**30:.0f} GiB to decode")
+        # A limit of the user's own, ulimit -v, may be lower.
+        return lost(path, f"needs more memory to decode than {MEMORY_BYTES / 2**30:.0f} GiB, or than it was allowed")
+    except BrokenProcessPool:
+        raise Mp3netError(
+            "the processes that decode end as soon as they start: is there too little memory, or a limit (ulimit -v, -u)?"
+        ) from None
     except ProcessExpired as error:
         # Decoders that cannot get memory abort; who sent SIGKILL was most likely the system, out of memory.
         return lost(path, f"its decoder crashed (exit code {error.exitcode})")
@@ -93,5 +103,8 @@ def _set_up_worker() -> None:
         import resource
 
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, resource.RLIM_INFINITY))
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        # Batch systems and shells may have set limits already: ours is never above them, and theirs may not be raised.
+        limits = [taken + MEMORY_BYTES, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
+        resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
