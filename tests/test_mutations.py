@@ -541,10 +541,10 @@ MUTATIONS = [
 ]
 
 
-def run(copy: Path, tests: str) -> int:
+def run(copy: Path, tests: str) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ, PYTHONPATH=str(copy / "src"), MP3NET_GOLDEN=str(copy / "absent"))
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True).returncode
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -567,7 +567,8 @@ def test_mutations_break_code_that_is_there():
 @pytest.mark.slow
 @pytest.mark.parametrize("tests", sorted({tests for *_, tests in MUTATIONS}))
 def test_unbroken_code_passes(copy, tests):
-    assert run(copy, tests) == 0
+    done = run(copy, tests)
+    assert done.returncode == 0, done.stdout[-5000:]
 
 
 @pytest.mark.slow
@@ -577,6 +578,6 @@ def test_mutation_is_caught(copy, file, text, broken, tests):
     source = path.read_text()
     try:
         path.write_text(source.replace(text, broken))
-        assert run(copy, tests) == 1
+        assert run(copy, tests).returncode == 1
     finally:
         path.write_text(source)

@@ -74,7 +74,8 @@ def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T
         return lost(path, f"needs more memory to decode than {MEMORY_BYTES / 2**30:.0f} GiB, or than it was allowed")
     except BrokenProcessPool:
         raise Mp3netError(
-            "the processes that decode end as soon as they start: is there too little memory, or a limit (ulimit -v, -u)?"
+            "the processes that decode end as soon as they start: is there too little memory, or a limit (ulimit -v, -u)? "
+            'A script that prepares must be a file that calls so below `if __name__ == "__main__":`'
         ) from None
     except ProcessExpired as error:
         # Decoders that cannot get memory abort; who sent SIGKILL was most likely the system, out of memory.

@@ -100,6 +100,10 @@ def join(device: torch.device) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
+    # The first optimiser imports it. Imported after the group was made it keeps the group, and so gloo's threads, alive to
+    # the end of the interpreter, where now and then one of them aborts the process: exit code -6 of a finished training.
+    import torch._dynamo  # noqa: F401
+
     store, rank, count = store_of_launcher()
     room = fresh_room(store, rank, count)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=room, rank=rank, world_size=count)
