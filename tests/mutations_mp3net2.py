@@ -47,6 +47,7 @@ MUTATIONS = [
     ("training/loader.py", "if tracks in self._kept:", "if False:", OBJECTIVE),
     ("config/upgrade.py", '{"grid": grid} if noise else None', '{"grid": grid}', CONFIG),
     ("config/settings.py", "if isinstance(value, BaseModel):", "if False:", CONFIG),
+    ("training/parallel.py", "import torch._dynamo", "pass", "tests/training/test_parallel.py -k several"),
     ("data/isolation.py", "(min(limits), hard)", "(min(limits), resource.RLIM_INFINITY)", "tests/data/test_hostile.py -k batch_system"),
     ("data/isolation.py", "except BrokenProcessPool:", "except BrokenPipeError:", "tests/data/test_hostile.py -k cannot_start"),
 ]  # fmt: skip

@@ -75,7 +75,7 @@ def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T
     except BrokenProcessPool:
         raise Mp3netError(
             "the processes that decode end as soon as they start: is there too little memory, or a limit (ulimit -v, -u)? "
-            'A script that prepares must be a file that calls so below `if __name__ == "__main__":`'
+            'A script of your own must be a file, and prepare below `if __name__ == "__main__":`'
         ) from None
     except ProcessExpired as error:
         # Decoders that cannot get memory abort; who sent SIGKILL was most likely the system, out of memory.
