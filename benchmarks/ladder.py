@@ -14,9 +14,9 @@ from pathlib import Path
 import soundfile
 
 from mp3net.evaluation.clips import real_sets
-from mp3net.evaluation.evaluate import Evaluation, evaluate
 from mp3net.evaluation.ladder import RUNGS
 from mp3net.evaluation.report import ladder_table, number
+from mp3net.evaluation.session import Evaluation, evaluate
 from mp3net.figures import ladder_chart, save_png
 
 

@@ -30,10 +30,10 @@ from mp3net import audio
 from mp3net.config import PRESETS, AugmentConfig, DataConfig
 from mp3net.data.cache import RowCache
 from mp3net.data.dataset import CropDataset
-from mp3net.data.pieces import write_piece
-from mp3net.data.prepare import prepare
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.data.storage import Patience, RemoteStore, open_store
+from mp3net.data.writing import write_piece
 
 # Tracks that the discriminator sees per second: measured on two cores, estimated for one H100 (docs/training.md).
 NEEDS = {"nano-1.5s": ("2 cores", 29.0), "piano-5s": ("H100", 32.2), "piano-95s": ("H100", 18.5)}
@@ -72,7 +72,7 @@ def long_file(folder: Path, scratch: Path, hours: float) -> Path:
 def ten_hours(path: Path, scratch: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom mp3net.config import DataConfig\n"
-        "from mp3net.data.pieces import write_piece\n"
+        "from mp3net.data.writing import write_piece\n"
         # Not getrusage: its peak is inherited from the process that starts this one.
         "def peak(): return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
         "before = peak()\n"

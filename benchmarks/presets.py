@@ -93,14 +93,10 @@ def largest(memory: MemoryModel, gpu: Gpu) -> int:
 
 def report(name: str) -> None:
     config = override(PRESETS[name], ["optimiser.batch_size=1"])
-    trainer = Trainer(config, Noise(config), None, CPU, print)  # type: ignore[arg-type]
-    plain = measure_memory(trainer)
-    with trainer.checkpointing():
-        spared = measure_memory(trainer)
+    steps = Trainer(config, Noise(config), None, CPU).steps  # type: ignore[arg-type]
+    plain, spared = measure_memory(steps), measure_memory(steps, checkpointing=True)
     keep_freed_memory()
-    measured = probe(trainer)
-    with trainer.checkpointing():
-        slower = probe(trainer)
+    measured, slower = probe(steps), probe(steps, checkpointing=True)
     flop, traffic = flop_per_track(config), bytes_per_track(config)
     total = PRESETS[name].run.total_tracks
     each, each_spared = plain.bytes_per_sample / 2**30, spared.bytes_per_sample / 2**30

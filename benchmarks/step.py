@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from mp3net.config import AudioConfig, Config, OptimiserConfig, PaperModel, override
@@ -27,7 +27,7 @@ from mp3net.training.objectives.base import Terms
 from mp3net.training.objectives.build import build_objective
 from mp3net.training.objectives.draws import TrackDraws
 from mp3net.training.plan import flop_per_track
-from mp3net.training.trainer import build_state
+from mp3net.training.state import Learner, build_state
 
 CPU = torch.device("cpu")
 
@@ -61,7 +61,7 @@ def matmul_gflops(dtype: torch.dtype, size: int = 4096) -> float:
     return 2 * size**3 / min(timed(5, lambda: a @ b)) / 1e9
 
 
-class Steps:
+class Both:
     """The two steps on fixed random input."""
 
     def __init__(self, config: Config, as_is: bool) -> None:
@@ -73,25 +73,19 @@ class Steps:
         self.real = 0.1 * torch.randn(8, 2, 1024, 32)
 
     def discriminator(self) -> None:
-        self._step(
-            self.state.networks.discriminator, self.state.discriminator_optimiser, self.objective.discriminator, 1
-        )
+        self._step(self.state.discriminator, self.objective.discriminator, 1)
 
     def generator(self) -> None:
-        self._step(self.state.networks.generator, self.state.generator_optimiser, self.objective.generator, 2)
+        self._step(self.state.generator, self.objective.generator, 2)
 
     def psychoacoustics(self) -> None:
         x = self.real.clone().requires_grad_(True)
-        self.objective.ear.add_masking_noise(x).square().sum().backward()
+        self.objective.psychoacoustics.add_masking_noise(x).square().sum().backward()
 
-    def _step(
-        self, network: nn.Module, optimiser: torch.optim.Optimizer, losses: Callable[..., Terms], stream: int
-    ) -> None:
-        for each in (self.state.networks.generator, self.state.networks.discriminator):
-            each.requires_grad_(each is network)
-        optimiser.zero_grad(set_to_none=True)
+    def _step(self, learner: Learner, losses: Callable[..., Terms], stream: int) -> None:
+        self.state.only(learner)
         losses(self.real, TrackDraws(0, range(8), stream, CPU), Tensor.backward)
-        optimiser.step()
+        self.state.move(learner)
 
 
 def report(name: str, work: Callable[[], object], gflop: float, rate: float, runs: int) -> None:
@@ -124,7 +118,7 @@ def main() -> None:
     print(f"{options.precision}{', plain' if options.plain else ''}: large matrix product {rate:.0f} GFLOP/s")
     first = 8 * flop_per_track(override(config, ["objective.discriminator_steps=1000000"])) / 1e9
     second = 8 * flop_per_track(override(config, ["objective.discriminator_steps=1"])) / 1e9 - first
-    steps = Steps(config, options.plain)
+    steps = Both(config, options.plain)
     with peak_memory(CPU) as memory:
         report("discriminator", steps.discriminator, first, rate, options.runs)
         report("generator", steps.generator, second, rate, options.runs)

@@ -15,7 +15,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from mp3net.model.paper.layers import LEAKY_SLOPE, ConvTranspose
+from mp3net.model.paper.layers import LEAKY_SLOPE, ConvTranspose, initialise
 
 # channels in, channels out, frames, bins: the second strided layer of blocks 2 to 5
 SIZES = [(512, 512, 128, 16), (512, 256, 512, 32), (128, 64, 2048, 64), (32, 16, 8192, 128)]
@@ -39,7 +39,9 @@ def main() -> None:
     for channels_in, channels_out, frames, bins in SIZES:
         gflop = 2 * 9 * channels_in * channels_out * frames * bins / 1e9
         for dtype in (torch.float32, torch.bfloat16):
-            layer = ConvTranspose(channels_in, channels_out, (2, 1)).to(memory_format=torch.channels_last, dtype=dtype)
+            layer = ConvTranspose(channels_in, channels_out, (2, 1))
+            initialise(layer, torch.Generator().manual_seed(0))
+            layer = layer.to(memory_format=torch.channels_last, dtype=dtype)
             x = torch.randn(1, channels_in, frames, bins, dtype=dtype).contiguous(memory_format=torch.channels_last)
 
             def plain(layer=layer, x=x, frames=frames):

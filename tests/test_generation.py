@@ -18,7 +18,7 @@ from mp3net.generation import BUNDLED, Song, fades
 from mp3net.model.build import build_discriminator
 from mp3net.model.paper.generator import Generator
 from mp3net.model.snapshot import load_tensors, open_snapshot, save_snapshot, save_tensors
-from mp3net.training.trainer import build_state
+from mp3net.training.state import build_state
 from tests.training.conftest import TINY
 
 

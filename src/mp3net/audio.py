@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from mp3net.errors import Mp3netError
+from mp3net.files import replacing
 
 BLOCK_SAMPLES = 1 << 18
 FORMATS = ("wav", "flac", "ogg", "mp3")
@@ -230,7 +231,7 @@ def read(path: Path, sample_rate_hz: int | None = None, channels: int | None = N
 
 
 def write(path: Path, audio: np.ndarray, sample_rate_hz: int, audio_format: str) -> int:
-    """Write (C, S) audio in [-1, 1] to a temporary name, then rename. Returns the sample rate of the file.
+    """Write (C, S) audio in [-1, 1] whole or not at all. Returns the sample rate of the file.
 
     MP3 knows nine sample rates only: audio at another one is resampled to the next higher.
     Errors: ValueError for samples beyond [-1, 1] (they would be clipped), Mp3netError for an unwritable place.
@@ -244,15 +245,11 @@ def write(path: Path, audio: np.ndarray, sample_rate_hz: int, audio_format: str)
         rate = next((candidate for candidate in _MP3_RATES_HZ if candidate >= rate), _MP3_RATES_HZ[-1])
         audio = soxr.resample(audio.T, sample_rate_hz, rate, quality="HQ").T
         audio = audio / max(1.0, float(np.abs(audio).max(initial=0)))
-    partial = path.with_name(f".{path.name}.partial")
     options: dict[str, Any] = {"format": audio_format.upper(), "subtype": _SUBTYPES[audio_format]}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            soundfile.write(partial, audio.T, rate, **options)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as unfinished:
+            soundfile.write(unfinished, audio.T, rate, **options)
     except (OSError, soundfile.LibsndfileError) as error:
         raise Mp3netError(f"{path}: cannot be written: {error}") from None
     return rate

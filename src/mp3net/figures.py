@@ -10,6 +10,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mp3net.files import replacing
+
 RANGE_DB = 80.0
 
 
@@ -53,10 +55,9 @@ def to_rgb(figure: Figure) -> np.ndarray:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a PNG to a temporary name, then rename."""
-    partial = path.with_name(f".{path.name}.partial")
-    FigureCanvasAgg(figure).print_png(partial)  # type: ignore[no-untyped-call]
-    partial.replace(path)
+    """Write a PNG, whole or not at all."""
+    with replacing(path) as unfinished:
+        FigureCanvasAgg(figure).print_png(unfinished)  # type: ignore[no-untyped-call]
 
 
 def level_curves(curves: dict[str, np.ndarray], sample_rate_hz: int) -> Figure:

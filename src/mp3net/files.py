@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mp3net.errors import Mp3netError
+
+PARTIAL = ".partial"
+"""How the names of what is being written end."""
 
 
 def local(path: Path, what: str) -> Path:
@@ -32,13 +40,37 @@ def read_json(path: Path) -> Any:
         raise Mp3netError(f"{path}: cannot be read as JSON: {error}") from None
 
 
+@contextmanager
+def replacing(path: Path, shared: bool = False) -> Iterator[Path]:
+    """A hidden name beside `path`, where nothing is: write a file or folder there, and it replaces `path` at the end.
+
+    So `path` is written whole or not at all, and until then others see what was there before. If the block raises,
+    nothing is left. `shared`: other processes or threads may be writing the same at the same time. A folder at `path`
+    must be empty. Errors: OSError where the disk refuses.
+    """
+    writer = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
+    unfinished = path.with_name(f".{path.name}{writer}{PARTIAL}")
+    _remove(unfinished)  # a process that was killed may have left it
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        _remove(unfinished)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON to a temporary name, then rename."""
+    """Write JSON, whole or not at all."""
     write_text(path, json.dumps(data, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 to a temporary name, then rename."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write UTF-8, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

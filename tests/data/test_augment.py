@@ -9,7 +9,7 @@ import torch
 from mp3net.config import PRESETS, AugmentConfig, DataConfig
 from mp3net.data.augment import MARGIN_SAMPLES, Change, draw
 from mp3net.data.dataset import CropDataset
-from mp3net.data.prepare import prepare
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from tests.recordings import write_folder
 

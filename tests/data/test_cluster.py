@@ -13,10 +13,11 @@ import pytest
 import soundfile
 
 from mp3net.config import DataConfig
+from mp3net.data.index import STAGING, read_index
+from mp3net.data.inventory import Provenance
 from mp3net.data.parquet import export_parquet
-from mp3net.data.prepare import STAGING, prepare, read_index
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import Shard, below, maestro, parse_shard, parse_years
-from mp3net.data.report import Provenance
 from mp3net.errors import Mp3netError
 from tests.recordings import music, write_folder
 
@@ -130,7 +131,7 @@ def test_maestro_is_read_by_its_own_table(tmp_path):
     write_maestro(folder)
     recordings = maestro(folder, parse_years("2004, 2006"))
     report = prepare(recordings, out, CONFIG, 1, provenance=Provenance("M", recordings.source, recordings.licence))
-    _, pieces = read_index(out)
+    pieces = read_index(out).entries
     assert {piece["source"]: piece["split"] for piece in pieces} == {
         "2004/a.wav": "train", "2004/b.wav": "heldout", "2006/c.wav": "heldout",
     }  # fmt: skip

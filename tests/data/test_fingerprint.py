@@ -12,7 +12,7 @@ import soxr
 from mp3net import audio
 from mp3net.config import DataConfig
 from mp3net.data.fingerprint import Fingerprinter, Likeness, copies, find_alike
-from mp3net.data.prepare import prepare
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from tests.recordings import piece, write_m4a
 

@@ -19,8 +19,9 @@ import soundfile
 from mp3net.apps import prepare as app
 from mp3net.config import DataConfig
 from mp3net.data import isolation
+from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.isolation import IsolatedPool
-from mp3net.data.prepare import INDEX_FILE, STAGING, prepare, read_index, survey
+from mp3net.data.preparation import prepare, survey
 from mp3net.data.recordings import below
 from mp3net.errors import Mp3netError
 from tests.data.hostile import write_hostile
@@ -44,7 +45,7 @@ def test_five_hundred_hostile_files(tmp_path, capsys):
     assert status[b"eight.wav"] == status[b"loop"] == status[b"dangling.flac"] == status[b"empty.mp3"] == "skipped"
     assert sum(file.status == "skipped" for file in report.files) > 200
     assert not any("Traceback" in file.reason or "crashed" in file.reason for file in report.files)
-    _, pieces = read_index(out)
+    pieces = read_index(out).entries
     assert {path.stem for path in out.rglob("*.arrow")} == {piece["piece"] for piece in pieces}
     assert len(json.loads((out / "report.json").read_text())["files"]) == 497
     assert len(list(csv.DictReader((out / "report.csv").read_text(encoding="utf-8").splitlines()))) == 497
@@ -175,7 +176,9 @@ def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path, monkeypa
             prepare(below(source), disk / "out", CONFIG, 2)
         assert not list(disk.rglob("*.arrow"))
         # Something else fills the disk in the middle: what was predicted does not help.
-        monkeypatch.setattr("mp3net.data.prepare.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 0, 2**40))
+        monkeypatch.setattr(
+            "mp3net.data.preparation.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 0, 2**40)
+        )
         with pytest.raises(Mp3netError, match=r"cannot be written: .*No space left.*same command goes on"):
             prepare(below(source), disk / "out", CONFIG, 1)
         assert not (disk / "out" / INDEX_FILE).exists()
@@ -222,7 +225,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         script = f"""
 from pathlib import Path
 from mp3net.config import DataConfig
-from mp3net.data.pieces import write_piece
+from mp3net.data.writing import write_piece
 # Not getrusage: its peak is inherited from the process that starts this one.
 peak = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 before = peak()

@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from mp3net.config import DataConfig
+from mp3net.data.index import read_index
 from mp3net.data.level import PEAK, TRIM_SAMPLES, Levels
 from mp3net.data.pieces import Piece
-from mp3net.data.prepare import prepare, read_index
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.errors import Mp3netError
 from tests.recordings import music
@@ -89,7 +90,7 @@ def test_prepared_pieces_have_the_level_that_was_asked_for(tmp_path, level, peak
     soundfile.write(tmp_path / "in" / "a.wav", audio, RATE, subtype="FLOAT")
     config = DataConfig(sample_rate_hz=RATE, heldout_share=0, level=level, loudness_lufs=-30)
     report = prepare(below(tmp_path / "in"), tmp_path / "out", config, 1)
-    piece = Piece(tmp_path / "out" / "train" / f"{read_index(tmp_path / 'out')[1][0]['piece']}.arrow")
+    piece = Piece(tmp_path / "out" / "train" / f"{read_index(tmp_path / 'out').entries[0]['piece']}.arrow")
     sound = piece.read(0, piece.num_samples)
     assert abs(sound.mean()) < 2e-3 * np.abs(sound).max()
     assert 5.0 - 0.5 < piece.num_samples / RATE < 5.3

@@ -11,13 +11,14 @@ import torch
 
 from mp3net import audio
 from mp3net.config import DataConfig
-from mp3net.data import prepare as module
+from mp3net.data import preparation as module
 from mp3net.data.dataset import CropDataset
+from mp3net.data.index import read_index
+from mp3net.data.inventory import REPORT_FILE
 from mp3net.data.level import PEAK
 from mp3net.data.pieces import Piece
-from mp3net.data.prepare import Advance, check_place, prepare, read_index
+from mp3net.data.preparation import Advance, check_place, prepare
 from mp3net.data.recordings import below, split_pieces
-from mp3net.data.report import REPORT_FILE
 from mp3net.errors import Mp3netError
 from tests.recordings import music, write_folder
 
@@ -70,7 +71,8 @@ def test_prepare_keeps_the_good_and_explains_the_bad(tmp_path):
         assert part in reasons[name], (name, reasons[name])
     on_disk = json.loads((out / "report.json").read_text())
     assert (on_disk["kept"], on_disk["skipped"]) == (6, 11)
-    config, pieces = read_index(out)
+    index = read_index(out)
+    config, pieces = index.config, index.entries
     assert config == CONFIG
     assert sum(piece["split"] == "heldout" for piece in pieces) == 2
     assert not (out / module.STAGING).exists()
@@ -85,7 +87,7 @@ def test_pieces_hold_the_audio_with_full_resolution(tmp_path):
     samples[: 22016 * 14] *= 1e-3  # a quiet first row must not drown in 16-bit steps of the loud one
     soundfile.write(source / "x.wav", samples, 22016, subtype="FLOAT")
     prepare(below(source), out, DataConfig(heldout_share=0, remove_dc=False, trim_silence_db=None), 1)
-    _, pieces = read_index(out)
+    pieces = read_index(out).entries
     piece = Piece(out / "train" / f"{pieces[0]['piece']}.arrow")
     assert piece.num_samples == len(samples)
     gain = PEAK / np.abs(samples).max()

@@ -14,7 +14,7 @@ import torch
 from mp3net.config import AugmentConfig, DataConfig
 from mp3net.data.cache import RowCache
 from mp3net.data.dataset import CropDataset
-from mp3net.data.prepare import prepare
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.data.storage import LocalStore, Patience, RemoteStore, default_cache, is_remote, open_store
 from mp3net.errors import Mp3netError
@@ -110,7 +110,7 @@ def test_rows_are_asked_for_once_and_only_those_needed(folder, server, tmp_path)
     data = CropDataset(remote(server, tmp_path), CROP)
     data.batch(0, 0, 12)
     asked = len(server.requests)
-    entries = LocalStore(folder).entries
+    entries = LocalStore(folder).index.entries
     row_bytes = entries[0]["row_bytes"]
     offsets = {entry["first_row_offset"] for entry in entries}
     for _, wanted in server.requests[1:]:
@@ -157,7 +157,7 @@ def test_what_is_missing_or_damaged_is_named(folder, server, tmp_path):
     with pytest.raises(Mp3netError, match=r"nothing/dataset.json: no such file on the server"):
         RemoteStore(f"{server.url}/nothing", RowCache(tmp_path, 1 << 20), HASTY)
     store = remote(server, tmp_path)
-    entry = dict(store.entries[0], first_row_offset=store.entries[0]["first_row_offset"] + 8)
+    entry = dict(store.index.entries[0], first_row_offset=store.index.entries[0]["first_row_offset"] + 8)
     with pytest.raises(Mp3netError, match="row 0 is damaged"):
         store.open(entry).read(0, 100)
     with pytest.raises(Mp3netError, match="not a place to read from"):

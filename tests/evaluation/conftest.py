@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from mp3net.config import DataConfig
-from mp3net.data.prepare import prepare
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
-from mp3net.evaluation.evaluate import Evaluation, evaluate
+from mp3net.evaluation.session import Evaluation, evaluate
 from tests.recordings import piece
 
 RATE = 11008

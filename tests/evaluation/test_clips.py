@@ -12,7 +12,8 @@ import soundfile
 import torch
 
 from mp3net.config import DataConfig
-from mp3net.data.prepare import prepare, read_index
+from mp3net.data.index import read_index
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.clips import draw_slots, folder_set, generated_set, open_folder, real_sets
@@ -37,7 +38,7 @@ def test_slots_do_not_overlap_and_are_spread_evenly():
 
 def test_real_sets_are_disjoint_by_piece(dataset):
     sets = real_sets(dataset, 64, CLIP, 0)
-    split = {entry["piece"]: entry["split"] for entry in read_index(dataset)[1]}
+    split = {entry["piece"]: entry["split"] for entry in read_index(dataset).entries}
     reference, again, training = ({*clips.sources} for clips in (sets.reference, sets.again, sets.training))
     assert not reference & again
     assert {split[name] for name in reference | again} == {"heldout"}

@@ -11,11 +11,11 @@ import pytest
 
 from mp3net.errors import Mp3netError
 from mp3net.evaluation import features as features_module
-from mp3net.evaluation.evaluate import evaluate
 from mp3net.evaluation.features import FeatureStore
 from mp3net.evaluation.metrics import FAMILIES, Metric, histogram_distance, wasserstein
 from mp3net.evaluation.report import number, plane, save_report, short_interval, summary
 from mp3net.evaluation.result import Result, Score
+from mp3net.evaluation.session import evaluate
 from mp3net.evaluation.statistics import Estimate
 from mp3net.generation import MP3net
 from tests.evaluation.conftest import SAMPLES, SECONDS
@@ -94,14 +94,14 @@ def test_snapshot_is_judged_and_its_noise_is_seen(dataset, untrained, tmp_path):
 
 
 def test_training_copies_are_listed_with_their_source(dataset, recordings, evaluation, tmp_path):
-    from mp3net.data.prepare import read_index
+    from mp3net.data.index import read_index
 
     copied = tmp_path / "copied"
     copied.mkdir()
-    train = [entry for entry in read_index(dataset)[1] if entry["split"] == "train"]
+    train = [entry for entry in read_index(dataset).entries if entry["split"] == "train"]
     for entry in train[:8]:
         shutil.copy(recordings / entry["source"], copied / f"mine-{entry['source']}")
-    found = evaluate(copied, dataset, SAMPLES, SECONDS, measures=["memory"], cache=tmp_path / "cache")
+    found = evaluate(copied, dataset, SAMPLES, SECONDS, measures=["memorisation"], cache=tmp_path / "cache")
     assert found.result("copied_share").score.value.value > 0.8
     assert not found.result("copied_share").as_real
     assert len(found.matches) == 20
@@ -135,7 +135,7 @@ def test_wrong_arguments_are_errors(dataset, judged_folder, tmp_path):
 
 def test_a_model_of_another_rate_is_an_error(recordings, tmp_path):
     from mp3net.config import DataConfig
-    from mp3net.data.prepare import prepare
+    from mp3net.data.preparation import prepare
     from mp3net.data.recordings import below
 
     prepare(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mp3net.errors import Mp3netError
-from mp3net.evaluation import evaluate as module
-from mp3net.evaluation.evaluate import evaluate
+from mp3net.evaluation import session as module
 from mp3net.evaluation.ladder import random_signs
 from mp3net.evaluation.notes import Note
 from mp3net.evaluation.piano import PianoTranscriber
 from mp3net.evaluation.report import save_report
+from mp3net.evaluation.session import evaluate
 from tests.evaluation.test_notes import EVENTS, RATE, score
 
 

@@ -194,7 +194,7 @@ def test_the_front_end_is_what_its_docstring_says():
 
     i, q = baseband(coefficients)
     c = torch.complex(i, q)[0].numpy()
-    m = front_end.ear.masking_threshold(torch.from_numpy(np.sqrt(np.abs(c) ** 2 + 1e-14))).numpy()
+    m = front_end.psychoacoustics.masking_threshold(torch.from_numpy(np.sqrt(np.abs(c) ** 2 + 1e-14))).numpy()
     level = 0.3 * np.log(1 + np.abs(c) ** 2 / m**2)
     phase = c / np.sqrt(np.abs(c) ** 2 + 1e-3 * m**2)
     rotated = level * phase

@@ -14,7 +14,7 @@ from mp3net.config import (
     Relativistic,
     RunConfig,
 )
-from mp3net.data.prepare import prepare
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from tests.recordings import write_folder
 

@@ -7,14 +7,19 @@ import time
 import pytest
 import torch
 
-from mp3net.config import override
+from mp3net.config import Config, OptimiserConfig, override
 from mp3net.data.dataset import CropDataset
+from mp3net.dsp.mdct import mdct
 from mp3net.errors import Mp3netError
-from mp3net.training.loader import CropLoader
+from mp3net.training.loader import BatchLoader
+from mp3net.training.parallel import Ranks
 from mp3net.training.schedule import factor_at
 from mp3net.training.trainer import Trainer
 
 CPU = torch.device("cpu")
+
+
+SMALL = Config(optimiser=OptimiserConfig(batch_size=2))
 
 
 class SlowDisk:
@@ -29,55 +34,64 @@ class SlowDisk:
 
 def test_crops_are_those_of_the_dataset_whatever_was_expected(tiny, tiny_data):
     dataset = CropDataset(tiny_data, tiny.track_samples)
-    loader = CropLoader(dataset, 3, CPU)
+    loader = BatchLoader(dataset, tiny, CPU, Ranks())
     for tracks, following in (
         (range(4), range(4, 8)),
         (range(4, 8), range(8, 12)),
-        (range(20, 22), None),
-        (range(4), None),
+        (range(20, 22), range(4)),
+        (range(4), range(4, 8)),
     ):
-        assert torch.equal(loader.batch(tracks, following), dataset.batch(3, tracks.start, len(tracks)))
+        assert torch.equal(loader.crops(tracks, following), dataset.batch(0, tracks.start, len(tracks)))
+
+
+def test_a_batch_is_the_coefficients_of_its_crops_in_portions(tiny, tiny_data):
+    config = override(tiny, ["optimiser.batch_size=8", "run.micro_batch_size=2"])
+    dataset = CropDataset(tiny_data, tiny.track_samples)
+    portions = list(BatchLoader(dataset, config, CPU, Ranks(1, 2)).batch(16))
+    assert [portion.tracks for portion in portions] == [range(20, 22), range(22, 24)]
+    for portion in portions:
+        expected = mdct(dataset.batch(0, portion.tracks.start, 2), 16, edges="crop")
+        assert torch.equal(portion.real, expected)
 
 
 def test_steps_do_not_wait_while_reading_takes_less_time_than_computing():
     def waiting(ahead: bool) -> float:
-        loader = CropLoader(SlowDisk(), 0, CPU)  # type: ignore[arg-type]
-        loader.batch(range(2), range(2, 4) if ahead else None)
+        loader = BatchLoader(SlowDisk(), SMALL, CPU, Ranks())  # type: ignore[arg-type]
+        elsewhere = range(50, 52)
+        loader.crops(range(2), range(2, 4) if ahead else elsewhere)
         loader.waited_share()
         for start in range(2, 12, 2):
-            following = range(start + 2, start + 4) if ahead else None
-            assert float(loader.batch(range(start, start + 2), following)[0, 0, 0]) == start
+            following = range(start + 2, start + 4) if ahead else elsewhere
+            assert float(loader.crops(range(start, start + 2), following)[0, 0, 0]) == start
             time.sleep(0.15)
         return loader.waited_share()
 
-    assert waiting(ahead=True) < 0.15
-    assert waiting(ahead=False) == pytest.approx(0.4, abs=0.1)
+    assert waiting(ahead=True) < 0.15 < 0.3 < waiting(ahead=False)
 
 
 def test_what_goes_wrong_ahead_is_raised_when_it_is_needed():
-    loader = CropLoader(SlowDisk(), 0, CPU)  # type: ignore[arg-type]
-    loader.batch(range(2), range(100, 102))
+    loader = BatchLoader(SlowDisk(), SMALL, CPU, Ranks())  # type: ignore[arg-type]
+    loader.crops(range(2), range(100, 102))
     with pytest.raises(Mp3netError, match="the disk is gone"):
-        loader.batch(range(100, 102))
+        loader.crops(range(100, 102), range(2))
 
 
 def test_training_reads_ahead_what_comes_next(tiny, tiny_data):
     """Also over micro-batches: after the first batch every crop was already being read when it was first asked for; what
     the generator's step asks for first, the discriminator's next step gets without reading."""
     config = override(tiny, ["optimiser.batch_size=4", "model.stddev_group_size=2", "run.micro_batch_size=2"])
-    trainer = Trainer(config, CropDataset(tiny_data, config.track_samples), None, CPU, lambda line: None)
-    asked = []
-    single = trainer.loader.batch
+    trainer = Trainer(config, CropDataset(tiny_data, config.track_samples), None, CPU)
+    loader, asked = trainer.loader, []
+    single = loader.crops
 
-    def watched(tracks, following=None):
-        ahead = trainer.loader._ahead
-        if tracks not in trainer.loader._kept:
-            asked.append((tracks, ahead[0] if ahead else None))
+    def watched(tracks, following):
+        if tracks not in loader._kept:
+            asked.append((tracks, loader._ahead[0] if loader._ahead else None))
         return single(tracks, following)
 
-    trainer.loader.batch = watched
-    trainer.iteration()
-    trainer.iteration()
+    loader.crops = watched
+    trainer.steps.iteration()
+    trainer.steps.iteration()
     assert [tracks for tracks, _ in asked] == [range(start, start + 2) for start in range(0, 20, 2)]
     assert all(tracks == ahead for tracks, ahead in asked[1:])
 
@@ -92,13 +106,13 @@ def test_factors_are_linear_between_points_and_constant_outside():
 def test_schedules_steer_learning_rate_and_penalty(tiny, tiny_data):
     def trained(*settings: str) -> Trainer:
         config = override(tiny, list(settings))
-        trainer = Trainer(config, CropDataset(tiny_data, config.track_samples), None, CPU, lambda line: None)
-        trainer.terms = [trainer.iteration() for _ in range(3)]
+        trainer = Trainer(config, CropDataset(tiny_data, config.track_samples), None, CPU)
+        trainer.terms = [trainer.steps.iteration() for _ in range(3)]
         return trainer
 
     plain, falling = trained(), trained("optimiser.learning_rate_schedule=[[0, 1], [16, 1], [20, 0]]")
-    assert falling.state.generator_optimiser.param_groups[0]["lr"] == 0
-    assert falling.state.discriminator_optimiser.param_groups[0]["lr"] == 0
+    assert falling.state.generator.optimiser.param_groups[0]["lr"] == 0
+    assert falling.state.discriminator.optimiser.param_groups[0]["lr"] == 0
     same = [a == b for a, b in zip(falling.terms, plain.terms, strict=True)]
     assert same == [
         True,
@@ -106,7 +120,7 @@ def test_schedules_steer_learning_rate_and_penalty(tiny, tiny_data):
         False,
     ]  # the discriminator's fifth step, after 16 tracks, is the last one at the full rate
     steady = trained("optimiser.learning_rate_schedule=[[0, 0.5]]")
-    assert steady.state.generator_optimiser.param_groups[0]["lr"] == pytest.approx(0.5e-4)
+    assert steady.state.generator.optimiser.param_groups[0]["lr"] == pytest.approx(0.5e-4)
     without = trained("objective.gradient_penalty_schedule=[[0, 0]]")
     terms = without.terms[0]
     assert terms["loss/discriminator"] == pytest.approx(

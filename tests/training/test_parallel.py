@@ -17,28 +17,22 @@ from mp3net.model.paper.layers import append_minibatch_stddev
 from mp3net.training.parallel import Ranks, check_division
 
 ROOT = Path(__file__).parents[2]
-ALONE = [sys.executable]
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-FOUR = [*TWO[:-1], "4"]
+Found = dict[str, dict[str, np.ndarray]]
 
 
-def run(
-    launcher: list[str], data: Path, out: Path, precision: str, *settings: str, family: str = "paper"
-) -> dict[str, np.ndarray]:
-    command = [
-        *launcher,
-        str(ROOT / "tests" / "training" / "parallel_worker.py"),
-        str(data),
-        str(out),
-        precision,
-        family,
-        *settings,
-    ]
+def run(count: int, data: Path, out: Path, *cases: str) -> Found:
+    """What each case of `parallel_worker.py` finds on so many processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+    worker = str(ROOT / "tests" / "training" / "parallel_worker.py")
     environment = dict(os.environ, PYTHONPATH=f"{ROOT / 'src'}:{ROOT}", OMP_NUM_THREADS="1")
+    command = [sys.executable, *launcher, worker, str(data), str(out), *cases]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(out) as found:
-        return dict(found)
+    found = {}
+    for case in cases:
+        with np.load(out / f"{case}.npz") as arrays:
+            found[case] = dict(arrays)
+    return found
 
 
 def assert_same(
@@ -52,55 +46,50 @@ def assert_same(
 
 
 @pytest.fixture(scope="module")
-def alone(tiny_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alone")
-    return {
-        precision: run(ALONE, tiny_data, folder / f"{precision}.npz", precision) for precision in ("float64", "float32")
-    }
+def one(tiny_data, tmp_path_factory) -> Found:
+    cases = ("paper", "float32", "groups-of-2", "groups-of-2-in-parts", "checkpointing", "second")
+    return run(1, tiny_data, tmp_path_factory.mktemp("one"), *cases)
 
 
-@pytest.mark.parametrize("launcher", [TWO, FOUR], ids=["2 processes", "4 processes"])
-def test_several_processes_give_the_same_gradients_and_weights(alone, tiny_data, tmp_path, launcher):
-    assert_same(alone["float64"], run(launcher, tiny_data, tmp_path / "a.npz", "float64"), 1e-10, 1e-6)
+@pytest.fixture(scope="module")
+def two(tiny_data, tmp_path_factory) -> Found:
+    cases = ("paper", "float32", "groups-of-4", "groups-of-2-in-parts", "second", "second-in-parts")
+    return run(2, tiny_data, tmp_path_factory.mktemp("two"), *cases)
 
 
-def test_the_same_in_float32(alone, tiny_data, tmp_path):
-    two = run(TWO, tiny_data, tmp_path / "a.npz", "float32")
-    gradients = {name for name in two if "/weight/" not in name}
-    assert_same({name: alone["float32"][name] for name in gradients}, {name: two[name] for name in gradients}, 1e-5, 0)
+def test_several_processes_give_the_same_gradients_and_weights(one, two, tiny_data, tmp_path):
+    assert_same(one["paper"], two["paper"], 1e-10, 1e-6)
+    assert_same(one["paper"], run(4, tiny_data, tmp_path, "paper")["paper"], 1e-10, 1e-6)
+
+
+def test_the_same_in_float32(one, two):
+    gradients = {name for name in two["float32"] if "/weight/" not in name}
+    assert_same(*({name: found["float32"][name] for name in gradients} for found in (one, two)), 1e-5, 0)
     # Adam's first steps are the rate times the sign of a gradient: where that is all rounding, weights go opposite ways.
-    for name in two.keys() - gradients:
-        assert np.abs(two[name] - alone["float32"][name]).max() <= 2 * 5 * 1e-4, name
+    for name in two["float32"].keys() - gradients:
+        assert np.abs(two["float32"][name] - one["float32"][name]).max() <= 2 * 5 * 1e-4, name
 
 
-def test_the_second_family_on_two_processes_and_in_micro_batches(tiny_data, tmp_path):
-    one = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", family="mp3net2")
+def test_the_second_family_on_two_processes_and_in_micro_batches(one, two):
     # Scores are compared in pairs: the gradients of their last biases are zero, up to rounding.
-    assert_same(one, run(TWO, tiny_data, tmp_path / "b.npz", "float64", family="mp3net2"), 1e-10, 1e-6, zero=1e-6)
-    both = run(TWO, tiny_data, tmp_path / "c.npz", "float64", "run.micro_batch_size=2", family="mp3net2")
-    assert_same(one, both, 1e-10, 1e-6, zero=1e-6)
+    for case in ("second", "second-in-parts"):
+        assert_same(one["second"], two[case], 1e-10, 1e-6, zero=1e-6)
 
 
-def test_deviation_couples_the_processes(alone, tiny_data, tmp_path):
+def test_deviation_couples_the_processes(one, two):
     """Without the exchange the numbers differ: the tests above would see it."""
-    grouped = run(TWO, tiny_data, tmp_path / "a.npz", "float64", "model.stddev_group_size=4")
     with pytest.raises(AssertionError):
-        assert_same(alone["float64"], grouped, 1e-6, 1e-6)
+        assert_same(one["paper"], two["groups-of-4"], 1e-6, 1e-6)
 
 
-def test_micro_batches_of_whole_groups_equal_the_large_batch(tiny_data, tmp_path):
-    settings = ["model.stddev_group_size=2"]
-    whole = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", *settings)
-    parts = run(ALONE, tiny_data, tmp_path / "b.npz", "float64", *settings, "run.micro_batch_size=2")
-    both = run(TWO, tiny_data, tmp_path / "c.npz", "float64", *settings, "run.micro_batch_size=2")
+def test_micro_batches_of_whole_groups_equal_the_large_batch(one, two):
     # Adam's first steps amplify the rounding of gradients that are nearly zero.
-    assert_same(whole, parts, 1e-10, 1e-6)
-    assert_same(whole, both, 1e-10, 1e-6)
+    for parts in (one, two):
+        assert_same(one["groups-of-2"], parts["groups-of-2-in-parts"], 1e-10, 1e-6)
 
 
-def test_activation_checkpointing_changes_nothing(alone, tiny_data, tmp_path):
-    found = run(ALONE, tiny_data, tmp_path / "a.npz", "float64", "run.activation_checkpointing=true")
-    assert_same(alone["float64"], found, 1e-12, 1e-12)
+def test_activation_checkpointing_changes_nothing(one):
+    assert_same(one["paper"], one["checkpointing"], 1e-12, 1e-12)
 
 
 @pytest.mark.parametrize(

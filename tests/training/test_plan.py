@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import weakref
 
 import pytest
 import torch
@@ -14,25 +15,38 @@ from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
 from mp3net.training import plan
 from mp3net.training.memory import available_bytes, peak_memory
-from mp3net.training.plan import MemoryModel, advice, check_memory, flop_per_track, largest_divisor, probe
+from mp3net.training.plan import (
+    MemoryModel,
+    advice,
+    check_memory,
+    flop_per_track,
+    largest_divisor,
+    measure_memory,
+    probe,
+)
+from mp3net.training.steps import Steps
 from mp3net.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
 
 def trainer(config, data) -> Trainer:
-    return Trainer(config, CropDataset(data, config.track_samples), None, CPU, lambda line: None)
+    return Trainer(config, CropDataset(data, config.track_samples), None, CPU)
+
+
+def steps(config, data) -> Steps:
+    return trainer(config, data).steps
 
 
 def test_probe_measures_and_leaves_no_trace(tiny, tiny_data):
     session, untouched = trainer(tiny, tiny_data), trainer(tiny, tiny_data)
-    measured = probe(session)
+    measured = probe(session.steps)
     assert 0.001 < measured.iteration_s < 30
     assert 10e6 < measured.peak_bytes < 100e9
     for a, b in zip(session.state.tensors().values(), untouched.state.tensors().values(), strict=True):
         assert torch.equal(a, b)
     assert all(parameter.grad is None for parameter in session.state.networks.discriminator.parameters())
-    assert session.iteration() == untouched.iteration()
+    assert session.steps.iteration() == untouched.steps.iteration()
 
 
 def test_flop_of_a_step_are_those_of_the_reference_configuration():
@@ -73,45 +87,77 @@ def test_largest_divisor():
 
 def test_what_does_not_fit_is_refused_with_changes_that_would(tiny, tiny_data, monkeypatch):
     # 1 GB and 0.5 GB per track, 0.2 GB with activation checkpointing; 4 GB are there.
-    def measured(session):
-        return MemoryModel(1e9, 0.2e9 if session.state.networks.generator.checkpointing else 0.5e9)
+    def measured(steps, checkpointing=None):
+        return MemoryModel(1e9, 0.2e9 if checkpointing else 0.5e9)
 
     monkeypatch.setattr(plan, "measure_memory", measured)
     monkeypatch.setattr(plan, "available_bytes", lambda device: 4e9)
-    check_memory(trainer(override(tiny, ["optimiser.batch_size=4"]), tiny_data))
+    check_memory(steps(override(tiny, ["optimiser.batch_size=4"]), tiny_data))
     with pytest.raises(Mp3netError) as raised:
-        check_memory(trainer(override(tiny, ["optimiser.batch_size=8"]), tiny_data))
+        check_memory(steps(override(tiny, ["optimiser.batch_size=8"]), tiny_data))
     text = str(raised.value)
     assert "one step with 8 tracks at a time needs about 4.7 GiB, of 3.7 GiB there are on cpu" in text
     assert "--set run.activation_checkpointing=true (2.4 GiB" in text
     assert "--set model.stddev_group_size=4 --set run.micro_batch_size=4" in text
     assert "--set optimiser.batch_size=5" in text
     assert "bfloat16" in text
-    grouped = trainer(override(tiny, ["optimiser.batch_size=16", "model.stddev_group_size=2"]), tiny_data)
+    grouped = steps(override(tiny, ["optimiser.batch_size=16", "model.stddev_group_size=2"]), tiny_data)
     offered = advice(grouped, MemoryModel(1e9, 0.5e9), 3.6e9)
     assert any("--set run.micro_batch_size=8 (the same result" in line for line in offered)
-    assert not grouped.state.networks.generator.checkpointing
 
 
-def test_checkpointing_lowers_the_peak(tiny, tiny_data):
-    wide = override(
-        tiny, ["model.base_frames=64", "model.top_channels=16", "model.channel_cap=64", "optimiser.batch_size=16"]
+def test_measuring_with_checkpointing_leaves_the_setting_as_it_was(tiny, tiny_data, monkeypatch):
+    """What it spares is tested where activations are computed again (tests/model/test_recompute.py)."""
+    found = steps(tiny, tiny_data)
+    discriminator = found.state.networks.discriminator
+    single, used = found.discriminator_gradients, []
+    monkeypatch.setattr(
+        found, "discriminator_gradients", lambda *a, **k: (used.append(discriminator.checkpointing), single(*a, **k))[1]
     )
-    session = trainer(wide, tiny_data)
-    plain = probe(session)
-    with session.checkpointing():
-        spared = probe(session)
-    assert spared.peak_bytes < plain.peak_bytes - 20e6
+    for measure in (probe, measure_memory):
+        for wanted in (True, False, None):
+            used.clear()
+            measure(found, checkpointing=wanted)
+            assert set(used) == {bool(wanted)}
+            assert not discriminator.checkpointing
+            assert all(parameter.grad is None for parameter in discriminator.parameters())
+
+
+class OnlyDevice:
+    device = CPU
+
+
+def test_advice_is_computed_when_the_failed_step_is_gone(monkeypatch):
+    """While the error is handled its traceback keeps the graph of the step alive; there would be no memory to measure with."""
+    graphs: list[weakref.ref] = []
+    seen: dict[str, bool] = {}
+
+    def work() -> None:
+        start = torch.ones(1000, requires_grad=True)
+        graph = (start * 2).sum()
+        graphs.append(weakref.ref(graph))
+        raise torch.OutOfMemoryError("no memory left")
+
+    def advice(steps: object) -> str:
+        seen["when advised"] = graphs[-1]() is not None
+        return "a smaller preset"
+
+    monkeypatch.setattr(train_app, "advice_when_exhausted", advice)
+    try:
+        work()
+    except torch.OutOfMemoryError:
+        seen["while handled"] = graphs[-1]() is not None
+    with pytest.raises(Mp3netError, match=r"out of memory on cpu.*a smaller preset"):
+        train_app._within_memory(OnlyDevice(), work)  # type: ignore[arg-type]
+    assert seen == {"while handled": True, "when advised": False}
 
 
 def test_training_on_a_terminal_shows_a_bar(tiny, tiny_data):
     session = trainer(tiny, tiny_data)
-    shown = io.StringIO()
-    with train_app._progress(session, Console(file=shown, force_terminal=True, width=100)) as advance:
-        advance(48)
-    assert "48/64" in shown.getvalue()
-    assert "tracks, left" in shown.getvalue()
-    quiet = io.StringIO()
-    with train_app._progress(session, Console(file=quiet, force_terminal=False)) as advance:
-        advance(48)
-    assert quiet.getvalue() == ""
+    for terminal, wanted in ((True, ("48/64", "tracks, left")), (False, ())):
+        shown = io.StringIO()
+        watcher = train_app.ConsoleWatcher(session, print, Console(file=shown, force_terminal=terminal, width=100))
+        watcher.advanced(48)
+        watcher.close()
+        assert all(text in shown.getvalue() for text in wanted)
+        assert bool(shown.getvalue()) == terminal

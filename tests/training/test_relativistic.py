@@ -20,6 +20,7 @@ from mp3net.training.checkpoint import RunDirectory
 from mp3net.training.levels import measure_bin_levels
 from mp3net.training.objectives.draws import DISCRIMINATOR_STREAM, TrackDraws
 from mp3net.training.objectives.relativistic import pairing_loss, squared_slope
+from mp3net.training.origin import Origin
 from mp3net.training.plan import flop_per_track, forward_flop, measure_memory, probe
 from mp3net.training.trainer import Trainer
 from tests.training.conftest import SECOND
@@ -27,11 +28,10 @@ from tests.training.conftest import SECOND
 CPU = torch.device("cpu")
 
 
-def trainer(config, data, run=None, init_from=None, said=None) -> Trainer:
+def trainer(config, data, run=None, init_from=None) -> Trainer:
     dataset = CropDataset(data, config.track_samples)
-    directory = RunDirectory(run, config, dataset.fingerprint) if run is not None else None
-    say = (lambda line: None) if said is None else said.append
-    return Trainer(config, dataset, directory, CPU, say, init_from=init_from)
+    directory = RunDirectory(run, Origin(config, dataset.fingerprint)) if run is not None else None
+    return Trainer(config, dataset, directory, CPU, init_from=init_from)
 
 
 def final_bytes(run) -> bytes:
@@ -70,15 +70,15 @@ def test_signs_of_the_penalty_are_random_for_every_track_and_score():
 
 def test_penalties_come_every_few_steps_and_weigh_as_much_more(tiny_data):
     session = trainer(override(SECOND, ["objective.penalty_every=2"]), tiny_data)
-    first = session.discriminator_gradients(step=0)
-    second = session.discriminator_gradients(step=1)
+    first = session.steps.discriminator_gradients(step=0)
+    second = session.steps.discriminator_gradients(step=1)
     assert "penalty/gradient" in first
     assert "penalty/gradient" not in second
     losses: list[torch.Tensor] = []
     ones = {name: lambda *shape: torch.ones(2, *shape) for name in ("normal", "signs")}
     draws = SimpleNamespace(tracks_seen=0, **ones)
-    real = session.real_batch(range(2))
-    with_penalty = session.objective.discriminator(real, draws, losses.append)
+    real = session.loader.any_tracks(range(2)).real
+    with_penalty = session.steps.objective.discriminator(real, draws, losses.append)
     penalty = float(with_penalty["penalty/gradient"])
     assert penalty == pytest.approx(float(with_penalty["slope/real"] + with_penalty["slope/fake"]) / 2, rel=1e-5)
     assert losses[0].item() == pytest.approx(float(with_penalty["loss/pairs"]) + 2 * 20 * penalty, rel=1e-5)
@@ -88,7 +88,7 @@ def test_the_penalty_is_the_slope_of_the_features(tiny_data):
     """By finite differences along one random direction of the features, through the trained path."""
     session = trainer(override(SECOND, ["objective.masking_noise=null"]), tiny_data)
     discriminator = session.state.networks.discriminator.double()
-    features = discriminator.front_end(session.real_batch(range(2)).double()).detach().requires_grad_(True)
+    features = discriminator.front_end(session.loader.any_tracks(range(2)).real.double()).detach().requires_grad_(True)
     scores = discriminator.judge(features)
     signs = TrackDraws(0, range(2), DISCRIMINATOR_STREAM, CPU).signs(scores.shape[1])
     slope = squared_slope(scores, features, signs).sum().detach()
@@ -109,27 +109,27 @@ def test_the_generator_learns_through_noise_and_front_end(tiny_data):
     session = trainer(SECOND, tiny_data)
 
     def gradient() -> torch.Tensor:
-        session.generator_gradients()
+        session.steps.generator_gradients()
         return session.state.networks.generator.to_bins.weight.grad.clone()
 
     through = gradient()
     assert all(parameter.grad is None for parameter in session.state.networks.discriminator.parameters())
-    ear = session.state.networks.discriminator.front_end.ear
-    original = ear.masking_threshold
-    ear.masking_threshold = lambda x: original(x).detach()
+    model = session.state.networks.discriminator.front_end.psychoacoustics
+    original = model.masking_threshold
+    model.masking_threshold = lambda x: original(x).detach()
     assert float((through - gradient()).abs().max()) > 1e-3 * float(through.abs().max())
 
 
 def test_each_step_improves_its_own_side(tiny_data):
     session = trainer(SECOND, tiny_data)
-    first = session.discriminator_step()
+    first = session.steps.discriminator()
     for _ in range(60):
-        last = session.discriminator_step()
+        last = session.steps.discriminator()
     assert abs(first["score/gap"].item()) < 0.3
     assert last["score/gap"].item() > 0.5
-    before = session.generator_step()["loss/generator"].item()
+    before = session.steps.generator()["loss/generator"].item()
     for _ in range(30):
-        after = session.generator_step()["loss/generator"].item()
+        after = session.steps.generator()["loss/generator"].item()
     assert after < before - 0.05
 
 
@@ -152,7 +152,7 @@ def test_levels_are_those_of_the_data_and_travel_with_the_weights(tiny_data, tmp
     assert torch.equal(second.state.networks.generator.bin_levels, levels)
     averaged = second.state.networks.generator.get_parameter("to_bins.weight")
     assert torch.equal(averaged, generator["to_bins.weight"])
-    second.iteration()
+    second.steps.iteration()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -162,7 +162,7 @@ def test_resume_is_bit_identical(tiny_data, tmp_path, precision):
     trainer(override(config, ["run.total_tracks=32"]), tiny_data, tmp_path / "parts").run()
     resumed = trainer(config, tiny_data, tmp_path / "parts")
     assert resumed.state.tracks_seen == 32
-    probe(resumed)
+    probe(resumed.steps)
     resumed.run()
     assert final_bytes(tmp_path / "parts") == final_bytes(tmp_path / "whole")
 
@@ -171,12 +171,12 @@ def test_micro_batches_equal_the_large_batch_and_are_read_once(tiny_data):
     whole = trainer(SECOND, tiny_data)
     parts = trainer(override(SECOND, ["run.micro_batch_size=2"]), tiny_data)
     for session in (whole, parts):
-        session.iteration()
+        session.steps.iteration()
         session.reads = []
         read = session.loader._read
         session.loader._read = lambda tracks, read=read, seen=session.reads: (seen.append(tracks), read(tracks))[1]
-        session.iteration()
-        session.iteration()
+        session.steps.iteration()
+        session.steps.iteration()
         if session.loader._ahead is not None:
             session.loader._ahead[1].result()
         assert len(session.reads) == len(set(session.reads)), "both networks' steps share their tracks"
@@ -185,7 +185,7 @@ def test_micro_batches_equal_the_large_batch_and_are_read_once(tiny_data):
     ):
         # Adam's first steps are the rate times a sign: where a gradient is all rounding, weights go opposite ways.
         assert float((a - b).detach().abs().max()) <= 2 * 3 * 1e-3, name
-    first, second = whole.discriminator_gradients(step=0), parts.discriminator_gradients(step=0)
+    first, second = whole.steps.discriminator_gradients(step=0), parts.steps.discriminator_gradients(step=0)
     assert float(first["loss/pairs"]) == pytest.approx(float(second["loss/pairs"]), rel=0.05)
 
 
@@ -205,7 +205,7 @@ def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny_data):
 def test_the_plan_counts_what_is_computed(tiny_data):
     made, scored = forward_flop(SECOND)
     assert flop_per_track(SECOND) == made + 7.5 * scored + 3 * made + 3 * scored
-    memory = measure_memory(trainer(SECOND, tiny_data))
+    memory = measure_memory(trainer(SECOND, tiny_data).steps)
     assert memory.bytes_per_sample >= 0
     nano = forward_flop(PRESETS["mp3net2-nano"])[0]
     # Two 3-frame convolutions per level, wide at 4 and 8 frames, and the head; the rest is small.

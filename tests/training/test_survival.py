@@ -157,13 +157,13 @@ def test_two_trainings_do_not_share_a_run_directory(tiny_data, tmp_path):
 
 
 def test_out_of_memory_on_the_way_becomes_measured_advice(tiny, tiny_data):
-    trainer = Trainer(tiny, CropDataset(tiny_data, tiny.track_samples), None, torch.device("cpu"), lambda line: None)
+    trainer = Trainer(tiny, CropDataset(tiny_data, tiny.track_samples), None, torch.device("cpu"))
 
     def fails():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(Mp3netError) as raised:
-        train_app._within_memory(trainer, fails)
+        train_app._within_memory(trainer.steps, fails)
     text = str(raised.value)
     assert text.startswith("out of memory on cpu; the last checkpoint is kept. What would fit: ")
     assert "--set optimiser.precision=bfloat16" in text

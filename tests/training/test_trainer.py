@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import signal
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from rich.console import Console
 
+from mp3net.apps.train import ConsoleWatcher
 from mp3net.config import override
 from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
@@ -19,6 +22,7 @@ from mp3net.generation import MP3net
 from mp3net.model.snapshot import load_tensors, open_snapshot
 from mp3net.training.checkpoint import RunDirectory
 from mp3net.training.objectives.draws import GENERATOR_STREAM, TrackDraws, addressed_generator
+from mp3net.training.origin import Origin
 from mp3net.training.plan import probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
@@ -26,10 +30,16 @@ from mp3net.training.trainer import Trainer
 CPU = torch.device("cpu")
 
 
-def trainer(config, data, run, said=None) -> Trainer:
+def trainer(config, data, run) -> Trainer:
     dataset = CropDataset(data, config.track_samples)
-    say = (lambda line: None) if said is None else said.append
-    return Trainer(config, dataset, RunDirectory(run, config, dataset.fingerprint), CPU, say)
+    return Trainer(config, dataset, RunDirectory(run, Origin(config, dataset.fingerprint)), CPU)
+
+
+def lines_of(session: Trainer) -> list[str]:
+    """Train; what the console says."""
+    said: list[str] = []
+    session.run(ConsoleWatcher(session, said.append, Console(file=io.StringIO())))
+    return said
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
@@ -41,10 +51,12 @@ def final_bytes(run: Path) -> bytes:
 
 
 def test_a_run_writes_everything_that_is_promised(tiny, tiny_data, tmp_path):
-    said: list[str] = []
-    outcome = trainer(tiny, tiny_data, tmp_path / "run", said).run()
+    session = trainer(tiny, tiny_data, tmp_path / "run")
+    said = lines_of(session)
+    outcome = session.run()
     assert (outcome.tracks_seen, outcome.finished) == (64, True)
-    assert Path(outcome.checkpoint).name == "tracks-000000000064"
+    assert outcome.checkpoint is not None
+    assert outcome.checkpoint.name == "tracks-000000000064"
     lines = read_metrics(tmp_path / "run")
     assert [line["tracks_seen"] for line in lines] == [16, 32, 48, 64]
     wanted = {
@@ -68,9 +80,8 @@ def test_a_run_writes_everything_that_is_promised(tiny, tiny_data, tmp_path):
 
 
 def test_evaluations_on_the_way_are_logged_and_change_nothing(tiny, tiny_data, tmp_path):
-    said: list[str] = []
     config = override(tiny, ["run.evaluate_every_tracks=32", "run.evaluate_samples=8"])
-    trainer(config, tiny_data, tmp_path / "evaluated", said).run()
+    said = lines_of(trainer(config, tiny_data, tmp_path / "evaluated"))
     lines = [line for line in read_metrics(tmp_path / "evaluated") if "evaluation/octave_flatness" in line]
     assert [line["tracks_seen"] for line in lines] == [32, 64]
     wanted = {
@@ -110,19 +121,19 @@ def test_the_snapshot_is_the_averaged_generator(tiny, tiny_data, tmp_path):
 def test_each_step_improves_its_own_side(tiny, tiny_data, tmp_path):
     """Discriminator steps alone tell real from generated; generator steps alone then raise the scores of what it makes."""
     session = trainer(override(tiny, ["optimiser.learning_rate=0.001"]), tiny_data, tmp_path / "run")
-    first = session.discriminator_step()
+    first = session.steps.discriminator()
     frozen = [parameter.clone() for parameter in session.state.networks.generator.parameters()]
     for _ in range(150):
-        last = session.discriminator_step()
+        last = session.steps.discriminator()
     assert all(torch.equal(a, b) for a, b in zip(frozen, session.state.networks.generator.parameters(), strict=True))
     assert abs(first["distance/wasserstein"].item()) < 0.01
     assert last["distance/wasserstein"].item() > 0.1
     assert first["penalty/gradient"].item() > 0.9
     assert last["penalty/gradient"].item() < 0.5
     frozen = [parameter.clone() for parameter in session.state.networks.discriminator.parameters()]
-    before = session.generator_step()["loss/generator"].item()
+    before = session.steps.generator()["loss/generator"].item()
     for _ in range(20):
-        after = session.generator_step()["loss/generator"].item()
+        after = session.steps.generator()["loss/generator"].item()
     assert all(
         torch.equal(a, b) for a, b in zip(frozen, session.state.networks.discriminator.parameters(), strict=True)
     )
@@ -135,13 +146,12 @@ def test_resume_in_process_is_bit_identical(tiny, tiny_data, tmp_path, precision
     trainer(config, tiny_data, tmp_path / "whole").run()
     half = override(config, ["run.total_tracks=32"])
     trainer(half, tiny_data, tmp_path / "parts").run()
-    said: list[str] = []
-    resumed = trainer(config, tiny_data, tmp_path / "parts", said)
+    resumed = trainer(config, tiny_data, tmp_path / "parts")
     assert resumed.state.tracks_seen == 32
     for module in (resumed.state.networks.generator, resumed.state.networks.discriminator):
         kernels = [parameter for parameter in module.parameters() if parameter.dim() == 4]
         assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
-    probe(resumed)  # must consume no random state and change nothing
+    probe(resumed.steps)  # must consume no random state and change nothing
     resumed.run()
     assert final_bytes(tmp_path / "parts") == final_bytes(tmp_path / "whole")
     metrics = [
@@ -223,13 +233,13 @@ def test_another_configuration_is_refused_with_the_differing_keys(tiny, tiny_dat
     ):
         trainer(other, tiny_data, tmp_path / "run")
     with pytest.raises(Mp3netError, match="trained on another dataset"):
-        RunDirectory(tmp_path / "run", tiny, "0" * 64)
-    RunDirectory(tmp_path / "failed", tiny, "0" * 64)
+        RunDirectory(tmp_path / "run", Origin(tiny, "0" * 64))
+    RunDirectory(tmp_path / "failed", Origin(tiny, "0" * 64))
     trainer(other, tiny_data, tmp_path / "failed")  # nothing was saved there, so nothing is lost
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(Mp3netError, match="holds no run"):
-        RunDirectory(tmp_path / "mine", tiny, "0" * 64)
+        RunDirectory(tmp_path / "mine", Origin(tiny, "0" * 64))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "state"])
@@ -245,11 +255,10 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tiny, tiny_d
         file.write_bytes(content)
     else:
         file.write_bytes(content[: len(content) // 2])
-    said: list[str] = []
-    session = trainer(tiny, tiny_data, tmp_path / "run", said)
+    session = trainer(tiny, tiny_data, tmp_path / "run")
     assert session.state.tracks_seen == 48
-    assert len(said) == 1
-    assert str(newest) in said[0]
+    assert len(session.problems) == 1
+    assert str(newest) in session.problems[0]
     session.run()
     trainer(tiny, tiny_data, tmp_path / "whole").run()
     assert final_bytes(tmp_path / "run") == final_bytes(tmp_path / "whole")
@@ -301,17 +310,17 @@ def test_a_full_disk_keeps_earlier_checkpoints(tiny, tiny_data, tmp_path, monkey
 def test_generator_gradients_pass_through_the_masking_threshold(tiny, tiny_data, tmp_path):
     """With the threshold's path cut, the generator's gradient is another one."""
     session = trainer(tiny, tiny_data, tmp_path / "run")
-    objective = session.objective
+    objective = session.steps.objective
 
     def gradient() -> torch.Tensor:
         draws = TrackDraws(0, range(4), GENERATOR_STREAM, CPU)
         losses: list[torch.Tensor] = []
-        objective.generator(session.real_batch(range(4)), draws, losses.append)
+        objective.generator(session.loader.any_tracks(range(4)).real, draws, losses.append)
         return torch.autograd.grad(losses[0], session.state.networks.generator.to_audio.weight)[0]
 
     through = gradient()
-    original = objective.ear.masking_threshold
-    objective.ear.masking_threshold = lambda x: original(x).detach()  # type: ignore[method-assign]
+    original = objective.psychoacoustics.masking_threshold
+    objective.psychoacoustics.masking_threshold = lambda x: original(x).detach()  # type: ignore[method-assign]
     cut = gradient()
     assert float((through - cut).abs().max()) > 1e-4 * float(through.abs().max())
 
@@ -333,7 +342,7 @@ def test_draws_of_a_track_do_not_depend_on_its_batch():
 
 
 def test_snapshot_of_a_run_without_checkpoints(tiny, tmp_path):
-    RunDirectory(tmp_path / "run", tiny, "x")
+    RunDirectory(tmp_path / "run", Origin(tiny, "x"))
     with pytest.raises(Mp3netError, match="has not saved a checkpoint"):
         open_snapshot(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
@@ -353,8 +362,8 @@ def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path)
     dataset = CropDataset(tiny_data, tiny.track_samples)
 
     def open_second(config):
-        run = RunDirectory(tmp_path / "second", config, dataset.fingerprint)
-        return Trainer(config, dataset, run, CPU, lambda line: None, init_from=snapshot)
+        run = RunDirectory(tmp_path / "second", Origin(config, dataset.fingerprint))
+        return Trainer(config, dataset, run, CPU, init_from=snapshot)
 
     second = open_second(changed)
     averaged = load_tensors(snapshot.folder / "generator.safetensors")
@@ -374,7 +383,7 @@ def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path)
     with pytest.raises(
         Mp3netError, match=r"8000 Hz, 1 channel\(s\), 16 bins.* is not that of this configuration \(9000 Hz"
     ):
-        Trainer(other, dataset, None, CPU, lambda line: None, init_from=snapshot)
+        Trainer(other, dataset, None, CPU, init_from=snapshot)
 
 
 def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny, tiny_data, tmp_path):

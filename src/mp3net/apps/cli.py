@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mp3net import __version__
-from mp3net.config import PRESETS, DataConfig, override, parse_config, preset
+from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
 from mp3net.files import local
 
@@ -23,13 +23,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-# How users call the settings of a dataset.
-PREPARE_OPTIONS = {
-    "sample_rate_hz": "--sample-rate", "channels": "--channels", "min_duration_s": "--min-duration", "level": "--level",
-    "loudness_lufs": "--loudness", "trim_silence_db": "--trim-silence", "heldout_share": "--heldout",
-    "split_seed": "--split-seed",
-}  # fmt: skip
 PRESET_HELP = f"One of: {', '.join(PRESETS)}. `mp3net info` tells what they are."
+SOUND, SELECTION, CARD, WORK = "Sound", "Which recordings", "Card of the dataset", "How the work is done"
+
+# Options that several commands share.
+Snapshot = Annotated[
+    Path | None,
+    typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")]
 
 
 def _version(wanted: bool) -> None:
@@ -51,49 +54,91 @@ def _common(
 def prepare(
     out: Annotated[Path, typer.Option(help="Folder for the dataset; must not hold another one.")],
     folder: Annotated[Path | None, typer.Argument(help="Folder of recordings, searched at any depth.")] = None,
-    preset_name: Annotated[
+    preset: Annotated[
         str | None,
-        typer.Option("--preset", help=f"Take rate, channels and shortest piece from a preset. {PRESET_HELP}"),
+        typer.Option(help=f"Take rate, channels and shortest piece from a preset, and train with it. {PRESET_HELP}"),
     ] = None,
-    sample_rate: Annotated[int | None, typer.Option(help="Hz; default 22016, or the preset's.")] = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(help="Hz; default 22016, or the preset's.", rich_help_panel=SOUND)
+    ] = None,
     channels: Annotated[
-        int | None, typer.Option(help="1 mixes to mono, 2 keeps stereo; default 2, or the preset's.")
+        int | None,
+        typer.Option(help="1 mixes to mono, 2 keeps stereo; default 2, or the preset's.", rich_help_panel=SOUND),
     ] = None,
-    min_duration: Annotated[
-        float | None, typer.Option(help="Skip shorter files, in seconds; default 1, or the preset's track.")
-    ] = None,
-    level: Annotated[str, typer.Option(help="peak, loudness (see --loudness) or original.")] = "peak",
+    level: Annotated[
+        str, typer.Option(help="peak, loudness (see --loudness) or original.", rich_help_panel=SOUND)
+    ] = "peak",
     loudness: Annotated[
-        float | None, typer.Option(help="LUFS, for --level loudness; peaks stay below full scale. Default -20.")
+        float | None,
+        typer.Option(
+            help="LUFS, for --level loudness; peaks stay below full scale. Default -20.", rich_help_panel=SOUND
+        ),
     ] = None,
     trim_silence: Annotated[
-        str, typer.Option(help="Cut ends that stay so many dB below the recording's peak; or off.", metavar="DB")
+        str,
+        typer.Option(
+            help="Cut ends that stay so many dB below the recording's peak; or off.",
+            metavar="DB",
+            rich_help_panel=SOUND,
+        ),
     ] = "-60",
-    keep_dc: Annotated[bool, typer.Option("--keep-dc", help="Do not subtract the mean of each channel.")] = False,
+    keep_dc: Annotated[
+        bool, typer.Option("--keep-dc", help="Do not subtract the mean of each channel.", rich_help_panel=SOUND)
+    ] = False,
+    min_duration: Annotated[
+        float | None,
+        typer.Option(
+            help="Skip shorter files, in seconds; default 1, or the preset's track.", rich_help_panel=SELECTION
+        ),
+    ] = None,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Keep the same audio under other names or formats.")
+        bool,
+        typer.Option(
+            "--keep-duplicates",
+            help="Keep the same audio under other names or formats.",
+            rich_help_panel=SELECTION,
+        ),
     ] = False,
     heldout: Annotated[
-        float | None, typer.Option(help="Share of pieces kept from training, to judge results by. Default 0.1.")
+        float | None,
+        typer.Option(
+            help="Share of pieces kept from training, to judge results by. Default 0.1.", rich_help_panel=SELECTION
+        ),
     ] = None,
-    split_seed: Annotated[int, typer.Option(help="Chooses which pieces are held out.")] = 0,
+    split_seed: Annotated[int, typer.Option(help="Chooses which pieces are held out.", rich_help_panel=SELECTION)] = 0,
     maestro: Annotated[
-        Path | None, typer.Option(help="Instead of FOLDER: the MAESTRO collection, in its own splits.")
+        Path | None,
+        typer.Option(help="Instead of FOLDER: the MAESTRO collection, in its own splits.", rich_help_panel=SELECTION),
     ] = None,
-    years: Annotated[str | None, typer.Option(help="With --maestro: only these, such as 2004,2006,2008,2009.")] = None,
-    title: Annotated[str, typer.Option(help="For the dataset's card.")] = "",
-    source: Annotated[str, typer.Option(help="For the dataset's card: where the recordings come from.")] = "",
-    licence: Annotated[str, typer.Option(help="For the dataset's card, such as CC-BY-4.0.")] = "",
-    workers: Annotated[int, typer.Option(help="Processes that decode at the same time.", min=1)] = os.cpu_count() or 1,
+    years: Annotated[
+        str | None,
+        typer.Option(help="With --maestro: only these, such as 2004,2006,2008,2009.", rich_help_panel=SELECTION),
+    ] = None,
+    title: Annotated[str, typer.Option(help="What to call the dataset.", rich_help_panel=CARD)] = "",
+    source: Annotated[str, typer.Option(help="Where the recordings come from.", rich_help_panel=CARD)] = "",
+    licence: Annotated[str, typer.Option(help="Such as CC-BY-4.0.", rich_help_panel=CARD)] = "",
+    workers: Annotated[
+        int, typer.Option(help="Processes that decode at the same time.", min=1, rich_help_panel=WORK)
+    ] = os.cpu_count() or 1,
     shard: Annotated[
         str | None,
-        typer.Option(help="K/N: decode only this part, as one of N jobs; then once more without it.", metavar="K/N"),
+        typer.Option(
+            help="K/N: decode only this part, as one of N jobs; then once more without it.",
+            metavar="K/N",
+            rich_help_panel=WORK,
+        ),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option(help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS")
+        str | None,
+        typer.Option(
+            help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS", rich_help_panel=WORK
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read the headers, print hours and disk need, write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Read the headers, print hours and disk need, write nothing.", rich_help_panel=WORK
+        ),
     ] = False,
 ) -> None:
     """Turn a folder of recordings (WAV, FLAC, OGG, Opus, MP3, M4A/AAC ...) into a dataset.
@@ -101,31 +146,15 @@ def prepare(
     Files are recognised by content. Ends with a table of what was kept or left out and why. Interrupted, the same command
     goes on where it stopped.
     """
-    from mp3net.apps import prepare as room
+    from mp3net.apps.prepare import Request, run
 
-    if loudness is not None and level != "loudness":
-        raise Mp3netError(f"--loudness {loudness:g} belongs to --level loudness")
-    if heldout is not None and maestro is not None:
-        raise Mp3netError(f"--heldout {heldout:g}: --maestro has splits of its own; leave it out")
-    settings: dict[str, object] = {
-        "split_seed": split_seed, "level": level,
-        "trim_silence_db": room.trim_threshold(trim_silence), "remove_dc": not keep_dc,
-        "drop_duplicates": not keep_duplicates,
-    }  # fmt: skip
-    if preset_name is not None:
-        chosen = preset(preset_name)
-        settings |= {"sample_rate_hz": chosen.audio.sample_rate_hz, "channels": chosen.audio.channels}
-        settings["min_duration_s"] = chosen.track_samples / chosen.audio.sample_rate_hz
-    given = {"sample_rate_hz": sample_rate, "channels": channels, "min_duration_s": min_duration}
-    given |= {"heldout_share": heldout, "loudness_lufs": loudness}
-    settings |= {key: value for key, value in given.items() if value is not None}
-    config = parse_config(settings, "prepare", DataConfig, PREPARE_OPTIONS)
-    local(out, "--out")
-    recordings = room.find(folder, maestro, years)
-    if dry_run:
-        room.dry_run(recordings, out, config, workers)
-    else:
-        room.run(recordings, out, config, workers, shard, ray, room.provenance(recordings, title, source, licence))
+    request = Request(
+        out=local(out, "--out"), folder=folder, maestro=maestro, years=years, preset=preset, sample_rate_hz=sample_rate,
+        channels=channels, min_duration_s=min_duration, level=level, loudness_lufs=loudness, trim_silence=trim_silence,
+        keep_dc=keep_dc, keep_duplicates=keep_duplicates, heldout_share=heldout, split_seed=split_seed, title=title,
+        source=source, licence=licence, workers=workers, shard=shard, ray=ray, dry_run=dry_run,
+    )  # fmt: skip
+    run(request)
 
 
 @app.command()
@@ -141,23 +170,41 @@ def parquet(
 
 @app.command()
 def train(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Dataset made by `mp3net prepare`: a folder, or where a copy of it lies (s3://, https://)."
-        ),
-    ],
-    preset_name: Annotated[str, typer.Option("--preset", help=PRESET_HELP)],
     out: Annotated[Path, typer.Option(help="Run directory: checkpoints, snapshots, metrics, samples.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="Dataset made by `mp3net prepare`: a folder, or where a copy of it lies (s3://, https://). Default: that "
+            "of the run in --out, where there is one.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{PRESET_HELP} Default: the configuration of the run in --out, or the preset that DATA was prepared for.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --preset: a configuration as JSON, such as RUN/run.json of another run.",
+            metavar="FILE.json",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a setting of the preset, e.g. optimiser.batch_size=4; repeatable."),
+        typer.Option(
+            "--set", help="Change a setting, e.g. optimiser.batch_size=4; repeatable.", metavar="SECTION.KEY=VALUE"
+        ),
     ] = None,
     tracks: Annotated[
         int | None,
         typer.Option(help="Train until so many tracks were seen, rounded up to whole iterations (run.total_tracks)."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads of each process; default: all cores.", min=1)] = None,
     init_from: Annotated[
         Path | None,
@@ -171,27 +218,23 @@ def train(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end; nothing is written.")] = False,
 ) -> None:
-    """Train the networks of a preset on a dataset. The same command again resumes.
+    """Train networks on a dataset. The same command again resumes; so does `mp3net train --out RUN`.
 
     Prints the plan first: time, memory, disk. Ctrl-C saves a checkpoint and ends. Listen to RUN/samples, or open
     RUN/tensorboard. On several GPUs or machines: torchrun --nproc-per-node N -m mp3net train ...
     """
-    from mp3net.apps.train import last_blocks, run
+    from mp3net.apps.train import Request, run
 
-    config = override(preset(preset_name), settings or [])
-    if tracks is not None:
-        config = override(config, [f"run.total_tracks={tracks}"], "--tracks")
-    if train_blocks is not None:
-        config = override(config, [f"optimiser.train_last_blocks={last_blocks(train_blocks)}"], "--train-blocks")
-    run(data, preset_name, config, local(out, "--out"), device, threads, init_from, dry_run)
+    request = Request(
+        out=local(out, "--out"), data=data, preset=preset, config=config, settings=tuple(settings or ()), tracks=tracks,
+        train_blocks=train_blocks, device=device, threads=threads, init_from=init_from, dry_run=dry_run,
+    )  # fmt: skip
+    run(request)
 
 
 @app.command()
 def generate(
-    snapshot: Annotated[
-        Path | None,
-        typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False),
-    ] = None,
+    snapshot: Snapshot = None,
     seed: Annotated[str, typer.Option(help="Seeds: 7, or 1..8, or 1,5,9.")] = "1",
     duration: Annotated[
         float | None,
@@ -218,22 +261,29 @@ def generate(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Raise or lower every song to a peak of -0.01 dBFS.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")] = "float32",
+    device: Device = "auto",
+    precision: Precision = "float32",
 ) -> None:
     """Make music: one song per seed. The same seed on the same machine always gives the same samples."""
-    from mp3net.apps.generate import run
+    from mp3net.apps.generate import Request, run
 
-    run(snapshot, seed, duration, out, audio_format, force, normalize, device, precision)
+    request = Request(
+        snapshot=snapshot, seed=seed, duration_s=duration, out=out, audio_format=audio_format, force=force,
+        normalize=normalize, device=device, precision=precision,
+    )  # fmt: skip
+    run(request)
 
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Dataset made by `mp3net prepare`: the real music to compare with.")],
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")],
-    snapshot: Annotated[
+    snapshot: Snapshot = None,
+    data: Annotated[
         Path | None,
-        typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False),
+        typer.Option(
+            help="Dataset made by `mp3net prepare`: the real music to compare with. Default: what the run was trained on.",
+            show_default=False,
+        ),
     ] = None,
     audio: Annotated[
         Path | None,
@@ -252,7 +302,8 @@ def evaluate(
     measures: Annotated[
         str | None,
         typer.Option(
-            help="Some of: spectrum, logmel, timbre, notes, structure, memory, and the slow piano; default: all but piano.",
+            help="Some of: spectrum, logmel, timbre, notes, structure, memorisation, and the slow piano; default: all but "
+            "piano.",
             show_default=False,
         ),
     ] = None,
@@ -260,8 +311,8 @@ def evaluate(
         Path | None,
         typer.Option(help="Where features and the ladder are kept; default: DATA/evaluation.", show_default=False),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps: where songs are generated.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")] = "float32",
+    device: Device = "auto",
+    precision: Precision = "float32",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     match_level: Annotated[
@@ -276,24 +327,14 @@ def evaluate(
     The first evaluation with a dataset computes the ladder (minutes) and keeps it. Interrupted, the same command goes on.
     docs/evaluation.md explains every metric.
     """
-    from mp3net.apps.evaluate import run
+    from mp3net.apps.evaluate import Request, run
 
-    run(
-        snapshot,
-        audio,
-        local(data, "--data"),
-        local(out, "--out"),
-        samples,
-        seconds,
-        seed,
-        measures,
-        cache,
-        device,
-        precision,
-        threads,
-        force,
-        match_level,
-    )
+    request = Request(
+        out=local(out, "--out"), snapshot=snapshot, data=local(data, "--data") if data is not None else None,
+        audio=audio, samples=samples, seconds=seconds, seed=seed, measures=measures, cache=cache, device=device,
+        precision=precision, threads=threads, force=force, match_level=match_level,
+    )  # fmt: skip
+    run(request)
 
 
 @app.command()
@@ -303,7 +344,7 @@ def info(
         typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.", show_default=False),
     ] = None,
 ) -> None:
-    """Describe a snapshot, a run or a dataset; without a path, list the presets."""
+    """Describe a snapshot, a run (and what reproduces it) or a dataset; without a path, list the presets."""
     from mp3net.apps.info import run
 
     run(local(path, "PATH") if path is not None else None)

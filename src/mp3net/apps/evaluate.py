@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,13 +18,15 @@ from rich.table import Table
 
 from mp3net.apps.device import choose_device
 from mp3net.apps.generate import PRECISIONS
-from mp3net.data.prepare import read_index
+from mp3net.data.index import read_index
+from mp3net.data.storage import LocalStore, is_remote
 from mp3net.errors import Mp3netError
-from mp3net.evaluation.evaluate import Progress, evaluate
 from mp3net.evaluation.features import MEASURES
 from mp3net.evaluation.report import HTML_FILE, JSON_FILE, number, save_report, short_interval, summary
 from mp3net.evaluation.result import Evaluation
-from mp3net.generation import MP3net
+from mp3net.evaluation.session import DEFAULT_SAMPLES, Progress, evaluate
+from mp3net.generation import MP3net, Precision
+from mp3net.training.origin import find_run, read_origin
 
 CAPTION = (
     "judged, and the floor (the same for other real recordings), with 95 % intervals; place: the two faults whose deviation "
@@ -31,42 +34,50 @@ CAPTION = (
 )
 
 
-def run(
-    snapshot: Path | None,
-    audio: Path | None,
-    data: Path,
-    out: Path,
-    samples: int,
-    seconds: float | None,
-    seed: int,
-    measures: str | None,
-    cache: Path | None,
-    device_name: str,
-    precision: str,
-    threads: int | None,
-    force: bool,
-    match_level: bool,
-) -> None:
+@dataclass(frozen=True)
+class Request:
+    """The command line of `mp3net evaluate`; None where nothing was said."""
+
+    out: Path
+    snapshot: Path | None = None
+    audio: Path | None = None
+    data: Path | None = None
+    samples: int = DEFAULT_SAMPLES
+    seconds: float | None = None
+    seed: int = 0
+    measures: str | None = None
+    cache: Path | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    threads: int | None = None
+    force: bool = False
+    match_level: bool = False
+
+
+def run(request: Request) -> None:
     """Check what can be checked first, evaluate, write the report and print the numbers."""
-    if snapshot is not None and audio is not None:
-        raise Mp3netError("give a snapshot or --audio, not both")
-    if precision not in PRECISIONS:
-        raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    if match_level and audio is None:
-        raise Mp3netError("--match-level is for --audio: songs of a snapshot have the level that the model gives them")
-    read_index(data)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    names = [name.strip() for name in measures.split(",") if name.strip()] if measures is not None else None
-    if names == []:
-        raise Mp3netError(f"--measures is empty; name some of: {', '.join(MEASURES)}")
-    candidate: MP3net | Path = audio if audio is not None else _model(snapshot, device_name, precision)
+    out = request.out
+    _check(request)
+    data = _data(request)
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+    candidate = request.audio if request.audio is not None else _model(request)
     console = Console()
     started = time.monotonic()
-    _open_out(out, force)
+    _open_out(out, request.force)
     try:
         with _progress(console) as progress:
-            evaluation = evaluate(candidate, data, samples, seconds, seed, names, (), cache, match_level, progress)
+            evaluation = evaluate(
+                candidate,
+                data,
+                samples=request.samples,
+                seconds=request.seconds,
+                seed=request.seed,
+                measures=_names(request.measures),
+                cache=request.cache,
+                match_level=request.match_level,
+                progress=progress,
+            )
     except Mp3netError:
         with suppress(OSError):
             out.rmdir()  # unless something is in it
@@ -76,10 +87,41 @@ def run(
         sys.exit(128 + signal.SIGINT)
     save_report(evaluation, out)
     _print(console, evaluation)
-    console.print(
-        f"report: {out / HTML_FILE}   numbers: {out / JSON_FILE}   took {time.monotonic() - started:.0f} s",
-        soft_wrap=True, markup=False,
-    )  # fmt: skip
+    took_s = time.monotonic() - started
+    _line(console, f"report: {out / HTML_FILE}   numbers: {out / JSON_FILE}   took {took_s:.0f} s")
+
+
+def _check(request: Request) -> None:
+    if request.snapshot is not None and request.audio is not None:
+        raise Mp3netError("give a snapshot or --audio, not both")
+    if request.precision not in PRECISIONS:
+        raise Mp3netError(f"--precision {request.precision!r}: choose one of {', '.join(PRECISIONS)}")
+    if request.match_level and request.audio is None:
+        raise Mp3netError("--match-level is for --audio: songs of a snapshot have the level that the model gives them")
+    if _names(request.measures) == []:
+        raise Mp3netError(f"--measures is empty; name some of: {', '.join(MEASURES)}")
+
+
+def _names(measures: str | None) -> list[str] | None:
+    return [name.strip() for name in measures.split(",") if name.strip()] if measures is not None else None
+
+
+def _data(request: Request) -> Path:
+    """The dataset to compare with: the one named, or that of the run that made the snapshot."""
+    if request.data is not None:
+        read_index(request.data)
+        return request.data
+    run = find_run(request.snapshot) if request.snapshot is not None else None
+    origin = read_origin(run) if run is not None else None
+    if origin is None or not origin.data:
+        raise Mp3netError("name the real music to compare with: --data DATA, made by `mp3net prepare`")
+    if is_remote(origin.data):
+        raise Mp3netError(f"{run} was trained on {origin.data}; copy it here and name the copy with --data")
+    store = LocalStore(Path(origin.data))
+    print(f"data {origin.data}, as in {run}", flush=True)
+    if store.fingerprint != origin.data_sha256:
+        print(f"warning: {origin.data} is no longer the dataset that {run} was trained on", flush=True)
+    return Path(origin.data)
 
 
 def _open_out(out: Path, force: bool) -> None:
@@ -97,9 +139,10 @@ def _open_out(out: Path, force: bool) -> None:
         raise Mp3netError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
-def _model(snapshot: Path | None, device_name: str, precision: str) -> MP3net:
-    device = choose_device(device_name)
-    return MP3net.from_pretrained(snapshot, str(device), "bfloat16" if precision == "bfloat16" else "float32")
+def _model(request: Request) -> MP3net:
+    device = choose_device(request.device)
+    precision: Precision = "bfloat16" if request.precision == "bfloat16" else "float32"
+    return MP3net.from_pretrained(request.snapshot, str(device), precision)
 
 
 @contextmanager
@@ -137,7 +180,7 @@ def _bar_updater(bars: Bars, tasks: dict[str, object]) -> Callable[[str, int, in
 
 def _print(console: Console, evaluation: Evaluation) -> None:
     for sentence in summary(evaluation):
-        console.print(sentence, soft_wrap=True, markup=False)
+        _line(console, sentence)
     table = Table("metric", "judged", "floor", "place on the ladder", caption=CAPTION)
     group = None
     for result in evaluation.results:
@@ -148,23 +191,24 @@ def _print(console: Console, evaluation: Evaluation) -> None:
         table.add_row(result.metric.name, *values, result.place)
     console.print(table)
     for note in evaluation.warnings:
-        console.print(f"warning: {note}", soft_wrap=True, markup=False)
+        _line(console, f"warning: {note}")
     for measure, reason in evaluation.left_out.items():
-        console.print(f"not computed: {measure}: {reason}", soft_wrap=True, markup=False)
+        _line(console, f"not computed: {measure}: {reason}")
     blind = [result.metric.name for result in evaluation.results if result.unseen]
     if blind:
-        console.print(
-            f"weak here, since they miss faults that they should see (report): {', '.join(blind)}",
-            soft_wrap=True,
-            markup=False,
-        )
+        _line(console, f"weak here, since they miss faults that they should see (report): {', '.join(blind)}")
     for name, heard in evaluation.piano.items():
         rates = ", ".join(number(rate) for rate in heard.notes_per_s)
-        console.print(f"piano notes per second in {name}: {rates}", soft_wrap=True, markup=False)
+        _line(console, f"piano notes per second in {name}: {rates}")
     if evaluation.copy_threshold is not None:
         copies = [match for match in evaluation.matches if match.similarity >= evaluation.copy_threshold]
         for match in copies[:3]:
-            console.print(
+            _line(
+                console,
                 f"as like as a copy ({match.similarity:.3f}): {match.clip} at {match.clip_position_s:.2f} s, "
-                f"{match.source} at {match.source_position_s:.2f} s", soft_wrap=True, markup=False,
-            )  # fmt: skip
+                f"{match.source} at {match.source_position_s:.2f} s",
+            )
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False)

@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from mp3net import audio
 from mp3net.apps.device import choose_device
 from mp3net.errors import Mp3netError
-from mp3net.generation import CEILING, MAX_SEED, MP3net, Song
+from mp3net.generation import CEILING, MAX_SEED, MP3net, Precision, Song
 
 # Endings that nobody gives to a folder.
 UNSUPPORTED = ("aac", "aif", "aiff", "au", "m4a", "mp4", "opus", "wma", "webm")
 PRECISIONS = ("float32", "bfloat16")
 
 
-def run(
-    snapshot: Path | None,
-    seed_text: str,
-    duration_s: float | None,
-    out: Path | None,
-    audio_format: str | None,
-    force: bool,
-    normalize: bool,
-    device_name: str,
-    precision: str,
-) -> None:
+@dataclass(frozen=True)
+class Request:
+    """The command line of `mp3net generate`; None where nothing was said."""
+
+    snapshot: Path | None = None
+    seed: str = "1"
+    duration_s: float | None = None
+    out: Path | None = None
+    audio_format: str | None = None
+    force: bool = False
+    normalize: bool = False
+    device: str = "auto"
+    precision: str = "float32"
+
+
+def run(request: Request) -> None:
     """Check everything that can be checked first, then generate and save song by song."""
-    seeds = parse_seeds(seed_text)
-    targets = plan_targets(seeds, out, audio_format)
-    if precision not in PRECISIONS:
-        raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    device = choose_device(device_name)
-    model = MP3net.from_pretrained(snapshot, str(device), "bfloat16" if precision == "bfloat16" else "float32")
-    model.song_samples(duration_s)
+    seeds = parse_seeds(request.seed)
+    targets = plan_targets(seeds, request.out, request.audio_format)
+    if request.precision not in PRECISIONS:
+        raise Mp3netError(f"--precision {request.precision!r}: choose one of {', '.join(PRECISIONS)}")
+    device = choose_device(request.device)
+    precision: Precision = "bfloat16" if request.precision == "bfloat16" else "float32"
+    model = MP3net.from_pretrained(request.snapshot, str(device), precision)
+    model.song_samples(request.duration_s)
     existing = [str(path) for path in targets.values() if path.exists()]
-    if existing and not force:
+    if existing and not request.force:
         raise Mp3netError(f"{', '.join(existing[:3])}: exists; add --force to overwrite, or name another --out")
     for seed, target in targets.items():
         started = time.perf_counter()
-        song = model.generate(seed, duration_s)
-        if normalize and song.peak > 0:
+        song = model.generate(seed, request.duration_s)
+        if request.normalize and song.peak > 0:
             song = Song(song.audio * (CEILING / song.peak), song.sample_rate_hz, seed)
         rate = song.save(target)
         print(_describe(song, target, rate, time.perf_counter() - started), flush=True)

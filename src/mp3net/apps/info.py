@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Column, Table
 
-from mp3net.config import PRESETS
-from mp3net.data.prepare import INDEX_FILE, STAGING, read_index
-from mp3net.data.report import SPLITS
+from mp3net.config import PRESETS, assignments, preset
+from mp3net.data.index import INDEX_FILE, STAGING, read_index
+from mp3net.data.inventory import SPLITS
 from mp3net.errors import Mp3netError
+
+if TYPE_CHECKING:
+    from mp3net.training.origin import Origin
 
 
 def run(path: Path | None) -> None:
@@ -41,20 +46,44 @@ def _presets() -> Table:
 
 
 def _dataset(path: Path) -> None:
-    config, pieces = read_index(path)
-    print(f"dataset {path}: {config.sample_rate_hz} Hz, {config.channels} channel(s)")
+    index = read_index(path)
+    config = index.config
+    prepared_for = f", prepared for the preset {index.preset}" if index.preset is not None else ""
+    print(f"dataset {path}: {config.sample_rate_hz} Hz, {config.channels} channel(s){prepared_for}")
     for split in SPLITS:
-        lengths = [piece["num_samples"] / config.sample_rate_hz for piece in pieces if piece["split"] == split]
+        lengths = [entry["num_samples"] / config.sample_rate_hz for entry in index.entries if entry["split"] == split]
         print(f"{split}: {len(lengths)} pieces, {sum(lengths) / 3600:.2f} h, longest {max(lengths, default=0):.1f} s")
 
 
 def _snapshot(path: Path) -> None:
     from mp3net.model.snapshot import open_snapshot
+    from mp3net.training.origin import RUN_FILE, read_origin
 
     if not path.is_dir():
         raise Mp3netError(
             f"{path}: no such folder; name a snapshot, a run directory or a dataset, or nothing for the presets"
         )
+    if (path / RUN_FILE).is_file():
+        _run(path, read_origin(path))
     snapshot = open_snapshot(path)
     print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
     print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))
+
+
+def _run(path: Path, origin: Origin) -> None:
+    """The command that makes the same run again, and what it must find."""
+    command = ["mp3net", "train", origin.data or "DATA"]
+    if origin.preset in PRESETS and origin.preset is not None:
+        command += ["--preset", origin.preset]
+        base = preset(origin.preset)
+        command += [part for setting in assignments(base, origin.config) for part in ("--set", setting)]
+    else:
+        command += ["--config", str(path / "run.json")]
+    if origin.init_from:
+        command += ["--init-from", origin.init_from]
+    print(
+        f"run {path}, by mp3net {origin.version or 'before 0.1.0'}, on data with the fingerprint {origin.data_sha256[:12]}"
+    )
+    if origin.init_weights:
+        print(f"began with the weights {origin.init_weights} of {origin.init_from}")
+    print(f"reproduce: {shlex.join(command)} --out NEW")

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,15 +15,93 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from mp3net.config import PRESETS, DataConfig
+from mp3net.config import PRESETS, DataConfig, parse_config, preset
+from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool
-from mp3net.data.prepare import Advance, check_place, prepare, survey
+from mp3net.data.preparation import Advance, check_place, prepare, survey
 from mp3net.data.recordings import LOOKED_FOR, Recordings, below, maestro, parse_shard, parse_years
-from mp3net.data.report import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.errors import Mp3netError
 from mp3net.files import local
 
 SHOWN_PATHS = 3
+
+
+# How users call the settings of a dataset.
+OPTIONS = {
+    "sample_rate_hz": "--sample-rate",
+    "channels": "--channels",
+    "min_duration_s": "--min-duration",
+    "level": "--level",
+    "loudness_lufs": "--loudness",
+    "trim_silence_db": "--trim-silence",
+    "heldout_share": "--heldout",
+    "split_seed": "--split-seed",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line of `mp3net prepare`; None where nothing was said."""
+
+    out: Path
+    folder: Path | None = None
+    maestro: Path | None = None
+    years: str | None = None
+    preset: str | None = None
+    sample_rate_hz: int | None = None
+    channels: int | None = None
+    min_duration_s: float | None = None
+    level: str = "peak"
+    loudness_lufs: float | None = None
+    trim_silence: str = "-60"
+    keep_dc: bool = False
+    keep_duplicates: bool = False
+    heldout_share: float | None = None
+    split_seed: int = 0
+    title: str = ""
+    source: str = ""
+    licence: str = ""
+    workers: int = 1
+    shard: str | None = None
+    ray: str | None = None
+    dry_run: bool = False
+
+
+def run(request: Request) -> None:
+    """Prepare with a progress bar and say what became of every file, or say what preparing would take."""
+    config = data_config(request)
+    recordings = find(request.folder, request.maestro, request.years)
+    if request.dry_run:
+        dry_run(recordings, request.out, config, request.workers)
+        return
+    report = _prepared(request, recordings, config)
+    console = Console()
+    console.print(_table(report), markup=False)
+    for line in _closing_lines(request, report):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def data_config(request: Request) -> DataConfig:
+    """Errors: Mp3netError for settings that are out of range or contradict each other."""
+    if request.loudness_lufs is not None and request.level != "loudness":
+        raise Mp3netError(f"--loudness {request.loudness_lufs:g} belongs to --level loudness")
+    if request.heldout_share is not None and request.maestro is not None:
+        raise Mp3netError(f"--heldout {request.heldout_share:g}: --maestro has splits of its own; leave it out")
+    settings: dict[str, object] = {
+        "split_seed": request.split_seed,
+        "level": request.level,
+        "trim_silence_db": trim_threshold(request.trim_silence),
+        "remove_dc": not request.keep_dc,
+        "drop_duplicates": not request.keep_duplicates,
+    }
+    if request.preset is not None:
+        chosen = preset(request.preset)
+        settings |= {"sample_rate_hz": chosen.audio.sample_rate_hz, "channels": chosen.audio.channels}
+        settings["min_duration_s"] = chosen.track_samples / chosen.audio.sample_rate_hz
+    given = {name: getattr(request, name) for name in OPTIONS if name not in ("level", "trim_silence_db", "split_seed")}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    config: DataConfig = parse_config(settings, "prepare", DataConfig, OPTIONS)
+    return config
 
 
 def find(folder: Path | None, maestro_folder: Path | None, years: str | None) -> Recordings:
@@ -51,38 +130,42 @@ def trim_threshold(text: str) -> float | None:
     return threshold_db
 
 
-def provenance(recordings: Recordings, title: str, source: str, licence: str) -> Provenance:
-    """What the card says: the user's words, else what the collection says of itself."""
-    return Provenance(title or Provenance.title, source or recordings.source, licence or recordings.licence)
-
-
-def run(
-    recordings: Recordings, out: Path, config: DataConfig, workers: int, shard: str | None, ray: str | None,
-    said: Provenance,
-) -> None:  # fmt: skip
-    """Prepare with a progress bar, then say what became of every file."""
-    console = Console()
-    part = parse_shard(shard) if shard is not None else None
+def _prepared(request: Request, recordings: Recordings, config: DataConfig) -> PrepareReport:
     try:
-        with _progress(console) as progress:
-            engine = _on_ray(ray) if ray is not None else None
-            report = prepare(recordings, out, config, workers, progress, part, engine, said)
+        with _progress(Console()) as progress:
+            return prepare(
+                recordings,
+                request.out,
+                config,
+                request.workers,
+                progress=progress,
+                shard=parse_shard(request.shard) if request.shard is not None else None,
+                engine=_on_ray(request.ray) if request.ray is not None else None,
+                provenance=Provenance(
+                    request.title or Provenance.title,
+                    request.source or recordings.source,
+                    request.licence or recordings.licence,
+                ),
+                preset=request.preset,
+            )
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    console.print(_table(report), markup=False)
-    if part is not None:
-        console.print(
-            f"shard {shard}: decoded into {out}. When all {part.count} are, the same command without --shard finishes "
-            "the dataset", soft_wrap=True, markup=False,
-        )  # fmt: skip
-        return
-    if report.hours("heldout") == 0 and config.heldout_share > 0:
-        console.print(
-            "warning: nothing is held out to judge results by: a single usable recording, or none in that split"
+
+
+def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
+    out = request.out
+    if request.shard is not None:
+        count = parse_shard(request.shard).count
+        yield (
+            f"shard {request.shard}: decoded into {out}. When all {count} are, the same command without --shard finishes "
+            "the dataset"
         )
-    console.print(f"dataset: {out}   every file: {out / TABLE_FILE}, {out / REPORT_FILE}", soft_wrap=True, markup=False)
-    console.print(_next_step(report, out), soft_wrap=True, markup=False)
+        return
+    if report.hours("heldout") == 0 and report.config.heldout_share > 0:
+        yield "warning: nothing is held out to judge results by: a single usable recording, or none in that split"
+    yield f"dataset: {out}   every file: {out / TABLE_FILE}, {out / REPORT_FILE}"
+    yield _next_step(request, report)
 
 
 def _on_ray(address: str) -> Callable[..., Iterator]:  # type: ignore[type-arg]
@@ -164,20 +247,24 @@ def _state(now: Advance) -> str:
     return f"{now.done}/{now.total} files, {now.times_real_time:.0f} x real time, {left} left"
 
 
-def _next_step(report: PrepareReport, out: Path) -> str:
+def _next_step(request: Request, report: PrepareReport) -> str:
     """The training command, with the presets that this dataset can serve."""
+    out = request.out
     longest = max((file.num_samples for file in report.kept if report.splits[file.piece] == "train"), default=0)
     fitting = [
         name
-        for name, preset in PRESETS.items()
-        if (preset.audio.sample_rate_hz, preset.audio.channels)
+        for name, config in PRESETS.items()
+        if (config.audio.sample_rate_hz, config.audio.channels)
         == (report.config.sample_rate_hz, report.config.channels)
-        and preset.track_samples <= longest
+        and config.track_samples <= longest
     ]
     if not fitting:
         return "next: no preset has this sample rate, these channels and a track this short; see `mp3net info`"
-    others = f"   (or --preset {', '.join(fitting[1:])})" if len(fitting) > 1 else ""
-    return f"next: mp3net train {out} --preset {fitting[0]} --out runs/{out.name}{others}"
+    named = request.preset in fitting
+    others = [name for name in fitting if name != request.preset] if named else fitting[1:]
+    which = "" if named else f" --preset {fitting[0]}"
+    more = f"   (or --preset {', '.join(others)})" if others else ""
+    return f"next: mp3net train {out}{which} --out runs/{out.name}{more}"
 
 
 def _some(paths: list[str]) -> str:

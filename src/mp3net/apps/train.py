@@ -1,80 +1,153 @@
-"""`mp3net train`: the plan, signals and exit codes around `training.trainer`."""
+"""`mp3net train`: what is trained on what, signals, exit codes and all that is said on the way."""
 
 from __future__ import annotations
 
-import math
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mp3net.apps.device import choose_device, local_device
-from mp3net.config import Config
+from mp3net.apps.forecast import describe
+from mp3net.config import PRESETS, Config, override, preset, read_config
 from mp3net.data.dataset import CropDataset, check_audio
-from mp3net.data.storage import Store, open_store
+from mp3net.data.storage import Store, is_remote, open_store
 from mp3net.errors import Mp3netError
-from mp3net.model.snapshot import open_snapshot
+from mp3net.model.snapshot import Snapshot, open_snapshot
 from mp3net.training.checkpoint import RunDirectory, saved_checkpoints
-from mp3net.training.memory import available_bytes, keep_freed_memory
+from mp3net.training.memory import keep_freed_memory
+from mp3net.training.origin import RUN_FILE, Origin, read_origin
 from mp3net.training.parallel import join
-from mp3net.training.plan import USABLE_SHARE, advice, check_memory, flop_per_track, forward_flop, measure_memory, probe
-from mp3net.training.progress import format_duration
-from mp3net.training.trainer import Trainer, check_start
+from mp3net.training.plan import advice_when_exhausted
+from mp3net.training.progress import Clock, format_duration
+from mp3net.training.state import check_start
+from mp3net.training.steps import Steps
+from mp3net.training.trainer import Trainer
+from mp3net.training.watcher import Watcher
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(
-    data: str,
-    preset_name: str,
-    config: Config,
-    out: Path,
-    device_name: str,
-    threads: int | None,
-    init_from: Path | None,
-    dry_run: bool,
-) -> None:
+@dataclass(frozen=True)
+class Request:
+    """The command line of `mp3net train`; None where nothing was said."""
+
+    out: Path
+    data: str | None = None
+    preset: str | None = None
+    config: Path | None = None
+    settings: tuple[str, ...] = ()
+    tracks: int | None = None
+    train_blocks: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    init_from: Path | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is trained on what. `taken` says what was taken from where, where the command line left it out."""
+
+    config: Config
+    preset: str | None
+    data: str
+    store: Store
+    taken: str
+
+
+def run(request: Request) -> None:
     """Train, or resume; exits with 128 + signal number when a signal ended it after saving."""
     keep_freed_memory()
-    device = local_device(choose_device(device_name))
-    if threads is not None:
-        torch.set_num_threads(threads)
-    store = open_store(data)
-    check_audio(data, store.config, config.audio)
-    dataset = CropDataset(store, config.track_samples, augment=config.augment)
-    snapshot = open_snapshot(init_from) if init_from is not None else None
-    if snapshot is not None:
-        check_start(snapshot, config)
-    if config.optimiser.train_last_blocks is not None and snapshot is None and not saved_checkpoints(out):
-        raise Mp3netError(
-            "--train-blocks leaves the other blocks as they are, and here they would be random: begin with --init-from"
-        )
-    received: list[int] = []
+    device = local_device(choose_device(request.device))
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+    choice = choose(request)
+    config, out = choice.config, request.out
+    check_audio(choice.data, choice.store.index.config, config.audio)
+    dataset = CropDataset(choice.store, config.track_samples, augment=config.augment)
+    snapshot = _beginning(request, config)
     with join(device) as ranks:
         say = _say if ranks.first else _silent
-        run_directory = RunDirectory(out, config, dataset.fingerprint, touch=not dry_run) if ranks.first else None
-        trainer = Trainer(config, dataset, run_directory, device, say, _heldout(store, config, say), ranks, snapshot)
+        if choice.taken:
+            say(choice.taken)
+        run_directory = _run_directory(request, choice, dataset, snapshot) if ranks.first else None
+        heldout = _heldout(choice.store, config, say)
+        trainer = Trainer(config, dataset, run_directory, device, heldout, ranks, snapshot)
+        for problem in trainer.problems:
+            say(f"warning: {problem}")
         if snapshot is not None and trainer.state.tracks_seen == 0:
             say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
         if trainer.state.tracks_seen >= config.run.total_tracks:
             say(f"{out}: finished, {trainer.state.tracks_seen:,} tracks seen. Raise --tracks to go on")
             return
-        if dry_run:
-            say(_within_memory(trainer, lambda: plan(preset_name, trainer)))
+        title = choice.preset or (str(request.config) if request.config is not None else out.name)
+        if request.dry_run:
+            say(_within_memory(trainer.steps, lambda: describe(title, trainer)))
             say("a dry run: nothing was started or written")
             return
-        with _progress(trainer, Console()) as advance:
-            received = _within_memory(trainer, lambda: _train(preset_name, trainer, out, say, advance))
+        received = _within_memory(trainer.steps, lambda: _train(title, trainer, out, say))
     if received:
         sys.exit(128 + received[0])
+
+
+def choose(request: Request) -> Choice:
+    """Configuration and data, from the command line, the run that exists, or the dataset.
+
+    Errors: Mp3netError where none of them says it, or two do.
+    """
+    if request.preset is not None and request.config is not None:
+        raise Mp3netError("--preset and --config: give one of them")
+    run = read_origin(request.out) if (request.out / RUN_FILE).is_file() else None
+    data = request.data or (run.data if run is not None else "")
+    if not data:
+        raise Mp3netError("name the dataset to train on: mp3net train DATA --out ... (make one with `mp3net prepare`)")
+    taken = [] if request.data else [f"data {data}, as in {request.out}"]
+    name, config, store = request.preset, None, None
+    if request.config is not None:
+        config = read_config(request.config)
+    elif name is not None:
+        config = preset(name)
+    elif run is not None:
+        config, name = run.config, run.preset
+        taken.insert(0, f"configuration of {request.out}")
+    else:
+        store = open_store(data)
+        name = store.index.preset
+        config = preset(name) if name is not None else _no_preset(data, store)
+        taken.insert(0, f"preset {name}, for which {data} was prepared")
+    config = _adjusted(config, request)
+    return Choice(config, name, data, store or open_store(data), "; ".join(taken))
+
+
+def _no_preset(data: str, store: Store) -> Config:
+    found = store.index.config
+    fitting = [
+        name
+        for name, config in PRESETS.items()
+        if (config.audio.sample_rate_hz, config.audio.channels) == (found.sample_rate_hz, found.channels)
+    ]
+    which = f"of its sample rate and channels there are {', '.join(fitting)}" if fitting else "see `mp3net info`"
+    raise Mp3netError(f"{data}: was prepared without naming a preset; give --preset ({which}) or --config")
+
+
+def _adjusted(config: Config, request: Request) -> Config:
+    config = override(config, list(request.settings))
+    if request.tracks is not None:
+        config = override(config, [f"run.total_tracks={request.tracks}"], "--tracks")
+    if request.train_blocks is not None:
+        blocks = last_blocks(request.train_blocks)
+        config = override(config, [f"optimiser.train_last_blocks={blocks}"], "--train-blocks")
+    return config
 
 
 def last_blocks(which: str) -> str:
@@ -85,64 +158,30 @@ def last_blocks(which: str) -> str:
     return found[1] or "null"
 
 
-def _train(
-    preset_name: str, trainer: Trainer, out: Path, say: Callable[[str], None], advance: Callable[[int], None]
-) -> list[int]:
-    """Plan, train and say how it ended; returns the signals that were received."""
-    try:
-        say(plan(preset_name, trainer))
-        with _stop_on_signal(trainer) as received:
-            outcome = trainer.run(advance)
-    except KeyboardInterrupt:
-        say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
-        sys.exit(128 + signal.SIGINT)
-    say(
-        f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}"
-    )
-    say(f"listen: mp3net generate {out}" + ("" if outcome.finished else "   go on: the same command again"))
-    return received
-
-
-def _within_memory(trainer: Trainer, work: Callable[[], T]) -> T:
-    """Run `work`; a GPU that runs out of memory becomes advice."""
-    try:
-        return work()
-    except torch.OutOfMemoryError:
+def _beginning(request: Request, config: Config) -> Snapshot | None:
+    """The snapshot that a fresh run begins with. Errors: Mp3netError where it does not fit, or one is needed."""
+    if request.init_from is not None:
+        snapshot = open_snapshot(request.init_from)
+        check_start(snapshot, config)
+        return snapshot
+    if config.optimiser.train_last_blocks is not None and not saved_checkpoints(request.out):
         raise Mp3netError(
-            f"out of memory on {trainer.device}; the last checkpoint is kept. What would fit: {_what_would_fit(trainer)}"
-        ) from None
+            "--train-blocks leaves the other blocks as they are, and here they would be random: begin with --init-from"
+        )
+    return None
 
 
-def _what_would_fit(trainer: Trainer) -> str:
-    """Advice from measurements with few samples, where even these still fit."""
-    trainer.forget_gradients()
-    torch.cuda.empty_cache()
-    try:
-        model = measure_memory(trainer)
-        samples = max(len(tracks) for tracks in trainer.micro_batches())
-        # It did not fit, whatever the device says it has.
-        limit = USABLE_SHARE * min(available_bytes(trainer.device) or math.inf, model.peak(samples))
-        return "; ".join(advice(trainer, model, limit))
-    except torch.OutOfMemoryError:
-        return "a smaller preset"
-
-
-@contextmanager
-def _progress(trainer: Trainer, console: Console) -> Iterator[Callable[[int], None]]:
-    """On a terminal, a bar with tracks and time left below the lines that are said."""
-    if not (console.is_terminal and trainer.ranks.first):
-        yield lambda tracks_seen: None
-        return
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("tracks, left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("train", total=trainer.config.run.total_tracks, completed=trainer.state.tracks_seen)
-        yield lambda tracks_seen: bar.update(task, completed=tracks_seen)
+def _run_directory(request: Request, choice: Choice, dataset: CropDataset, snapshot: Snapshot | None) -> RunDirectory:
+    out = request.out
+    before = read_origin(out) if saved_checkpoints(out) else None
+    if before is not None:  # a run that exists began with what it began with
+        init_from, init_weights = before.init_from, before.init_weights
+    else:
+        init_from = str(request.init_from.resolve()) if request.init_from is not None else ""
+        init_weights = snapshot.digest if snapshot is not None else ""
+    place = choice.data if is_remote(choice.data) else str(Path(choice.data).resolve())
+    origin = Origin(choice.config, dataset.fingerprint, place, choice.preset, init_from, init_weights)
+    return RunDirectory(out, origin, touch=not request.dry_run)
 
 
 def _heldout(store: Store, config: Config, say: Callable[[str], None]) -> CropDataset | None:
@@ -154,6 +193,80 @@ def _heldout(store: Store, config: Config, say: Callable[[str], None]) -> CropDa
         return None
 
 
+def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) -> list[int]:
+    """Plan, train and say how it ended; returns the signals that were received."""
+    try:
+        say(describe(title, trainer))
+        with _stop_on_signal(trainer, say) as received:
+            outcome = trainer.run(*([ConsoleWatcher(trainer, say, Console())] if trainer.ranks.first else []))
+    except KeyboardInterrupt:
+        say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
+        sys.exit(128 + signal.SIGINT)
+    say(
+        f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}"
+    )
+    say(f"listen: mp3net generate {out}" + ("" if outcome.finished else "   go on: the same command again"))
+    return received
+
+
+def _within_memory(steps: Steps, work: Callable[[], T]) -> T:
+    """Run `work`; a GPU that runs out of memory becomes advice."""
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        # Until this block has ended, the traceback keeps the graph of the failed step in memory.
+        pass
+    raise Mp3netError(
+        f"out of memory on {steps.device}; the last checkpoint is kept. What would fit: {advice_when_exhausted(steps)}"
+    )
+
+
+class ConsoleWatcher(Watcher):
+    """Says a line for every report; on a terminal there is a bar with tracks and time left below them."""
+
+    def __init__(self, trainer: Trainer, say: Callable[[str], None], console: Console) -> None:
+        self.run = trainer.config.run
+        self.summary = trainer.steps.objective.summary
+        self.say = say
+        self._clock = Clock(trainer.state.tracks_seen, self.run.total_tracks)
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        if console.is_terminal:
+            self._bar, self._task = _bar(console, trainer)
+
+    def advanced(self, tracks_seen: int) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=tracks_seen)
+
+    def logged(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
+        self.say(
+            f"{tracks_seen:>9,}/{self.run.total_tracks:,} tracks  {readings['rate/tracks_per_s']:.3g}/s  "
+            f"left {format_duration(self._clock.left_s(tracks_seen))}  {self.summary(readings)}"
+        )
+
+    def evaluated(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
+        found = {name.removeprefix("evaluation/"): value for name, value in readings.items()}
+        self.say(
+            f"          evaluation of {self.run.evaluate_samples} songs: octave flatness "
+            f"{found['octave_flatness']:.3f}, spread {found['octave_flatness_spread']:.3f} "
+            f"(real {found['octave_flatness_real']:.3f}, {found['octave_flatness_spread_real']:.3f})  "
+            f"level error {found['level_error_db']:.1f} dB  kernel distance {found['kernel_logmel']:.2f}  "
+            f"coverage {found['coverage_logmel']:.2f}  hum {found['checkerboard_db']:.1f} dB"
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar(console: Console, trainer: Trainer) -> tuple[Progress, TaskID]:
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("tracks, left"))
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    task = bar.add_task("train", total=trainer.config.run.total_tracks, completed=trainer.state.tracks_seen)
+    bar.start()
+    return bar, task
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -163,7 +276,7 @@ def _silent(line: str) -> None:
 
 
 @contextmanager
-def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
+def _stop_on_signal(trainer: Trainer, say: Callable[[str], None]) -> Iterator[list[int]]:
     """The first Ctrl-C or SIGTERM lets the current iteration end and saves; a second one ends at once."""
     received: list[int] = []
 
@@ -172,7 +285,7 @@ def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
         trainer.stop_requested = True
-        trainer.say("stopping after this iteration, then saving ...")
+        say("stopping after this iteration, then saving ...")
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
@@ -180,77 +293,3 @@ def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def plan(preset_name: str, trainer: Trainer) -> str:
-    """What is about to happen, what it needs (measured by a probe that changes nothing) and how long it will take.
-
-    Errors: Mp3netError where it does not fit in memory, with the smallest changes that would.
-    """
-    config, networks, dataset = trainer.config, trainer.state.networks, trainer.dataset
-    settings, steps = config.optimiser, config.objective.discriminator_steps
-    check_memory(trainer)
-    measured = probe(trainer)
-    gflop = flop_per_track(config) / 1e9
-    generator_m, discriminator_m = (
-        sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        for network in (networks.generator, networks.discriminator)
-    )
-    # Weights, two moments each and the averaged generator, once more as a snapshot; 4 bytes per number.
-    checkpoint_gb = config.run.keep_checkpoints * (5 * generator_m + 4 * discriminator_m) * 4e-3
-    short = f" ({dataset.num_too_short} shorter ones left out)" if dataset.num_too_short else ""
-    each = f" on each of {trainer.ranks.count} processes" if trainer.ranks.count > 1 else ""
-    whose = "allocated on the GPU" if trainer.device.type == "cuda" else "the whole process"
-    return "\n".join(
-        [
-            f"{preset_name} on {trainer.device}, {settings.precision}: generator {generator_m:.2f} M, discriminator "
-            f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.3g} GFLOP per generated track",
-            f"data: {len(dataset.names)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
-            f"batch {settings.batch_size}{each.replace(' on each of', ' over')}, {steps} discriminator "
-            f"step(s) per generator step; checkpoints take up to {checkpoint_gb:.2f} GB, "
-            f"{config.run.keep_checkpoints} kept",
-            *_choices(trainer),
-            f"one iteration: {measured.iteration_s:.3g} s, {gflop:.3g} GFLOP per track seen, peak memory "
-            f"{measured.peak_bytes / 2**30:.2f} GiB ({whose}{each}), gradient penalty included (time and memory measured)",
-            *_pace(trainer, settings.batch_size * steps / measured.iteration_s),
-        ]
-    )
-
-
-def _pace(trainer: Trainer, rate: float) -> list[str]:
-    """Time left and when there is something to hear, at `rate` tracks per second."""
-    run, seen = trainer.config.run, trainer.state.tracks_seen
-    left = run.total_tracks - seen
-    start = f"resuming at {seen:,} tracks" if seen else "starting"
-    samples, checkpoints = run.sample_every_tracks, run.checkpoint_every_tracks
-    return [
-        f"{start}; {left:,} of {run.total_tracks:,} tracks to go at "
-        f"{rate:.3g} tracks/s: {format_duration(left / rate)} left",
-        f"samples to listen to every {samples:,} tracks ({format_duration(samples / rate)}), "
-        f"a checkpoint every {checkpoints:,} ({format_duration(checkpoints / rate)})",
-    ]
-
-
-def _choices(trainer: Trainer) -> list[str]:
-    """What differs from training everything at a constant rate."""
-    settings, objective = trainer.config.optimiser, trainer.config.objective
-    networks = trainer.state.networks
-    lines = []
-    if settings.train_last_blocks is not None:
-        trained_m = [
-            sum(parameter.numel() for parameter in trainer.trainable(network)) / 1e6
-            for network in (networks.generator, networks.discriminator)
-        ]
-        lines.append(
-            f"trained: the last {settings.train_last_blocks} block(s), {trained_m[0]:.2f} M of the generator's and "
-            f"{trained_m[1]:.2f} M of the discriminator's parameters; the rest stays as it is"
-        )
-    for name, points in (
-        ("learning rate", settings.learning_rate_schedule),
-        ("penalty weight", objective.gradient_penalty_schedule),
-    ):
-        if points:
-            course = ", ".join(f"x {factor:g} at {seen:,}" for seen, factor in points)
-            late = " (beyond the end of this training)" if points[-1][0] > trainer.config.run.total_tracks else ""
-            lines.append(f"{name}: {course} tracks{late}")
-    return lines

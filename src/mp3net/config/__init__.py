@@ -18,12 +18,20 @@ from mp3net.config.sections import (
     WganGp,
     WindowName,
 )
-from mp3net.config.settings import differing_keys, override, parse_config, read_config, stored_config, valid_keys
+from mp3net.config.settings import (
+    assignments,
+    differing_keys,
+    override,
+    parse_config,
+    read_config,
+    stored_config,
+    valid_keys,
+)
 from mp3net.config.upgrade import FORMAT_VERSION
 
 __all__ = [
     "FORMAT_VERSION", "PRESETS", "UNCHANGED", "AudioConfig", "AugmentConfig", "Config", "DataConfig", "MaskingNoise",
     "ModelConfig", "Mp3net2Model", "ObjectiveConfig", "OptimiserConfig", "PaperModel", "Relativistic", "RunConfig",
-    "Schedule", "WganGp", "WindowName", "differing_keys", "override", "parse_config", "preset", "read_config",
+    "Schedule", "WganGp", "WindowName", "assignments", "differing_keys", "override", "parse_config", "preset", "read_config",
     "stored_config", "valid_keys",
 ]  # fmt: skip

@@ -157,9 +157,21 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
     return repr(values[key]) if key in values else "absent"
 
 
+def assignments(base: Config, config: Config) -> list[str]:
+    """What `override` needs to make `config` of `base`: "section.key=value" for everything that differs."""
+    before, after = _flat(base.model_dump()), _flat(config.model_dump())
+    return [f"{key}={json.dumps(value)}" for key, value in after.items() if key not in before or before[key] != value]
+
+
 def read_config(path: Path) -> Config:
-    """Read a JSON configuration; Mp3netError names the file and every problem in it."""
-    config: Config = parse_config(read_json(path), str(path))
+    """Read a configuration: JSON as it stands, or what a run or a snapshot wrote (`format_version` and `config`).
+
+    Errors: Mp3netError names the file and every problem in it.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and "format_version" in content:
+        return stored_config(content, path)
+    config: Config = parse_config(content, str(path))
     return config
 
 

@@ -7,6 +7,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from mp3net.files import replacing
+
 SLACK = 1 / 16
 """The folder may exceed its bound by so much between two clean-ups, which need a look at every file."""
 
@@ -31,20 +33,15 @@ class RowCache:
 
     def put(self, key: str, data: bytes) -> None:
         """Keep `data`; a disk that refuses costs speed, not the training."""
-        path = self.folder / key
-        partial = self.folder / f".{key}.{os.getpid()}-{threading.get_ident()}.partial"
-        try:
+        with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
                 self._written += len(data)
                 if self._written > SLACK * self.limit_bytes:
                     self._clean(len(data))
                     self._written = 0
-            partial.write_bytes(data)
-            partial.replace(path)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+            with replacing(self.folder / key, shared=True) as unfinished:
+                unfinished.write_bytes(data)
 
     def _clean(self, coming_bytes: int) -> None:
         files = []

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mp3net.data.inventory import FileReport
 from mp3net.data.isolation import IsolatedPool
-from mp3net.data.report import FileReport
 from mp3net.errors import Mp3netError
 
 FILES_PER_TASK = 8

@@ -37,10 +37,10 @@ class CropDataset:
         augment: AugmentConfig | None = None,
     ) -> None:
         store = open_store(location) if isinstance(location, (str, Path)) else location
-        self.data_config, self.fingerprint = store.config, store.fingerprint
+        self.data_config, self.fingerprint = store.index.config, store.fingerprint
         self.crop_samples = crop_samples
         self.augment = augment
-        chosen = [entry for entry in store.entries if entry["split"] == split]
+        chosen = [entry for entry in store.index.entries if entry["split"] == split]
         usable = [entry for entry in chosen if entry["num_samples"] >= crop_samples]
         if not usable:
             rate = self.data_config.sample_rate_hz

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mp3net.data.pieces import SCHEMA, Entry
-from mp3net.data.prepare import read_index
-from mp3net.data.report import CARD_FILE, SPLITS
+from mp3net.data.index import Entry, read_index
+from mp3net.data.inventory import CARD_FILE, SPLITS
+from mp3net.data.pieces import SCHEMA
 from mp3net.errors import Mp3netError
-from mp3net.files import write_text
+from mp3net.files import replacing, write_text
 
 SHARD_BYTES = 500 << 20
 """Audio per file before compression: what the hub recommends for quick previews and parallel downloads."""
@@ -27,36 +26,38 @@ def export_parquet(
 
     Errors: Mp3netError where `out` holds something already, or the disk refuses.
     """
-    _, entries = read_index(folder)
+    entries = read_index(folder).entries
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Mp3netError(f"{out}: is not an empty folder; name another --out")
-    partial = out.with_name(f".{out.name}.partial")
-    written: list[str] = []
-    done = 0
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for split in SPLITS:
-            parts = list(_parts([entry for entry in entries if entry["split"] == split], shard_bytes))
-            for number, part in enumerate(parts):
-                name = f"{split}-{number:05}-of-{len(parts):05}.parquet"
-                with pq.ParquetWriter(partial / name, SCHEMA, compression="zstd") as writer:
-                    for batches in _groups(folder, part):
-                        writer.write_table(pa.Table.from_batches(batches), row_group_size=ROWS_PER_GROUP)
-                written.append(name)
-                done += len(part)
-                if progress is not None:
-                    progress(done, len(entries))
-        card = (folder / CARD_FILE).read_text(encoding="utf-8")
-        write_text(partial / CARD_FILE, _parquet_card(card))
-        out.mkdir(parents=True, exist_ok=True)
-        out.rmdir()
-        partial.replace(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(out) as unfinished:
+            unfinished.mkdir()
+            names = _write_splits(folder, unfinished, entries, progress, shard_bytes)
+            card = (folder / CARD_FILE).read_text(encoding="utf-8")
+            write_text(unfinished / CARD_FILE, _parquet_card(card))
     except OSError as error:
         raise Mp3netError(f"{out}: cannot be written: {error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return [out / name for name in written]
+    return [out / name for name in names]
+
+
+def _write_splits(
+    folder: Path, out: Path, entries: list[Entry], progress: Callable[[int, int], None] | None, shard_bytes: int
+) -> list[str]:
+    """Names of the Parquet files written into `out`."""
+    names: list[str] = []
+    done = 0
+    for split in SPLITS:
+        parts = list(_parts([entry for entry in entries if entry["split"] == split], shard_bytes))
+        for number, part in enumerate(parts):
+            names.append(f"{split}-{number:05}-of-{len(parts):05}.parquet")
+            with pq.ParquetWriter(out / names[-1], SCHEMA, compression="zstd") as writer:
+                for batches in _groups(folder, part):
+                    writer.write_table(pa.Table.from_batches(batches), row_group_size=ROWS_PER_GROUP)
+            done += len(part)
+            if progress is not None:
+                progress(done, len(entries))
+    return names
 
 
 def _parts(entries: list[Entry], shard_bytes: int) -> Iterator[list[Entry]]:

@@ -20,10 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from mp3net.config import DataConfig
 from mp3net.data.cache import RowCache
-from mp3net.data.pieces import ROW_SAMPLES, SCHEMA, Entry, Piece, row_samples
-from mp3net.data.prepare import INDEX_FILE, parse_index, read_index
+from mp3net.data.index import INDEX_FILE, Entry, Index, parse_index, read_index
+from mp3net.data.pieces import ROW_SAMPLES, SCHEMA, Piece, row_samples
 from mp3net.errors import Mp3netError
 
 DEFAULT_CACHE_BYTES = 20 << 30
@@ -53,8 +52,7 @@ class Readable(Protocol):
 class Store(Protocol):
     """A dataset somewhere: its index and its recordings."""
 
-    config: DataConfig
-    entries: list[Entry]
+    index: Index
     fingerprint: str
 
     def open(self, entry: Entry) -> Readable: ...
@@ -94,7 +92,7 @@ class LocalStore:
     """A dataset in a folder, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
-        self.config, self.entries = read_index(folder)
+        self.index = read_index(folder)
         self.fingerprint = hashlib.sha256((folder / INDEX_FILE).read_bytes()).hexdigest()
         self._folder = folder
 
@@ -126,13 +124,13 @@ class RemoteStore:
         self._store = _connect(self.url, patience)
         self._patience = patience
         self._cache = cache
-        index = self.get(INDEX_FILE)
+        text = self.get(INDEX_FILE)
         try:
-            data = json.loads(index)
+            data = json.loads(text)
         except ValueError as error:
             raise Mp3netError(f"{self.url}/{INDEX_FILE}: cannot be read as JSON: {error}") from None
-        self.config, self.entries = parse_index(data, f"{self.url}/{INDEX_FILE}")
-        self.fingerprint = hashlib.sha256(index).hexdigest()
+        self.index = parse_index(data, f"{self.url}/{INDEX_FILE}")
+        self.fingerprint = hashlib.sha256(text).hexdigest()
 
     def __str__(self) -> str:
         return self.url

@@ -12,7 +12,8 @@ import numpy as np
 
 from mp3net import audio
 from mp3net.config import DataConfig
-from mp3net.data.pieces import Entry, Piece
+from mp3net.data.index import Entry
+from mp3net.data.pieces import Piece
 from mp3net.data.recordings import find_files
 from mp3net.data.storage import LocalStore
 from mp3net.errors import Mp3netError
@@ -120,7 +121,7 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
     Errors: Mp3netError for fewer than 32 clips in a set.
     """
     store = LocalStore(folder)
-    config, entries = store.config, store.entries
+    config, entries = store.index.config, store.index.entries
     long_enough = [entry for entry in entries if entry["num_samples"] >= clip_samples]
     heldout = [entry for entry in long_enough if entry["split"] == "heldout"]
     train = [entry for entry in long_enough if entry["split"] == "train"]
@@ -188,7 +189,7 @@ def _piece_set(
             opened[number] = store.open(entries[number])
         return opened[number].read(start, clip_samples)
 
-    rate, channels = store.config.sample_rate_hz, store.config.channels
+    rate, channels = store.index.config.sample_rate_hz, store.index.config.channels
     sources = [str(entries[number]["piece"]) for number, _ in slots]
     return ClipSet(
         name, read, np.array([number for number, _ in slots]), sources, [start / rate for _, start in slots],

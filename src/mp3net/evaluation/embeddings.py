@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.spectrum import power_spectrogram
+from mp3net.files import replacing
 from mp3net.model.snapshot import load_tensors, save_tensors
 
 MEL_BANDS = 40
@@ -156,13 +157,10 @@ def _crepe_weights() -> dict[str, Tensor]:
     kept = cache / f"crepe-tiny-{CREPE_SHA256[:12]}.safetensors"
     if not kept.exists():
         tensors: dict[str, Tensor] = torch.load(source, map_location="cpu", weights_only=True)
-        partial = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
         try:
             cache.mkdir(parents=True, exist_ok=True)
-            save_tensors(partial, tensors)
-            partial.replace(kept)
+            with replacing(kept, shared=True) as unfinished:
+                save_tensors(unfinished, tensors)
         except OSError as error:
             raise Mp3netError(f"{kept}: cannot be written: {error}; set XDG_CACHE_HOME to a writable folder") from None
-        finally:
-            partial.unlink(missing_ok=True)
     return load_tensors(kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,10 +15,11 @@ from mp3net.evaluation.embeddings import Embedding, LogMel, Timbre
 from mp3net.evaluation.notes import Notes
 from mp3net.evaluation.spectrum import Features, spectrum_features
 from mp3net.evaluation.structure import MIN_CLIP_S, structure_features
+from mp3net.files import replacing
 
 # Raised whenever a feature, a rung or the drawing of clips changes: older files are then ignored.
 ANALYSIS_VERSION = 2
-DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memory")
+DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memorisation")
 MEASURES = (*DEFAULT_MEASURES, "piano")
 MAX_BATCH = 16
 MAX_BATCH_SAMPLES = 4_000_000
@@ -90,15 +90,11 @@ class FeatureStore:
 
     def save(self, identity: str, kind: str, features: Features) -> None:
         path = self.path(identity, kind)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            with partial.open("wb") as file:
+            with replacing(path, shared=True) as unfinished, unfinished.open("wb") as file:
                 np.savez(file, **features)  # type: ignore[arg-type]
-            partial.replace(path)
         except OSError as error:
             raise Mp3netError(f"{path}: cannot be written: {error.strerror}; name a --cache elsewhere") from None
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def batch_size(clips: ClipSet) -> int:

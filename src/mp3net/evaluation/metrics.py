@@ -263,7 +263,7 @@ def _built_in_embeddings() -> list[Family]:
     ]
 
 
-def _diversity_and_memory() -> list[Family]:
+def _diversity_and_memorisation() -> list[Family]:
     pairwise = Metric(
         "pairwise_distance", "diversity", "Mean log-mel distance of two clips, over that of real ones", "",
         ("one clip", "silence"), ("faint noise",), POSITIVE,
@@ -273,16 +273,21 @@ def _diversity_and_memory() -> list[Family]:
         ("one clip", "silence"), ("faint noise",), POSITIVE,
     )  # fmt: skip
     copied = Metric(
-        "copied_share", "memory", "Share of clips as like a training passage as exact copies are", "",
+        "copied_share", "memorisation", "Share of clips as like a training passage as exact copies are", "",
         ("training copies",), bounds=SHARE, one_sided=True,
     )  # fmt: skip
     similarity = Metric(
-        "similarity", "memory", "Likeness of the nearest training passage", "", ("training copies",), one_sided=True
+        "similarity",
+        "memorisation",
+        "Likeness of the nearest training passage",
+        "",
+        ("training copies",),
+        one_sided=True,
     )
     return [
         Family((pairwise, nearest), "logmel/embedding", _diversity),
-        _excess(copied, "memory/copied"),
-        _excess(similarity, "memory/similarity"),
+        _excess(copied, "memorisation/copied"),
+        _excess(similarity, "memorisation/similarity"),
     ]
 
 
@@ -291,5 +296,5 @@ FAMILIES: tuple[Family, ...] = (
     *_built_in_embeddings(),
     *_notes(),
     *_structure(),
-    *_diversity_and_memory(),
+    *_diversity_and_memorisation(),
 )

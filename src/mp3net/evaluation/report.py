@@ -22,7 +22,7 @@ from mp3net.evaluation.metrics import level_db
 from mp3net.evaluation.result import Evaluation, Result, Score
 from mp3net.evaluation.statistics import Estimate
 from mp3net.evaluation.structure import MIN_CLIP_S, chroma_blocks, similarity_matrix
-from mp3net.files import write_json
+from mp3net.files import write_json, write_text
 
 JSON_FILE = "report.json"
 HTML_FILE = "report.html"
@@ -35,7 +35,7 @@ GROUPS = {
     "notes": "Notes: what a transcriber hears",
     "structure": "Structure: how clips hold together over time",
     "diversity": "Diversity: how different clips are from each other",
-    "memory": "Memory: likeness to the training recordings",
+    "memorisation": "Memorisation: likeness to the training recordings",
 }
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}
@@ -49,16 +49,13 @@ td.number{white-space:nowrap;font-variant-numeric:tabular-nums}small{color:#666}
 
 
 def save_report(evaluation: Evaluation, out: Path) -> None:
-    """Write report.json and report.html into the folder `out`, each to a temporary name first.
+    """Write report.json and report.html into the folder `out`, each whole or not at all.
 
     Errors: Mp3netError where the folder cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        page = "\n".join(_page(evaluation))
-        partial = out / f".{HTML_FILE}.partial"
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(out / HTML_FILE)
+        write_text(out / HTML_FILE, "\n".join(_page(evaluation)))
         write_json(out / JSON_FILE, evaluation.to_json())
     except OSError as error:
         raise Mp3netError(f"{out}: cannot be written: {error.strerror}") from None
@@ -263,7 +260,7 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     quantities = {
         key.split("/")[1]: {name: features[key] for name, features in sets.items()}
         for key, values in evaluation.real_features.items()
-        if values.ndim == 1 and key in evaluation.judged_features and key != "memory/copied"
+        if values.ndim == 1 and key in evaluation.judged_features and key != "memorisation/copied"
     }
     if quantities:
         yield "Distributions over clips", figures.histograms(quantities)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mp3net.evaluation import memory
+from mp3net.evaluation import memorisation
 from mp3net.evaluation.clips import ClipSet, RealSets
 from mp3net.evaluation.ladder import REAL_AGAIN
 from mp3net.evaluation.metrics import Metric
@@ -80,7 +80,7 @@ class Evaluation:
 
     candidate: dict[str, Any]
     results: list[Result]
-    matches: list[memory.Match]
+    matches: list[memorisation.Match]
     piano: dict[str, PianoNotes]  # by set; empty unless the measure "piano" was asked for
     copy_threshold: float | None
     left_out: dict[str, str]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -14,10 +16,9 @@ from mp3net.config import Config
 from mp3net.errors import Mp3netError
 from mp3net.model.build import build_discriminator, build_generator
 from mp3net.training.memory import available_bytes, peak_memory
+from mp3net.training.steps import Steps
 
-if TYPE_CHECKING:
-    from mp3net.training.trainer import Trainer
-
+T = TypeVar("T")
 # Beyond this share of the memory that is there, a run of days will sooner or later meet the end of it.
 USABLE_SHARE = 0.9
 
@@ -32,7 +33,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """Peak bytes of the discriminator step as a line through two measurements: the step with the penalty is the dearest."""
+    """Peak bytes of the discriminator step as a line through two measurements: the step with the penalty takes most."""
 
     fixed_bytes: float
     bytes_per_sample: float
@@ -45,56 +46,82 @@ class MemoryModel:
         return max(int((limit_bytes - self.fixed_bytes) / max(self.bytes_per_sample, 1.0)), 0)
 
 
-def measure_memory(trainer: Trainer) -> MemoryModel:
-    """Peaks with one and with two groups of the minibatch deviation (1 and 2 samples where it spans the batch)."""
-    group = trainer.config.model.coupled_samples or 1
-    peaks = []
-    for samples in (group, 2 * group):
-        with peak_memory(trainer.device) as found:
-            trainer.discriminator_gradients([range(samples)], step=0)
-        peaks.append(found.peak_bytes)
-    trainer.forget_gradients()
+def measure_memory(steps: Steps, checkpointing: bool | None = None) -> MemoryModel:
+    """Peaks with one and with two groups of the minibatch deviation (1 and 2 samples where it spans the batch); with or
+    without activation checkpointing, or as configured."""
+    group = steps.config.model.coupled_samples or 1
+
+    def peak_bytes(samples: int) -> int:
+        with peak_memory(steps.device) as found:
+            steps.discriminator_gradients(step=0, tracks=range(samples))
+        return found.peak_bytes
+
+    peaks = _measured(steps, lambda: [peak_bytes(group), peak_bytes(2 * group)], checkpointing)
     slope = max(peaks[1] - peaks[0], 0) / group
     return MemoryModel(peaks[0] - slope * group, slope)
 
 
-def check_memory(trainer: Trainer) -> None:
+def _measured(steps: Steps, work: Callable[[], T], checkpointing: bool | None) -> T:
+    """What `work` finds; gradients and the networks' setting are afterwards as before."""
+    networks = (steps.state.networks.generator, steps.state.networks.discriminator)
+    configured = steps.config.run.activation_checkpointing
+    try:
+        for network in networks:
+            network.checkpointing = configured if checkpointing is None else checkpointing
+        return work()
+    finally:
+        for network in networks:
+            network.checkpointing = configured
+        steps.state.forget_gradients()
+
+
+def samples_at_a_time(steps: Steps) -> int:
+    return max(len(tracks) for tracks in steps.loader.portions(0))
+
+
+def check_memory(steps: Steps) -> None:
     """Refuse an iteration that would not fit, naming the smallest changes that would.
 
     Nothing is tried at full size: on a CPU the system would end the process without a word. Errors: Mp3netError.
     """
-    available = available_bytes(trainer.device)
-    samples = max(len(tracks) for tracks in trainer.micro_batches())
-    group = trainer.config.model.coupled_samples or 1
-    if available is None or samples <= 2 * group:
+    available = available_bytes(steps.device)
+    samples = samples_at_a_time(steps)
+    if available is None or samples <= 2 * (steps.config.model.coupled_samples or 1):
         return
-    model = measure_memory(trainer)
+    model = measure_memory(steps)
     limit = USABLE_SHARE * available
-    if model.peak(samples) <= limit:
-        return
-    raise Mp3netError(
-        f"one step with {samples} tracks at a time needs about {model.peak(samples) / 2**30:.1f} GiB, of "
-        f"{available / 2**30:.1f} GiB there are on {trainer.device}. What would fit: "
-        + "; ".join(advice(trainer, model, limit))
-    )
+    if model.peak(samples) > limit:
+        raise Mp3netError(
+            f"one step with {samples} tracks at a time needs about {model.peak(samples) / 2**30:.1f} GiB, of "
+            f"{available / 2**30:.1f} GiB there are on {steps.device}. What would fit: "
+            + "; ".join(advice(steps, model, limit))
+        )
 
 
-def advice(trainer: Trainer, model: MemoryModel, limit_bytes: float) -> list[str]:
+def advice_when_exhausted(steps: Steps) -> str:
+    """Advice after memory has run out, from measurements with few samples, where even these still fit."""
+    steps.state.forget_gradients()
+    torch.cuda.empty_cache()
+    try:
+        model = measure_memory(steps)
+        # It did not fit, whatever the device says it has.
+        limit = USABLE_SHARE * min(available_bytes(steps.device) or math.inf, model.peak(samples_at_a_time(steps)))
+        return "; ".join(advice(steps, model, limit))
+    except torch.OutOfMemoryError:
+        return "a smaller preset"
+
+
+def advice(steps: Steps, model: MemoryModel, limit_bytes: float) -> list[str]:
     """The smallest changes with which a step fits; measured where that is cheap."""
-    batch_size = trainer.config.optimiser.batch_size
-    found = []
-    samples = max(len(tracks) for tracks in trainer.micro_batches())
-    if not trainer.config.run.activation_checkpointing:
-        with trainer.checkpointing():
-            again = measure_memory(trainer)
-        if again.peak(samples) <= limit_bytes:
-            found.append(
-                f"--set run.activation_checkpointing=true ({again.peak(samples) / 2**30:.1f} GiB, one forward pass more)"
-            )
+    config, found = steps.config, []
+    if not config.run.activation_checkpointing:
+        again = measure_memory(steps, checkpointing=True)
+        needed = again.peak(samples_at_a_time(steps))
+        if needed <= limit_bytes:
+            found.append(f"--set run.activation_checkpointing=true ({needed / 2**30:.1f} GiB, one forward pass more)")
         else:
             model = again if again.largest(limit_bytes) > model.largest(limit_bytes) else model
-    fitting = model.largest(limit_bytes)
-    group = trainer.config.model.coupled_samples
+    fitting, batch_size, group = model.largest(limit_bytes), config.optimiser.batch_size, config.model.coupled_samples
     if group is not None and fitting >= group:
         size = largest_divisor(batch_size, fitting, group)
         found.append(f"--set run.micro_batch_size={size} (the same result, slower)")
@@ -102,8 +129,8 @@ def advice(trainer: Trainer, model: MemoryModel, limit_bytes: float) -> list[str
         size = largest_divisor(batch_size, fitting, 1)
         found.append(f"--set model.stddev_group_size={size} --set run.micro_batch_size={size} (in a new run)")
     if fitting >= 1:
-        found.append(f"--set optimiser.batch_size={fitting * trainer.ranks.count} (in a new run)")
-    if trainer.config.optimiser.precision == "float32":
+        found.append(f"--set optimiser.batch_size={fitting * steps.ranks.count} (in a new run)")
+    if config.optimiser.precision == "float32":
         found.append("--set optimiser.precision=bfloat16 (in a new run)")
     return found or ["a smaller preset"]
 
@@ -114,27 +141,29 @@ def largest_divisor(batch_size: int, limit: int, multiple_of: int) -> int:
     return max(fitting, default=multiple_of)
 
 
-def probe(trainer: Trainer) -> Probe:
+def probe(steps: Steps, checkpointing: bool | None = None) -> Probe:
     """Gradients as in the iterations of one cycle of the objective, computed and thrown away: consumes no random state and
     changes nothing. The time is the mean over the cycle."""
-    steps = trainer.config.objective.discriminator_steps
-    iterations = max(trainer.objective.cycle_steps // steps, 1)
+    per_iteration = steps.config.objective.discriminator_steps
+    iterations = max(steps.objective.cycle_steps // per_iteration, 1)
 
     def iteration(number: int) -> None:
-        for step in range(number * steps, (number + 1) * steps):
-            trainer.discriminator_gradients(step=step)
-        trainer.generator_gradients()
+        for step in range(number * per_iteration, (number + 1) * per_iteration):
+            steps.discriminator_gradients(step)
+        steps.generator_gradients()
 
-    with peak_memory(trainer.device) as memory:
+    def duration_s() -> float:
         iteration(0)
-        synchronise(trainer.device)
+        synchronise(steps.device)
         started = time.perf_counter()
         for number in range(iterations):
             iteration(number)
-        synchronise(trainer.device)
-        duration_s = time.perf_counter() - started
-    trainer.forget_gradients()
-    return Probe(duration_s / iterations, memory.peak_bytes)
+        synchronise(steps.device)
+        return time.perf_counter() - started
+
+    with peak_memory(steps.device) as memory:
+        took_s = _measured(steps, duration_s, checkpointing)
+    return Probe(took_s / iterations, memory.peak_bytes)
 
 
 def forward_flop(config: Config) -> tuple[int, int]:

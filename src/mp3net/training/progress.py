@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 
 class Clock:
@@ -12,15 +13,36 @@ class Clock:
         self.total_tracks = total_tracks
         self.first = self.last = (time.monotonic(), tracks_seen)
 
-    def rates(self, tracks_seen: int) -> dict[str, float]:
+    def rate(self, tracks_seen: int) -> float:
+        """Tracks per second since the last call."""
         now = time.monotonic()
         rate = (tracks_seen - self.last[1]) / max(now - self.last[0], 1e-9)
         self.last = (now, tracks_seen)
-        return {"rate/tracks_per_s": rate}
+        return rate
 
     def left_s(self, tracks_seen: int) -> float:
         elapsed_s = time.monotonic() - self.first[0]
         return elapsed_s / max(tracks_seen - self.first[1], 1) * (self.total_tracks - tracks_seen)
+
+
+class Means:
+    """Means of named readings, each over the times that it was there."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def add(self, readings: Mapping[str, float]) -> None:
+        for name, value in readings.items():
+            self._values.setdefault(name, []).append(value)
+
+    def taken(self) -> dict[str, float]:
+        """The means since the last call."""
+        means = {name: sum(values) / len(values) for name, values in self._values.items()}
+        self._values = {}
+        return means
 
 
 def format_duration(seconds: float) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
+from mp3net.figures import spectrogram_grid, to_rgb
+from mp3net.files import write_text
+from mp3net.generation import Song
+from mp3net.training.watcher import Watcher
 
-class Tracker:
+
+class Tracker(Watcher):
     """Writes to a run directory. On resuming at `tracks_seen`, later lines of an interrupted run are dropped."""
 
-    def __init__(self, run: Path, tracks_seen: int) -> None:
+    def __init__(self, run: Path, tracks_seen: int, sample_rate_hz: int) -> None:
+        self.run = run
+        self.sample_rate_hz = sample_rate_hz
         self.metrics_path = run / "metrics.jsonl"
         self._drop_after(tracks_seen)
         self._file = self.metrics_path.open("a", encoding="utf-8")
@@ -28,25 +36,28 @@ class Tracker:
                     kept.append(line + "\n")
             except (ValueError, KeyError):
                 break  # the line that a kill cut short, and nothing after it
-        partial = self.metrics_path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(self.metrics_path)
+        write_text(self.metrics_path, "".join(kept))
 
-    def scalars(self, tracks_seen: int, values: dict[str, float]) -> None:
+    def logged(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
         """One line of metrics.jsonl, and one point per TensorBoard curve."""
-        self._file.write(json.dumps({"tracks_seen": tracks_seen, **values}) + "\n")
+        self._file.write(json.dumps({"tracks_seen": tracks_seen, **readings}) + "\n")
         self._file.flush()
-        for name, value in values.items():
+        for name, value in readings.items():
             self._board.add_scalar(name, value, tracks_seen)
 
-    def audio(self, tracks_seen: int, name: str, audio: np.ndarray, sample_rate_hz: int) -> None:
-        """Audio (C, S); TensorBoard plays mono only, so the channels are averaged."""
-        mono = audio.mean(0)
-        self._board.add_audio(name, mono / max(1.0, float(np.abs(mono).max())), tracks_seen, sample_rate_hz)
+    evaluated = logged
 
-    def image(self, tracks_seen: int, name: str, pixels: np.ndarray) -> None:
-        """Pixels (height, width, 3), uint8."""
-        self._board.add_image(name, pixels, tracks_seen, dataformats="HWC")
+    def sampled(self, tracks_seen: int, songs: Sequence[Song], real: Sequence[np.ndarray]) -> None:
+        """WAV files, and the same songs with a picture of all spectrograms in TensorBoard."""
+        folder = self.run / "samples" / f"tracks-{tracks_seen:012d}"
+        for song in songs:
+            song.save(folder / f"seed-{song.seed}.wav")
+            mono = song.audio.mean(0)  # TensorBoard plays nothing else
+            mono = mono / max(1.0, float(np.abs(mono).max()))
+            self._board.add_audio(f"generated/seed-{song.seed}", mono, tracks_seen, self.sample_rate_hz)
+        clips = [("real", list(real)), ("generated", [song.audio for song in songs])]
+        pixels = to_rgb(spectrogram_grid(clips, self.sample_rate_hz))
+        self._board.add_image("spectrograms", pixels, tracks_seen, dataformats="HWC")
 
     def close(self) -> None:
         self._file.close()

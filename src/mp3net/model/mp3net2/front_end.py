@@ -34,14 +34,14 @@ class FrontEnd(nn.Module):
     def __init__(self, audio: AudioConfig) -> None:
         super().__init__()
         self.window = audio.window
-        self.ear = Psychoacoustics(audio.sample_rate_hz, audio.num_bins)
+        self.psychoacoustics = Psychoacoustics(audio.sample_rate_hz, audio.num_bins)
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
 
     def forward(self, coefficients: Tensor) -> Tensor:
         with torch.autocast(coefficients.device.type, enabled=False):
             i, q = baseband(coefficients, self.window)
             power = i.square() + q.square()
-            threshold = self.ear.masking_threshold((power + INTENSITY_FLOOR).sqrt())
+            threshold = self.psychoacoustics.masking_threshold((power + INTENSITY_FLOOR).sqrt())
             level = audible_level(power, threshold)
             scale = level * (power + FADE * threshold.square()).rsqrt()
             along, across = i * scale, q * scale

@@ -44,6 +44,10 @@ class Convolution:
     def transpose(self) -> Convolution:
         return replace(self, transposed=not self.transposed)
 
+    def weight_shape(self, channels_in: int, channels_out: int) -> tuple[int, int, int, int]:
+        first, second = (channels_in, channels_out) if self.transposed else (channels_out, channels_in)
+        return first, second, self.size, self.size
+
     def __call__(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
         """(B, C_in, T, F) -> (B, C_out, T / stride, F / stride), or times the strides where transposed; a new tensor."""
         if not self.transposed:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mp3net.config import PaperModel
 from mp3net.model.batch import WholeBatch
+from mp3net.model.paper.convolution import Convolution
 from mp3net.model.paper.layers import Conv, OctaveDown, append_minibatch_stddev, chain, initialise, leaky
 from mp3net.model.paper.recompute import recomputed
 
@@ -28,7 +29,7 @@ class Discriminator(nn.Module):
         base_channels = channels[-1][2]
         flat_channels = base_channels + (0 if before_last else 1)
         self.stddev_block = config.num_blocks - 1 if before_last else config.num_blocks
-        self.from_audio = Conv(audio_channels, channels[0][0], size=1)
+        self.from_audio = Conv(audio_channels, channels[0][0], Convolution(1))
         self.blocks = nn.ModuleList(
             OctaveDown(*block, extra_channels=int(index == self.stddev_block)) for index, block in enumerate(channels)
         )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import PaperModel
+from mp3net.model.paper.convolution import Convolution
 from mp3net.model.paper.layers import Conv, OctaveUp, chain, initialise, leaky
 from mp3net.model.paper.recompute import recomputed
 
@@ -24,7 +25,7 @@ class Generator(nn.Module):
         base_size = channels[0][0] * config.base_frames * config.base_bins
         self.dense = nn.Linear(config.latent_dim, base_size)
         self.blocks = nn.ModuleList(OctaveUp(*block) for block in channels)
-        self.to_audio = Conv(channels[-1][2], audio_channels, size=1, active=False)
+        self.to_audio = Conv(channels[-1][2], audio_channels, Convolution(1), active=False)
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""

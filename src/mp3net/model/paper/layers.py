@@ -9,8 +9,7 @@ operation, up to the order in which the kernel is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,73 +20,71 @@ from mp3net.model.paper.convolution import Convolution, convolve, leaky_relu
 LEAKY_SLOPE = 0.2
 STDDEV_EPSILON = 1e-8
 
-Weights = tuple[Tensor, Tensor]
-
 
 def leaky(x: Tensor) -> Tensor:
     return leaky_relu(x, LEAKY_SLOPE)
 
 
-class Conv(nn.Conv2d):
-    """Convolution that halves the axes of stride 2, then leaky ReLU: (B, C, T, F) -> (B, C', T / stride, F / stride)."""
+class Conv(nn.Module):
+    """A convolution of the given form, then leaky ReLU if it is `active`.
 
-    def __init__(
-        self, channels_in: int, channels_out: int, stride: tuple[int, int] = (1, 1), size: int = 3, active: bool = True
-    ) -> None:
-        super().__init__(channels_in, channels_out, size, stride)
-        self.form = Convolution(size, stride)
+    (B, C, T, F) -> (B, C', T / stride, F / stride). Weights have memory but no values until they are initialised or loaded.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, form: Convolution, active: bool = True) -> None:
+        super().__init__()
+        self.form = form
         self.slope = LEAKY_SLOPE if active else None
-        self.rounded: Weights | None = None
+        self.weight = nn.Parameter(torch.empty(form.weight_shape(channels_in, channels_out)))
+        self.bias = nn.Parameter(torch.empty(channels_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        w, bias = weights(self)
-        return convolve(x, w, bias, self.form, self.slope)
+        return self.with_weights(x, self.weight, self.bias)
+
+    def with_weights(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The layer with these weights in place of its own."""
+        return convolve(x, weight, bias, self.form, self.slope)
+
+    def extra_repr(self) -> str:
+        return f"{self.form}, slope={self.slope}"
 
 
-class ConvTranspose(nn.ConvTranspose2d):
-    """Its transpose, which doubles them, then leaky ReLU: (B, C, T, F) -> (B, C', T * stride, F * stride)."""
+class ConvTranspose(Conv):
+    """A transposed 3x3 convolution, then leaky ReLU: (B, C, T, F) -> (B, C', T * stride, F * stride)."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: tuple[int, int]) -> None:
-        super().__init__(channels_in, channels_out, 3, stride)
-        self.form = Convolution(3, stride, transposed=True)
-        self.rounded: Weights | None = None
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        w, bias = weights(self)
-        return convolve(x, w, bias, self.form, LEAKY_SLOPE)
+        super().__init__(channels_in, channels_out, Convolution(3, stride, transposed=True))
 
 
-def weights(layer: Conv | ConvTranspose) -> Weights:
-    """What a layer computes with at the moment: its parameters, or those rounded by `rounded_weights`."""
-    assert layer.bias is not None
-    return layer.rounded or (layer.weight, layer.bias)
+def rounded_weights(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights and biases of all convolutions by name, rounded to `dtype`: for `torch.func.functional_call`.
 
-
-@contextmanager
-def rounded_weights(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Inside, all convolutions use weights that are rounded to `dtype` once, rather than at every use under autocast."""
-    layers = [layer for layer in network.modules() if isinstance(layer, Conv | ConvTranspose)]
-    for layer in layers:
-        w, bias = weights(layer)
-        layer.rounded = (w.to(dtype), bias.to(dtype))
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.rounded = None
+    Rounded once for several passes, rather than at every use under autocast; gradients reach the weights of the network.
+    """
+    return {
+        f"{name}.{kind}": value.to(dtype)
+        for name, layer in network.named_modules()
+        if isinstance(layer, Conv)
+        for kind, value in layer.named_parameters()
+    }
 
 
 def same_conv(channels_in: int, channels_out: int) -> Conv:
     """3x3, stride 1, same size."""
-    return Conv(channels_in, channels_out)
+    return Conv(channels_in, channels_out, Convolution())
+
+
+def down_conv(channels_in: int, channels_out: int, stride: tuple[int, int]) -> Conv:
+    """3x3, halves the axes of stride 2."""
+    return Conv(channels_in, channels_out, Convolution(3, stride))
 
 
 def balance_conv(channels: int) -> Conv:
-    """1x1 kernel without activation: weighs the octaves against each other before they meet."""
-    return Conv(channels, channels, size=1, active=False)
+    """1x1 without activation: weighs the octaves against each other before they meet."""
+    return Conv(channels, channels, Convolution(1), active=False)
 
 
-def chain(layers: Sequence[Conv | ConvTranspose], x: Tensor) -> Tensor:
+def chain(layers: Sequence[Conv], x: Tensor) -> Tensor:
     """The layers one after the other."""
     for layer in layers:
         x = layer(x)
@@ -95,7 +92,7 @@ def chain(layers: Sequence[Conv | ConvTranspose], x: Tensor) -> Tensor:
 
 
 # How a block computes its chains: `chain`, or `recompute.recomputed` for less memory.
-Through = Callable[[Sequence[Conv | ConvTranspose], Tensor], Tensor]
+Through = Callable[[Sequence[Conv], Tensor], Tensor]
 
 
 class OctaveUp(nn.Module):
@@ -132,12 +129,12 @@ class OctaveDown(nn.Module):
     def __init__(self, channels_in: int, channels_mid: int, channels_out: int, extra_channels: int = 0) -> None:
         super().__init__()
         self.split_conv = same_conv(channels_in + extra_channels, channels_in)
-        self.split_down = Conv(channels_in, channels_mid, (2, 1))
+        self.split_down = down_conv(channels_in, channels_mid, (2, 1))
         self.low_conv = same_conv(channels_mid, channels_mid)
-        self.low_down = Conv(channels_mid, channels_out, (2, 1))
+        self.low_down = down_conv(channels_mid, channels_out, (2, 1))
         self.low_balance = balance_conv(channels_out)
         self.high_conv = same_conv(channels_mid, channels_mid)
-        self.high_down = Conv(channels_mid, channels_out, (2, 2))
+        self.high_down = down_conv(channels_mid, channels_out, (2, 2))
         self.high_balance = balance_conv(channels_out)
 
     def forward(self, x: Tensor, through: Through = chain) -> Tensor:

@@ -7,19 +7,18 @@ Here the gradient of a chain of layers is a step of its own, which again keeps o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mp3net.model.paper.layers import Conv, ConvTranspose, chain, weights
+from mp3net.model.paper.layers import Conv
 
 
-def recomputed(layers: Sequence[Conv | ConvTranspose], x: Tensor) -> Tensor:
-    """chain(layers, x), keeping x alone.
+def recomputed(layers: Sequence[Conv], x: Tensor) -> Tensor:
+    """The layers one after the other, keeping x alone.
 
     Differentiable like `convolve`: towards x and the weights, and the gradient towards x again. With create_graph no
     gradient goes to the weights, because theirs is not differentiable.
@@ -28,25 +27,14 @@ def recomputed(layers: Sequence[Conv | ConvTranspose], x: Tensor) -> Tensor:
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
     def run(x: Tensor, tensors: list[Tensor]) -> Tensor:
-        with _weights(layers, tensors), torch.autocast(kind, precision, enabled=precision is not None):
-            return chain(layers, x)
+        with torch.autocast(kind, precision, enabled=precision is not None):
+            for layer, weight, bias in zip(layers, tensors[::2], tensors[1::2], strict=True):
+                x = layer.with_weights(x, weight, bias)
+            return x
 
-    tensors = [tensor for layer in layers for tensor in weights(layer)]
+    tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
     y: Tensor = _Chain.apply(run, x, *tensors)  # type: ignore[no-untyped-call]
     return y
-
-
-@contextmanager
-def _weights(layers: Sequence[Conv | ConvTranspose], tensors: list[Tensor]) -> Iterator[None]:
-    """Let the layers compute with these weights and biases."""
-    before = [layer.rounded for layer in layers]
-    for layer, w, bias in zip(layers, tensors[::2], tensors[1::2], strict=True):
-        layer.rounded = (w, bias)
-    try:
-        yield
-    finally:
-        for layer, own in zip(layers, before, strict=True):
-            layer.rounded = own
 
 
 Run = Callable[[Tensor, list[Tensor]], Tensor]

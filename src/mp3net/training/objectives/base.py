@@ -32,7 +32,7 @@ class Objective(ABC):
 
     # The term that says how far the discriminator tells real from generated.
     gap: ClassVar[str]
-    # Discriminator steps after which what a step costs repeats; the first of them is the dearest.
+    # Discriminator steps after which what a step costs repeats; the first of them costs most.
     cycle_steps: int = 1
 
     def __init__(self, config: Config, networks: Networks, device: torch.device) -> None:
@@ -42,9 +42,11 @@ class Objective(ABC):
         self.batch_size = config.optimiser.batch_size
         self.latent_size = config.model.latent_size(config.model.num_frames)
         noise = config.objective.masking_noise
-        self.ear: Psychoacoustics | None = None
+        self.psychoacoustics: Psychoacoustics | None = None
         if noise is not None:
-            self.ear = Psychoacoustics(config.audio.sample_rate_hz, config.audio.num_bins, grid=noise.grid).to(device)
+            audio = config.audio
+            model = Psychoacoustics(audio.sample_rate_hz, audio.num_bins, grid=noise.grid)
+            self.psychoacoustics = model.to(device)
         self.penalty_weight = config.objective.gradient_penalty_weight
         self.penalty_schedule = config.objective.gradient_penalty_schedule
 
@@ -81,11 +83,11 @@ class Objective(ABC):
             fake: Tensor = self.networks.generator(draws.normal(self.latent_size))
         return fake
 
-    def disguise(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
+    def add_masking_noise(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
         """What the discriminator gets to see: the coefficients with inaudible noise."""
-        if self.ear is None:
+        if self.psychoacoustics is None:
             return coefficients
-        return self.ear.add_masking_noise(coefficients, white=draws.normal(*coefficients.shape[1:]))
+        return self.psychoacoustics.add_masking_noise(coefficients, white=draws.normal(*coefficients.shape[1:]))
 
     def scheduled_penalty_weight(self, draws: TrackDraws) -> float:
         return self.penalty_weight * factor_at(self.penalty_schedule, draws.tracks_seen)

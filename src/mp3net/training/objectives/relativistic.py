@@ -54,9 +54,9 @@ class RelativisticObjective(Objective):
     def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
         with torch.no_grad():
             fake = self.synthesise(draws)
-            features = torch.cat([self._hear(real, draws), self._hear(fake, draws)])
+            features = torch.cat([self._features(real, draws), self._features(fake, draws)])
         penalised = draws.tracks_seen // self.batch_size % self.penalty_every == 0
-        scores = self._judge(features.requires_grad_(penalised))
+        scores = self._scores(features.requires_grad_(penalised))
         real_scores, fake_scores = scores.chunk(2)
         loss = pairing_loss(real_scores, fake_scores)
         gap = (real_scores - fake_scores).detach()
@@ -84,8 +84,8 @@ class RelativisticObjective(Objective):
     def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
         """Gradients pass through masking noise and front-end, thresholds included."""
         with torch.no_grad():
-            real_scores = self._judge(self._hear(real, draws))
-        fake_scores = self._judge(self._hear(self.synthesise(draws), draws))
+            real_scores = self._scores(self._features(real, draws))
+        fake_scores = self._scores(self._features(self.synthesise(draws), draws))
         loss = pairing_loss(fake_scores, real_scores)
         backward(loss)
         return {"loss/generator": loss.detach()}
@@ -95,10 +95,10 @@ class RelativisticObjective(Objective):
         assert isinstance(network, Discriminator)
         return network
 
-    def _hear(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
-        features: Tensor = self._discriminator().front_end(self.disguise(coefficients, draws))
+    def _features(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
+        features: Tensor = self._discriminator().front_end(self.add_masking_noise(coefficients, draws))
         return features
 
-    def _judge(self, features: Tensor) -> Tensor:
+    def _scores(self, features: Tensor) -> Tensor:
         with self.autocast():
             return self._discriminator().judge(features)

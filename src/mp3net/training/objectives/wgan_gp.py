@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.func import functional_call
 
 from mp3net.config import Config, WganGp
 from mp3net.model.build import Networks
@@ -49,7 +51,7 @@ def wasserstein_estimate(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return real_scores.mean() - fake_scores.mean()
 
 
-def drift(real_scores: Tensor) -> Tensor:
+def score_drift(real_scores: Tensor) -> Tensor:
     """E[D(real)^2]: keeps the scores, which only matter as differences, from wandering off."""
     return real_scores.square().mean()
 
@@ -73,8 +75,8 @@ def discriminator_loss(
     `backward` is called twice, with the scores' part and with the penalty's.
     """
     real_scores, fake_scores = discriminator(torch.cat([real, fake]), batches=2).chunk(2)
-    distance, wander = wasserstein_estimate(real_scores, fake_scores), drift(real_scores)
-    of_scores = drift_weight * wander - distance
+    distance, drift = wasserstein_estimate(real_scores, fake_scores), score_drift(real_scores)
+    of_scores = drift_weight * drift - distance
     backward(of_scores)
     norm = gradient_norm(discriminator, interpolate(real, fake, share_of_real))
     penalty = gradient_penalty(norm)
@@ -83,7 +85,7 @@ def discriminator_loss(
     return {
         "loss/discriminator": (of_scores + of_penalty).detach(),
         "distance/wasserstein": distance.detach(),
-        "penalty/drift": wander.detach(),
+        "penalty/drift": drift.detach(),
         "penalty/gradient": penalty.detach(),
         "norm/gradient": norm.mean().detach(),
         "score/real": real_scores.mean().detach(),
@@ -105,26 +107,23 @@ class WassersteinObjective(Objective):
         with torch.no_grad():
             fake = self.synthesise(draws)
             share_of_real = draws.uniform(1, 1, 1)
-            noised_real, noised_fake = self.disguise(real, draws), self.disguise(fake, draws)
-        weight = self.scheduled_penalty_weight(draws)
-        with self._rounded(self.networks.discriminator):
-            terms = discriminator_loss(
-                self._score, noised_real, noised_fake, share_of_real, weight, self.drift_weight, backward
-            )
+            noised_real, noised_fake = self.add_masking_noise(real, draws), self.add_masking_noise(fake, draws)
+        # Three passes use the weights: they are rounded once.
+        once = {} if self.precision == "float32" else rounded_weights(self.networks.discriminator, torch.bfloat16)
+        terms = discriminator_loss(
+            partial(self._score, weights=once), noised_real, noised_fake, share_of_real,
+            self.scheduled_penalty_weight(draws), self.drift_weight, backward,
+        )  # fmt: skip
         return compared(real, fake) | terms
 
     def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
         """Gradients pass through the masking threshold. The real tracks are not needed."""
-        loss = generator_loss(self._score(self.disguise(self.synthesise(draws), draws)))
+        loss = generator_loss(self._score(self.add_masking_noise(self.synthesise(draws), draws)))
         backward(loss)
         return {"loss/generator": loss.detach()}
 
-    def _score(self, coefficients: Tensor, batches: int = 1) -> Tensor:
+    def _score(self, coefficients: Tensor, batches: int = 1, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Scores, computed with `weights` in place of the network's own where there are any."""
         with self.autocast():
-            scores: Tensor = self.networks.discriminator(coefficients, batches)
+            scores: Tensor = functional_call(self.networks.discriminator, dict(weights or {}), (coefficients, batches))
         return scores
-
-    def _rounded(self, network: nn.Module) -> AbstractContextManager[None]:
-        if self.precision == "float32":
-            return nullcontext()
-        return rounded_weights(network, torch.bfloat16)

@@ -57,8 +57,8 @@ class TrainingIndex:
 def index_training(folder: Path, progress: Callable[[int, int], None] | None = None) -> TrainingIndex:
     """Describe the training recordings of a dataset, in blocks of two minutes."""
     store = LocalStore(folder)
-    config = store.config
-    train = [entry for entry in store.entries if entry["split"] == "train"]
+    config = store.index.config
+    train = [entry for entry in store.index.entries if entry["split"] == "train"]
     hop = hop_samples(config.sample_rate_hz)
     block = round(BLOCK_S * config.sample_rate_hz) // hop * hop
     parts, starts, total = [], [], 0

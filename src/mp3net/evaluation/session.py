@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from mp3net.data.dataset import check_audio
-from mp3net.data.prepare import read_index
+from mp3net.data.index import read_index
 from mp3net.errors import Mp3netError
-from mp3net.evaluation import memory
+from mp3net.evaluation import memorisation
 from mp3net.evaluation.clips import (
     MIN_CLIPS,
     ClipSet,
@@ -77,13 +77,13 @@ def evaluate(
     clip_s = judged_clips.clip_samples / judged_clips.sample_rate_hz
     extractors, left_out = build_extractors(wanted, clip_s, measures is not None, embeddings)
     transcriber = PianoTranscriber() if "piano" in wanted else None
-    if not extractors and "memory" not in wanted:
+    if not extractors and "memorisation" not in wanted:
         reasons = "; ".join(f"{name} {why}" for name, why in left_out.items())
         raise Mp3netError(f"nothing to compute: {reasons or 'no measure but piano was asked for'}")
     session = _Session(real, extractors, FeatureStore(cache or data / CACHE_FOLDER), seed, progress or _silent)
     families = [*FAMILIES, *(embedding_family(custom.name, custom.name) for custom in embeddings)]
     reference, judged = session.features(real.reference), session.features(judged_clips)
-    search = _Search(session, data) if "memory" in wanted else None
+    search = _Search(session, data) if "memorisation" in wanted else None
     if search is not None:
         reference |= search.features(real.reference, exclude_own=True)
         judged |= search.features(judged_clips)
@@ -122,7 +122,7 @@ def _open_sets(
     candidate: MP3net | Path, data: Path, samples: int, seconds: float | None, seed: int, match_level: bool
 ) -> tuple[ClipSet, RealSets]:
     """Clips to be judged and the real sets, all of one number, length and rate."""
-    config = read_index(data)[0]
+    config = read_index(data).config
     rate = config.sample_rate_hz
     if isinstance(candidate, Path):
         folder = open_folder(candidate, config)
@@ -229,19 +229,19 @@ class _Search:
 
     def __init__(self, session: _Session, data: Path) -> None:
         self.session = session
-        self.index = memory.index_training(
+        self.index = memorisation.index_training(
             data, lambda done, total: session.progress("training recordings", done, total)
         )
         copies = self.neighbours(rung_set(COPIES, session.real, session.seed), exclude_own=False)
-        self.threshold = memory.copy_threshold(copies["similarity"])
+        self.threshold = memorisation.copy_threshold(copies["similarity"])
 
     def neighbours(self, clips: ClipSet, exclude_own: bool) -> Features:
-        """`memory.search`, kept in the store."""
+        """`memorisation.search`, kept in the store."""
         session = self.session
         identity = f"{clips.identity}/{session.real.fingerprint}/{exclude_own}"
         found = session.store.load(identity, "neighbours")
         if found is None:
-            found = memory.search(
+            found = memorisation.search(
                 clips,
                 self.index,
                 exclude_own,
@@ -252,10 +252,13 @@ class _Search:
 
     def features(self, clips: ClipSet, exclude_own: bool = False) -> Features:
         similarity = self.neighbours(clips, exclude_own)["similarity"]
-        return {"memory/similarity": similarity, "memory/copied": (similarity >= self.threshold).astype(np.float32)}
+        return {
+            "memorisation/similarity": similarity,
+            "memorisation/copied": (similarity >= self.threshold).astype(np.float32),
+        }
 
-    def matches(self, clips: ClipSet) -> list[memory.Match]:
-        return memory.matches(clips, self.neighbours(clips, exclude_own=False), self.index)
+    def matches(self, clips: ClipSet) -> list[memorisation.Match]:
+        return memorisation.matches(clips, self.neighbours(clips, exclude_own=False), self.index)
 
 
 def _hear_piano(session: _Session, judged: ClipSet, transcriber: Extractor) -> dict[str, PianoNotes]:

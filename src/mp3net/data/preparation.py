@@ -22,12 +22,10 @@ from typing import Any
 import numpy as np
 
 from mp3net import audio
-from mp3net.config import DataConfig, parse_config
+from mp3net.config import DataConfig
 from mp3net.data.fingerprint import copies, find_alike
-from mp3net.data.isolation import IsolatedPool
-from mp3net.data.pieces import SPOOL_BYTES, Entry, write_piece
-from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, piece_name, split_pieces
-from mp3net.data.report import (
+from mp3net.data.index import INDEX_FILE, STAGING, Index
+from mp3net.data.inventory import (
     REPORT_FILE,
     SPLITS,
     TABLE_FILE,
@@ -37,13 +35,14 @@ from mp3net.data.report import (
     index_entry,
     write_card,
     write_reports,
-)  # fmt: skip
+)
+from mp3net.data.isolation import IsolatedPool
+from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, piece_name, split_pieces
+from mp3net.data.writing import SPOOL_BYTES, write_piece
 from mp3net.errors import Mp3netError
-from mp3net.files import existing_part, read_json, write_json
+from mp3net.files import existing_part, read_json, replacing, write_json
 
-FORMAT_VERSION = 2
-STAGING, PLAN_FILE = "pieces.partial", "plan.json"
-INDEX_FILE = "dataset.json"
+PLAN_FILE = "plan.json"
 # A compressed second takes at least this: bounds what a header's absurd length may predict.
 LEAST_BYTES_PER_S = 500
 FINGERPRINT_BYTES_PER_S = 173
@@ -132,12 +131,14 @@ def prepare(
     shard: Shard | None = None,
     engine: Runner | None = None,
     provenance: Provenance | None = None,
+    preset: str | None = None,
 ) -> PrepareReport:
     """Decode, resample and store the recordings into the folder `out`; parallel and resumable.
 
     With `shard`, only that part of the files is decoded, and the dataset stays unfinished: a call without it, when all
     shards are done, finds nothing left to decode and finishes. Which files go where depends on `config` and the paths
     only, not on workers, shards, engine or interruptions.
+    `provenance` and `preset` (the one that the dataset is for) are noted in it.
     Errors: Mp3netError where the disk is too small or refuses, for a finished or foreign dataset in `out`, or when no file
     is usable.
     """
@@ -151,7 +152,7 @@ def prepare(
         files += [FileReport(path, piece_name(path), "skipped", reason) for path, reason in recordings.unread.items()]
         if shard is not None:
             return PrepareReport(files, {}, config)
-        return _finish(out, staging, files, recordings, config, provenance or Provenance())
+        return _finish(out, staging, files, recordings, config, provenance or Provenance(), preset)
     except OSError as error:
         raise Mp3netError(f"{out}: cannot be written: {error}; mend that, then the same command goes on") from None
 
@@ -226,10 +227,8 @@ def _prepare_one(folder: Path, staging: Path, config: DataConfig, path: Path) ->
         written = write_piece(path, staging / f"{piece}.arrow", piece, config)
     except audio.UnusableAudioError as error:
         return _note(folder, staging, FileReport(relative, piece, "skipped", str(error)))
-    words = staging / f".{piece}.npy.partial"
-    with words.open("wb") as file:
+    with replacing(staging / f"{piece}.npy") as unfinished, unfinished.open("wb") as file:
         np.save(file, written.words)
-    words.replace(staging / f"{piece}.npy")
     report = FileReport(
         relative, piece, "kept", format=info.format, lossless=info.lossless, source_rate_hz=info.sample_rate_hz,
         source_channels=info.channels, num_samples=written.num_samples, trimmed_s=written.trimmed_s, peak=written.peak,
@@ -297,6 +296,7 @@ def _finish(
     recordings: Recordings,
     config: DataConfig,
     provenance: Provenance,
+    preset: str | None,
 ) -> PrepareReport:
     """Drop duplicates, move the pieces to their splits, write the reports and, last, the index: it marks completeness."""
     files = _curate(files, staging, config)
@@ -315,11 +315,8 @@ def _finish(
         )
     _move(out, staging, {file.piece: splits[file.piece] for file in kept})
     write_card(out, report)
-    index = {
-        "format_version": FORMAT_VERSION, "config": config.model_dump(), "size_bytes": report.size_bytes,
-        "pieces": [index_entry(file, splits[file.piece]) for file in kept],
-    }  # fmt: skip
-    write_json(out / INDEX_FILE, index)
+    index = Index(config, [index_entry(file, splits[file.piece]) for file in kept], preset)
+    write_json(out / INDEX_FILE, index.to_json())
     shutil.rmtree(staging)
     return report
 
@@ -377,26 +374,3 @@ def _move(out: Path, staging: Path, splits: dict[str, str]) -> None:
         for stale in (out / split).glob("*.arrow"):
             if splits.get(stale.stem) != split:
                 stale.unlink()
-
-
-def read_index(folder: Path) -> tuple[DataConfig, list[Entry]]:
-    """Configuration and pieces of a finished dataset; Mp3netError where there is none."""
-    path = folder / INDEX_FILE
-    if not path.exists():
-        unfinished = (folder / STAGING).exists()
-        why = " (it holds an unfinished one: run `mp3net prepare` again)" if unfinished else ""
-        # A folder that no `prepare` has written to is most likely one of recordings, and a dataset must not lie among those.
-        elsewhere = Path("data") / folder.resolve().name
-        recordings = folder.is_dir() and not (unfinished or (folder / REPORT_FILE).exists())
-        usual = not recordings or elsewhere.resolve() == folder.resolve()
-        way = f"FOLDER --out {folder}" if usual else f"{folder} --out {elsewhere}"
-        raise Mp3netError(f"{folder}: holds no prepared dataset{why}; make one with `mp3net prepare {way}`")
-    return parse_index(read_json(path), str(path))
-
-
-def parse_index(index: Any, source: str) -> tuple[DataConfig, list[Entry]]:
-    """Configuration and pieces of what `source` holds. Errors: Mp3netError for another format."""
-    if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
-        raise Mp3netError(f"{source}: not a dataset of format {FORMAT_VERSION}; prepare it again with this version")
-    config: DataConfig = parse_config(index.get("config"), source, DataConfig)
-    return config, index["pieces"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mp3net.data.prepare import read_index
-from mp3net.evaluation import memory
+from mp3net.data.index import read_index
+from mp3net.evaluation import memorisation
 from mp3net.evaluation.clips import real_sets
 from mp3net.evaluation.ladder import FAULTS, rung_set
 from tests.evaluation.conftest import RATE
@@ -19,7 +19,7 @@ SAMPLES = round(2.5 * RATE)
 
 @pytest.fixture(scope="module")
 def index(dataset):
-    return memory.index_training(dataset)
+    return memorisation.index_training(dataset)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def sets(dataset):
 
 
 def search(clips, index, exclude_own=False):
-    return memory.search(clips, index, exclude_own, lambda done: None)
+    return memorisation.search(clips, index, exclude_own, lambda done: None)
 
 
 def test_copies_are_found_with_source_and_position(dataset, index, sets):
@@ -36,13 +36,13 @@ def test_copies_are_found_with_source_and_position(dataset, index, sets):
     gains = 10 ** (rng.uniform(-20, 0, 40) / 20)
     copies = replace(sets.training, read=lambda i: (sets.training.read(i) * gains[i]).astype(np.float32))
     found = search(copies, index)
-    sources = {entry["piece"]: entry["source"] for entry in read_index(dataset)[1]}
-    matches = memory.matches(copies, found, index)
+    sources = {entry["piece"]: entry["source"] for entry in read_index(dataset).entries}
+    matches = memorisation.matches(copies, found, index)
     assert [match.similarity for match in matches] == sorted(found["similarity"], reverse=True)
     for match in matches:
         assert match.source == sources[match.clip]
         assert abs(match.source_position_s - match.clip_position_s) < 0.05
-    threshold = memory.copy_threshold(found["similarity"])
+    threshold = memorisation.copy_threshold(found["similarity"])
     assert (found["similarity"] >= threshold).mean() == pytest.approx(0.95, abs=0.03)
     unrelated = search(sets.again, index)["similarity"]
     assert (unrelated >= threshold).mean() < 0.05
@@ -67,10 +67,10 @@ def test_nearest_by_loops():
     random = torch.Generator().manual_seed(0)
     frames = torch.randn(60, 32, generator=random) * 5 - 40
     starts = np.array([0, 25])
-    index = memory.TrainingIndex(frames, starts, ["a", "b"], ["a.wav", "b.wav"])
+    index = memorisation.TrainingIndex(frames, starts, ["a", "b"], ["a.wav", "b.wav"])
     queries = torch.randn(3, 10, 32, generator=random) * 5 - 40
     queries[1] = frames[30:40] - 7
-    best, place = memory.nearest(queries, index)
+    best, place = memorisation.nearest(queries, index)
     for number, query in enumerate(queries.double().numpy()):
         q = query - query.mean(0)
         scores = {}
@@ -82,7 +82,7 @@ def test_nearest_by_loops():
         assert place[number] == max(scores, key=scores.get)
         assert best[number] == pytest.approx(max(scores.values()), abs=1e-5)
     assert best[1] == pytest.approx(1, abs=1e-5)
-    assert memory.nearest(queries[1:2], index, ["b"])[0][0] < 0.9
+    assert memorisation.nearest(queries[1:2], index, ["b"])[0][0] < 0.9
 
 
 def test_long_clips_are_searched_in_parts(dataset, index):
@@ -94,11 +94,11 @@ def test_long_clips_are_searched_in_parts(dataset, index):
         noise[:, : round(4.0 * RATE)] = long.training.read(number)
         return noise.astype(np.float32)
 
-    before = memory.PROBE_S
+    before = memorisation.PROBE_S
     try:
-        memory.PROBE_S = 4.0
+        memorisation.PROBE_S = 4.0
         found = search(replace(patched, read=half_copied), index)
     finally:
-        memory.PROBE_S = before
+        memorisation.PROBE_S = before
     assert (found["similarity"] > 0.8).mean() > 0.9
     assert not found["offset_s"].any()

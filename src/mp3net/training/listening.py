@@ -1,0 +1,36 @@
+"""What a training sounds like on the way: songs and numbers of the averaged generator, by the code that users call."""
+
+from __future__ import annotations
+
+from mp3net.data.dataset import CropDataset
+from mp3net.evaluation.light import LightEvaluation
+from mp3net.generation import MP3net, Song
+from mp3net.training.state import TrainingState
+
+SAMPLE_SEEDS = (1, 2, 3, 4)
+
+
+class Listening:
+    """Songs of fixed seeds, and light metrics beside those of the crops of `reference`, which are analysed once."""
+
+    def __init__(self, state: TrainingState, reference: CropDataset) -> None:
+        self.state = state
+        self.reference = reference
+        self._judge: LightEvaluation | None = None
+
+    @property
+    def model(self) -> MP3net:
+        config = self.state.config
+        return MP3net(self.state.ema.network, config, config.optimiser.precision)
+
+    def songs(self) -> list[Song]:
+        return [self.model.generate(seed) for seed in SAMPLE_SEEDS]
+
+    def readings(self) -> dict[str, float]:
+        """Metrics by name, those of real clips beside them."""
+        if self._judge is None:
+            config = self.state.config
+            self._judge = LightEvaluation(
+                self.reference, self.model.song_samples(None), config.run.evaluate_samples, config.optimiser.seed
+            )
+        return self._judge(self.model)

@@ -1,0 +1,47 @@
+"""What reproduces a run: `RUN/run.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mp3net import __version__
+from mp3net.config import FORMAT_VERSION, Config, stored_config
+from mp3net.files import read_json
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The configuration, and what it came from: the dataset (its fingerprint, and where it lay), the name of the preset if
+    one was named, and where the weights came from that the run began with."""
+
+    config: Config
+    data_sha256: str
+    data: str = ""
+    preset: str | None = None
+    init_from: str = ""
+    init_weights: str = ""
+    version: str = __version__
+
+    def to_json(self) -> dict[str, Any]:
+        facts = {name: value for name, value in vars(self).items() if name != "config"}
+        return {"format_version": FORMAT_VERSION, "config": self.config.model_dump(), **facts}
+
+
+def read_origin(run: Path) -> Origin:
+    """Errors: Mp3netError that names the file."""
+    content = read_json(run / RUN_FILE)
+    config = stored_config(content, run / RUN_FILE)
+    names = ("data_sha256", "data", "preset", "init_from", "init_weights", "version")
+    return Origin(
+        config, **{"data_sha256": "", "version": ""} | {name: content[name] for name in names if name in content}
+    )
+
+
+def find_run(path: Path) -> Path | None:
+    """The run directory that `path` is, or is a checkpoint or snapshot of."""
+    places = [path, *path.resolve().parents[:3]]
+    return next((place for place in places if (place / RUN_FILE).is_file()), None)
