@@ -21,7 +21,7 @@ import torch
 
 from mp3net.data.dataset import CropDataset
 from mp3net.dsp.mdct import imdct, mdct
-from mp3net.evaluation.clips import ClipSet
+from mp3net.evaluation.clips import ClipFormat, ClipSet, Slot
 from mp3net.evaluation.distribution import Distances, density_and_coverage, frechet_distance, kernel_distance
 from mp3net.evaluation.features import build_extractors, compute
 from mp3net.evaluation.piano import PianoTranscriber
@@ -58,6 +58,18 @@ def songs(model: MP3net, duration_s: float | None, count: int) -> np.ndarray:
     return np.concatenate(made)
 
 
+class HeldClips(ClipSet):
+    """Clips (n, C, S) in memory."""
+
+    def __init__(self, audio: np.ndarray, rate: int) -> None:
+        slots = [Slot(unit, 0) for unit in range(len(audio))]
+        super().__init__("clips", ClipFormat(rate, *audio.shape[1:]), slots, [str(unit) for unit in range(len(audio))])
+        self.audio = audio
+
+    def read(self, index: int) -> np.ndarray:
+        return self.audio[index]
+
+
 class Judge:
     """Held-out clips, heard once, and what generated clips are beside them."""
 
@@ -71,12 +83,7 @@ class Judge:
         self.heldout = heldout
 
     def _features(self, audio: np.ndarray, extractors):
-        count, names = len(audio), [str(index) for index in range(len(audio))]
-        clips = ClipSet(
-            "clips", lambda index: audio[index], np.arange(count), names, [0.0] * count, self.rate, audio.shape[1],
-            audio.shape[2], "",
-        )  # fmt: skip
-        return compute(clips, extractors, lambda done: None)
+        return compute(HeldClips(audio, self.rate), extractors, lambda done: None)
 
     def __call__(self, audio: np.ndarray) -> dict[str, float]:
         found = self._features(audio, self.extractors)

@@ -10,6 +10,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 from mp3net.files import replacing
 
 RANGE_DB = 80.0
@@ -17,12 +18,8 @@ RANGE_DB = 80.0
 
 def spectrogram_db(audio: np.ndarray, sample_rate_hz: int, window_s: float = 0.046) -> np.ndarray:
     """Audio (C, S) -> level in dB (frequencies, times) of the channels' mean power; a full-scale sine reaches 0 dB."""
-    length = 1 << round(np.log2(window_s * sample_rate_hz))
-    window = torch.hann_window(length)
-    stft = torch.stft(
-        torch.from_numpy(audio), length, length // 4, window=window, pad_mode="constant", return_complex=True
-    )
-    power = (stft.abs() * 2 / window.sum()).square().mean(0)
+    length = power_of_two(window_s * sample_rate_hz)
+    power = power_spectrogram(torch.from_numpy(audio), length, length // 4).mean(0)
     return (10 * torch.log10(power.clamp(min=1e-14))).numpy()
 
 

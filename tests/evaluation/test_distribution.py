@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 
 from mp3net.evaluation.distribution import Distances, density_and_coverage, frechet_distance, kernel_distance
-from mp3net.evaluation.statistics import estimate, half_samples, resample
+from mp3net.evaluation.statistics import Reading, estimate, half_samples, resample
 
 
 def points(seed: int, n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -106,10 +106,10 @@ def test_clips_of_one_piece_widen_the_interval():
     values = random.standard_normal(20)[pieces] + 0.1 * random.standard_normal(400)
 
     def measure(reference, candidate):
-        return (float(values[candidate].mean()),)
+        return {"mean": Reading(float(values[candidate].mean()), 0.0)}
 
-    by_piece = resample(measure, pieces, pieces, 0)[0]
-    by_clip = resample(measure, pieces, np.arange(400), 0)[0]
+    by_piece = resample(measure, pieces, pieces, 0)["mean"].value
+    by_clip = resample(measure, pieces, np.arange(400), 0)["mean"].value
     assert by_piece.high - by_piece.low == pytest.approx(4 * values.std() / np.sqrt(20), rel=0.3)
     assert by_clip.high - by_clip.low < 0.4 * (by_piece.high - by_piece.low)
 
@@ -118,7 +118,11 @@ def test_interval_covers_the_truth_about_95_times_in_100():
     covered = 0
     for seed in range(200):
         values = np.random.default_rng(seed).standard_normal(60)
-        found = resample(lambda r, c, values=values: (float(values[c].mean()),), np.arange(60), np.arange(60), seed)[0]
+
+        def measure(reference, candidate, values=values):
+            return {"mean": Reading(float(values[candidate].mean()), 0.0)}
+
+        found = resample(measure, np.arange(60), np.arange(60), seed)["mean"].value
         covered += found.low <= 0 <= found.high
     assert 180 <= covered <= 198
 

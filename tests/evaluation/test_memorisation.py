@@ -10,7 +10,7 @@ import torch
 
 from mp3net.data.index import read_index
 from mp3net.evaluation import memorisation
-from mp3net.evaluation.clips import real_sets
+from mp3net.evaluation.clips import ClipSet, real_sets
 from mp3net.evaluation.ladder import FAULTS, rung_set
 from tests.evaluation.conftest import RATE
 
@@ -27,6 +27,18 @@ def sets(dataset):
     return real_sets(dataset, 40, SAMPLES, 3)
 
 
+class Changed(ClipSet):
+    """Every clip replaced by what `change` makes of it and its number."""
+
+    def __init__(self, clips, change, clip_samples=None):
+        form = replace(clips.form, clip_samples=clip_samples or clips.form.clip_samples)
+        super().__init__("changed", form, clips.slots, clips.names)
+        self.clips, self.change = clips, change
+
+    def read(self, index):
+        return self.change(self.clips.read(index), index).astype(np.float32)
+
+
 def search(clips, index, exclude_own=False):
     return memorisation.search(clips, index, exclude_own, lambda done: None)
 
@@ -34,7 +46,7 @@ def search(clips, index, exclude_own=False):
 def test_copies_are_found_with_source_and_position(dataset, index, sets):
     rng = np.random.default_rng(0)
     gains = 10 ** (rng.uniform(-20, 0, 40) / 20)
-    copies = replace(sets.training, read=lambda i: (sets.training.read(i) * gains[i]).astype(np.float32))
+    copies = Changed(sets.training, lambda clip, number: clip * gains[number])
     found = search(copies, index)
     sources = {entry["piece"]: entry["source"] for entry in read_index(dataset).entries}
     matches = memorisation.matches(copies, found, index)
@@ -48,8 +60,8 @@ def test_copies_are_found_with_source_and_position(dataset, index, sets):
     assert (unrelated >= threshold).mean() < 0.05
 
 
-def test_gain_leaves_the_likeness_unchanged(index, sets):
-    quiet = replace(sets.training, read=lambda i: sets.training.read(i) * np.float32(0.05))
+def test_gain_leaves_the_similarity_unchanged(index, sets):
+    quiet = Changed(sets.training, lambda clip, number: clip * 0.05)
     assert np.allclose(search(sets.training, index)["similarity"], search(quiet, index)["similarity"], atol=1e-3)
 
 
@@ -87,17 +99,16 @@ def test_nearest_by_loops():
 
 def test_long_clips_are_searched_in_parts(dataset, index):
     long = real_sets(dataset, 32, round(4.0 * RATE), 0)
-    patched = replace(long.training, clip_samples=round(8.0 * RATE), channels=1)
 
-    def half_copied(number: int) -> np.ndarray:
+    def half_copied(clip: np.ndarray, number: int) -> np.ndarray:
         noise = 0.1 * np.random.default_rng(number).standard_normal((1, round(8.0 * RATE)))
-        noise[:, : round(4.0 * RATE)] = long.training.read(number)
-        return noise.astype(np.float32)
+        noise[:, : round(4.0 * RATE)] = clip
+        return noise
 
     before = memorisation.PROBE_S
     try:
         memorisation.PROBE_S = 4.0
-        found = search(replace(patched, read=half_copied), index)
+        found = search(Changed(long.training, half_copied, round(8.0 * RATE)), index)
     finally:
         memorisation.PROBE_S = before
     assert (found["similarity"] > 0.8).mean() > 0.9

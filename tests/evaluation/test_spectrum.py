@@ -9,7 +9,7 @@ import torch
 from mp3net.dsp.mdct import mdct
 from mp3net.evaluation import spectrum
 from mp3net.evaluation.embeddings import LogMel, log_mel_db, mel_filters
-from mp3net.evaluation.ladder import analysis_bins, band_noise, random_signs, white_noise
+from mp3net.evaluation.ladder import band_noise, random_signs, white_noise
 from tests.recordings import piece
 
 RATE = 22016
@@ -149,7 +149,7 @@ def test_analysis_bins_are_those_of_the_papers_presets():
 
     for preset in PRESETS.values():
         if preset.model.kind == "paper":
-            assert analysis_bins(preset.audio.sample_rate_hz) == preset.audio.num_bins
+            assert spectrum.analysis_bins(preset.audio.sample_rate_hz) == preset.audio.num_bins
 
 
 def test_mel_filters_have_area_one_and_no_empty_band():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,13 @@ app = typer.Typer(
 )
 
 PRESET_HELP = f"One of: {', '.join(PRESETS)}. `mp3net info` tells what they are."
-SOUND, SELECTION, CARD, WORK = "Sound", "Which recordings", "Card of the dataset", "How the work is done"
+# Options of `prepare`, by their place in its --help.
+Sound = partial(typer.Option, rich_help_panel="Sound")
+Selection = partial(typer.Option, rich_help_panel="Which recordings")
+Card = partial(typer.Option, rich_help_panel="Card of the dataset")
+Work = partial(typer.Option, rich_help_panel="How the work is done")
+# An option whose default the help text tells, because it depends.
+Open = partial(typer.Option, show_default=False)
 
 # Options that several commands share.
 Snapshot = Annotated[
@@ -58,87 +65,42 @@ def prepare(
         str | None,
         typer.Option(help=f"Take rate, channels and shortest piece from a preset, and train with it. {PRESET_HELP}"),
     ] = None,
-    sample_rate: Annotated[
-        int | None, typer.Option(help="Hz; default 22016, or the preset's.", rich_help_panel=SOUND)
-    ] = None,
-    channels: Annotated[
-        int | None,
-        typer.Option(help="1 mixes to mono, 2 keeps stereo; default 2, or the preset's.", rich_help_panel=SOUND),
-    ] = None,
-    level: Annotated[
-        str, typer.Option(help="peak, loudness (see --loudness) or original.", rich_help_panel=SOUND)
-    ] = "peak",
+    sample_rate: Annotated[int | None, Sound(help="Hz; default 22016, or the preset's.")] = None,
+    channels: Annotated[int | None, Sound(help="1 mixes to mono, 2 keeps stereo; default 2, or the preset's.")] = None,
+    level: Annotated[str, Sound(help="peak, loudness (see --loudness) or original.")] = "peak",
     loudness: Annotated[
-        float | None,
-        typer.Option(
-            help="LUFS, for --level loudness; peaks stay below full scale. Default -20.", rich_help_panel=SOUND
-        ),
+        float | None, Sound(help="LUFS, for --level loudness; peaks stay below full scale. Default -20.")
     ] = None,
     trim_silence: Annotated[
-        str,
-        typer.Option(
-            help="Cut ends that stay so many dB below the recording's peak; or off.",
-            metavar="DB",
-            rich_help_panel=SOUND,
-        ),
+        str, Sound(help="Cut ends that stay so many dB below the recording's peak; or off.", metavar="DB")
     ] = "-60",
-    keep_dc: Annotated[
-        bool, typer.Option("--keep-dc", help="Do not subtract the mean of each channel.", rich_help_panel=SOUND)
-    ] = False,
+    keep_dc: Annotated[bool, Sound("--keep-dc", help="Do not subtract the mean of each channel.")] = False,
     min_duration: Annotated[
-        float | None,
-        typer.Option(
-            help="Skip shorter files, in seconds; default 1, or the preset's track.", rich_help_panel=SELECTION
-        ),
+        float | None, Selection(help="Skip shorter files, in seconds; default 1, or the preset's track.")
     ] = None,
     keep_duplicates: Annotated[
-        bool,
-        typer.Option(
-            "--keep-duplicates",
-            help="Keep the same audio under other names or formats.",
-            rich_help_panel=SELECTION,
-        ),
+        bool, Selection("--keep-duplicates", help="Keep the same audio under other names or formats.")
     ] = False,
     heldout: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of pieces kept from training, to judge results by. Default 0.1.", rich_help_panel=SELECTION
-        ),
+        float | None, Selection(help="Share of pieces kept from training, to judge results by. Default 0.1.")
     ] = None,
-    split_seed: Annotated[int, typer.Option(help="Chooses which pieces are held out.", rich_help_panel=SELECTION)] = 0,
+    split_seed: Annotated[int, Selection(help="Chooses which pieces are held out.")] = 0,
     maestro: Annotated[
-        Path | None,
-        typer.Option(help="Instead of FOLDER: the MAESTRO collection, in its own splits.", rich_help_panel=SELECTION),
+        Path | None, Selection(help="Instead of FOLDER: the MAESTRO collection, in its own splits.")
     ] = None,
-    years: Annotated[
-        str | None,
-        typer.Option(help="With --maestro: only these, such as 2004,2006,2008,2009.", rich_help_panel=SELECTION),
-    ] = None,
-    title: Annotated[str, typer.Option(help="What to call the dataset.", rich_help_panel=CARD)] = "",
-    source: Annotated[str, typer.Option(help="Where the recordings come from.", rich_help_panel=CARD)] = "",
-    licence: Annotated[str, typer.Option(help="Such as CC-BY-4.0.", rich_help_panel=CARD)] = "",
-    workers: Annotated[
-        int, typer.Option(help="Processes that decode at the same time.", min=1, rich_help_panel=WORK)
-    ] = os.cpu_count() or 1,
+    years: Annotated[str | None, Selection(help="With --maestro: only these, such as 2004,2006,2008,2009.")] = None,
+    title: Annotated[str, Card(help="What to call the dataset.")] = "",
+    source: Annotated[str, Card(help="Where the recordings come from.")] = "",
+    licence: Annotated[str, Card(help="Such as CC-BY-4.0.")] = "",
+    workers: Annotated[int, Work(help="Processes that decode at the same time.", min=1)] = os.cpu_count() or 1,
     shard: Annotated[
-        str | None,
-        typer.Option(
-            help="K/N: decode only this part, as one of N jobs; then once more without it.",
-            metavar="K/N",
-            rich_help_panel=WORK,
-        ),
+        str | None, Work(help="K/N: decode only this part, as one of N jobs; then once more without it.", metavar="K/N")
     ] = None,
     ray: Annotated[
-        str | None,
-        typer.Option(
-            help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS", rich_help_panel=WORK
-        ),
+        str | None, Work(help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS")
     ] = None,
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Read the headers, print hours and disk need, write nothing.", rich_help_panel=WORK
-        ),
+        bool, Work("--dry-run", help="Read the headers, print hours and disk need, write nothing.")
     ] = False,
 ) -> None:
     """Turn a folder of recordings (WAV, FLAC, OGG, Opus, MP3, M4A/AAC ...) into a dataset.
@@ -170,28 +132,25 @@ def parquet(
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Run directory: checkpoints, snapshots, metrics, samples.")],
+    out: Annotated[Path, Open(help="Run directory: checkpoints, snapshots, metrics, samples.")],
     data: Annotated[
         str | None,
         typer.Argument(
             help="Dataset made by `mp3net prepare`: a folder, or where a copy of it lies (s3://, https://). Default: that "
-            "of the run in --out, where there is one.",
-            show_default=False,
+            "of the run in --out, where there is one."
         ),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(
-            help=f"{PRESET_HELP} Default: the configuration of the run in --out, or the preset that DATA was prepared for.",
-            show_default=False,
+        Open(
+            help=f"{PRESET_HELP} Default: the configuration of the run in --out, or the preset that DATA was prepared for."
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(
+        Open(
             help="Instead of --preset: a configuration as JSON, such as RUN/run.json of another run.",
             metavar="FILE.json",
-            show_default=False,
         ),
     ] = None,
     settings: Annotated[
@@ -238,24 +197,16 @@ def generate(
     seed: Annotated[str, typer.Option(help="Seeds: 7, or 1..8, or 1,5,9.")] = "1",
     duration: Annotated[
         float | None,
-        typer.Option(
+        Open(
             help="Length in seconds, up to a quarter of an hour; default: that of the tracks in training. The paper's "
-            "networks know no other.",
-            show_default=False,
+            "networks know no other."
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder, or the name of one file; default ./song.FORMAT, or ./songs for several seeds.",
-            show_default=False,
-        ),
+        Path | None, Open(help="Folder, or the name of one file; default ./song.FORMAT, or ./songs for several seeds.")
     ] = None,
     audio_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="wav, flac, ogg or mp3; default: the ending of --out, else wav.", show_default=False
-        ),
+        str | None, Open("--format", help="wav, flac, ogg or mp3; default: the ending of --out, else wav.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     normalize: Annotated[
@@ -280,36 +231,26 @@ def evaluate(
     snapshot: Snapshot = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Dataset made by `mp3net prepare`: the real music to compare with. Default: what the run was trained on.",
-            show_default=False,
+        Open(
+            help="Dataset made by `mp3net prepare`: the real music to compare with. Default: what the run was trained on."
         ),
     ] = None,
-    audio: Annotated[
-        Path | None,
-        typer.Option(help="Judge the audio files of this folder instead of a snapshot.", show_default=False),
-    ] = None,
+    audio: Annotated[Path | None, Open(help="Judge the audio files of this folder instead of a snapshot.")] = None,
     samples: Annotated[int, typer.Option(help="Clips per set, at least 32.", min=32)] = 256,
     seconds: Annotated[
         float | None,
-        typer.Option(
-            help="Length of a clip; default: the model's songs, or the shortest file above half the median.",
-            min=0.1,
-            show_default=False,
-        ),
+        Open(help="Length of a clip; default: the model's songs, or the shortest file above half the median.", min=0.1),
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses clips; also the first seed of generated songs.", min=0)] = 0,
     measures: Annotated[
         str | None,
-        typer.Option(
+        Open(
             help="Some of: spectrum, logmel, timbre, notes, structure, memorisation, and the slow piano; default: all but "
-            "piano.",
-            show_default=False,
+            "piano."
         ),
     ] = None,
     cache: Annotated[
-        Path | None,
-        typer.Option(help="Where features and the ladder are kept; default: DATA/evaluation.", show_default=False),
+        Path | None, Open(help="Where features and the ladder are kept; default: DATA/evaluation.")
     ] = None,
     device: Device = "auto",
     precision: Precision = "float32",
@@ -317,9 +258,7 @@ def evaluate(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     match_level: Annotated[
         bool,
-        typer.Option(
-            "--match-level", help="With --audio: one gain for all files that gives them the level of real clips."
-        ),
+        Open("--match-level", help="With --audio: one gain for all files that gives them the level of real clips."),
     ] = False,
 ) -> None:
     """Say how good a model is: every number with the floor of real music, an interval, and its place on a ladder of faults.
@@ -340,8 +279,7 @@ def evaluate(
 @app.command()
 def info(
     path: Annotated[
-        Path | None,
-        typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.", show_default=False),
+        Path | None, typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.")
     ] = None,
 ) -> None:
     """Describe a snapshot, a run (and what reproduces it) or a dataset; without a path, list the presets."""

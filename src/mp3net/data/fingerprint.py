@@ -119,11 +119,11 @@ def copies(alike: list[Likeness], lengths: list[int]) -> dict[int, int]:
     originals: dict[int, int] = {}
     kept: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda number: (-lengths[number], number)):
-        likest = min((k for k in kept if (number, k) in errors), key=lambda k: errors[number, k], default=None)
-        if likest is None:
+        original = min((k for k in kept if (number, k) in errors), key=lambda k: errors[number, k], default=None)
+        if original is None:
             kept.append(number)
         else:
-            originals[number] = likest
+            originals[number] = original
     for longest in kept:
         equal = [n for n, k in originals.items() if k == longest and lengths[n] * EQUALLY_LONG >= lengths[k]]
         better = min([longest, *equal])

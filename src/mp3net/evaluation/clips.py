@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mp3net import audio
 from mp3net.config import DataConfig
 from mp3net.data.index import Entry
-from mp3net.data.pieces import Piece
 from mp3net.data.recordings import find_files
 from mp3net.data.storage import LocalStore
 from mp3net.errors import Mp3netError
@@ -26,28 +28,49 @@ MIN_SEEDS = 32
 SILENT_PEAK = 1e-4
 
 
+class Slot(NamedTuple):
+    """Where a clip is cut out: the number of its unit (piece, file or song), and the first sample there."""
+
+    unit: int
+    start: int
+
+
 @dataclass(frozen=True)
-class ClipSet:
-    """`len(sources)` clips of one length, read when asked for.
+class ClipFormat:
+    """What all clips of one evaluation have in common."""
 
-    read(i) gives clip i as float32 (C, S). `units` (n,) numbers what each clip belongs to (piece, file or seed): clips of
-    one unit are not independent. `distinct` clips are different; the rest repeat them in turn.
-    """
-
-    name: str
-    read: Callable[[int], np.ndarray]
-    units: np.ndarray
-    sources: list[str]
-    positions_s: list[float]
     sample_rate_hz: int
     channels: int
     clip_samples: int
-    identity: str  # what the clips depend on, for caching
-    distinct: int | None = None
-    notes: list[str] = field(default_factory=list)
+
+
+class ClipSet(ABC):
+    """Clips of one length, read when asked for.
+
+    Clips of one unit are not independent; `names` are those of the units by number. `identity` is what the clips depend on,
+    for caching. `distinct` clips are different; the rest repeat them in turn. `notes` is what should be said of them.
+    """
+
+    def __init__(
+        self, name: str, form: ClipFormat, slots: Sequence[Slot], names: Sequence[str], identity: str = ""
+    ) -> None:
+        self.name = name
+        self.form = form
+        self.slots = slots
+        self.names = names
+        self.identity = identity
+        self.distinct = len(slots)
+        self.notes: list[str] = []
+        self.units = np.array([slot.unit for slot in slots])
+        self.sources = [names[slot.unit] for slot in slots]
+        self.positions_s = [slot.start / form.sample_rate_hz for slot in slots]
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.slots)
+
+    @abstractmethod
+    def read(self, index: int) -> np.ndarray:
+        """Clip `index` as float32 (C, S)."""
 
     def batch(self, first: int, last: int) -> np.ndarray:
         """Clips first .. last - 1 as (n, C, S); Mp3netError for samples that are not finite."""
@@ -58,12 +81,76 @@ class ClipSet:
         return clips
 
 
-def first_clips(clips: ClipSet, count: int) -> ClipSet:
-    """The first `count` clips of a set."""
-    return replace(
-        clips, units=clips.units[:count], sources=clips.sources[:count], positions_s=clips.positions_s[:count],
-        identity=f"{clips.identity}/first {count}",
-    )  # fmt: skip
+class FirstClips(ClipSet):
+    """The first clips of a set."""
+
+    def __init__(self, clips: ClipSet, count: int) -> None:
+        super().__init__(clips.name, clips.form, clips.slots[:count], clips.names, f"{clips.identity}/first {count}")
+        self._clips = clips
+
+    def read(self, index: int) -> np.ndarray:
+        return self._clips.read(index)
+
+
+class PieceClips(ClipSet):
+    """Clips of prepared recordings."""
+
+    def __init__(
+        self, name: str, store: LocalStore, entries: list[Entry], form: ClipFormat, slots: list[Slot], identity: str
+    ) -> None:
+        super().__init__(name, form, slots, [str(entry["piece"]) for entry in entries], identity)
+        self._open = lru_cache(None)(lambda unit: store.open(entries[unit]))
+
+    def read(self, index: int) -> np.ndarray:
+        slot = self.slots[index]
+        return self._open(slot.unit).read(slot.start, self.form.clip_samples)
+
+
+class CutClips(ClipSet):
+    """Clips cut out of whole sounds, of which the last one is kept: clips are read in order."""
+
+    _latest: tuple[int, np.ndarray] | None = None
+
+    @abstractmethod
+    def sound(self, unit: int) -> np.ndarray:
+        """A whole sound (C, S)."""
+
+    def read(self, index: int) -> np.ndarray:
+        slot = self.slots[index]
+        if self._latest is None or self._latest[0] != slot.unit:
+            self._latest = None  # two long songs at a time may be too many
+            self._latest = (slot.unit, self.sound(slot.unit))
+        return self._latest[1][:, slot.start : slot.start + self.form.clip_samples]
+
+
+class SongClips(CutClips):
+    """Clips of generated songs, unit 0 being that of the first seed."""
+
+    def __init__(
+        self, model: MP3net, first_seed: int, duration_s: float | None, form: ClipFormat, slots: list[Slot]
+    ) -> None:
+        digest = model.snapshot.digest if model.snapshot is not None else "unsaved"
+        identity = f"{digest}/{model.precision}/{first_seed}/{len(slots)}/{form.clip_samples}"
+        names = [f"seed {first_seed + unit}" for unit in range(slots[-1].unit + 1)]
+        super().__init__("judged", form, slots, names, identity)
+        self.model, self.first_seed, self.duration_s = model, first_seed, duration_s
+
+    def sound(self, unit: int) -> np.ndarray:
+        return self.model.generate(self.first_seed + unit, self.duration_s).audio
+
+
+class FileClips(CutClips):
+    """Clips of audio files, all multiplied by `gain`."""
+
+    def __init__(
+        self, folder: Path, files: list[Path], gain: float, form: ClipFormat, slots: list[Slot], identity: str
+    ) -> None:
+        super().__init__("judged", form, slots, [str(file.relative_to(folder)) for file in files], identity)
+        self.files, self.gain = files, gain
+
+    def sound(self, unit: int) -> np.ndarray:
+        sound = audio.read(self.files[unit], self.form.sample_rate_hz, self.form.channels)[0]
+        return sound * np.float32(self.gain)
 
 
 @dataclass(frozen=True)
@@ -78,21 +165,22 @@ class RealSets:
     warnings: list[str]
 
 
-def draw_slots(lengths: list[int], clip_samples: int, count: int, random: np.random.Generator) -> list[tuple[int, int]]:
-    """Up to `count` (recording, start sample) of clips that do not overlap, spread evenly over the recordings.
+def draw_slots(lengths: list[int], clip_samples: int, count: int, random: np.random.Generator) -> list[Slot]:
+    """Up to `count` places of clips that do not overlap, spread evenly over the recordings.
 
     A recording of L samples has L // clip_samples slots, begun at a random offset. Each round takes one slot of every
     recording that has any left.
     """
-    slots = []
+    found = []
     for recording, length in enumerate(lengths):
         number = length // clip_samples
         offset = int(random.integers(0, length - number * clip_samples + 1))
         order = random.permutation(number)
-        slots += [
-            (turn, random.random(), recording, offset + int(slot) * clip_samples) for turn, slot in enumerate(order)
+        found += [
+            (turn, random.random(), Slot(recording, offset + int(place) * clip_samples))
+            for turn, place in enumerate(order)
         ]
-    return [(recording, start) for _, _, recording, start in sorted(slots)[:count]]
+    return [slot for _, _, slot in sorted(found)[:count]]
 
 
 def _split_evenly(
@@ -150,8 +238,12 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
             f"{clip_samples / config.sample_rate_hz:.2f} s (a larger held-out share, or shorter clips, give more)"
         )
 
-    def draw(name: str, pieces: list[Entry]) -> ClipSet:
-        return _piece_set(store, name, pieces, count, clip_samples, f"{store.fingerprint}/{seed}", random)
+    form = ClipFormat(config.sample_rate_hz, config.channels, clip_samples)
+
+    def draw(name: str, pieces: list[Entry]) -> PieceClips:
+        slots = draw_slots([entry["num_samples"] for entry in pieces], clip_samples, count, random)
+        identity = f"{store.fingerprint}/{seed}/{name}/{count}/{clip_samples}"
+        return PieceClips(name, store, pieces, form, slots, identity)
 
     sets = draw("reference", reference), draw("real again", again), draw("training copies", train)
     return RealSets(*sets, config=config, fingerprint=store.fingerprint, warnings=warnings)
@@ -176,27 +268,6 @@ def _too_few(folder: Path, entries: list[Entry], usable: list[Entry], clip_sampl
     )
 
 
-def _piece_set(
-    store: LocalStore, name: str, entries: list[Entry], count: int, clip_samples: int, identity: str,
-    random: np.random.Generator,
-) -> ClipSet:  # fmt: skip
-    slots = draw_slots([entry["num_samples"] for entry in entries], clip_samples, count, random)
-    opened: dict[int, Piece] = {}
-
-    def read(index: int) -> np.ndarray:
-        number, start = slots[index]
-        if number not in opened:
-            opened[number] = store.open(entries[number])
-        return opened[number].read(start, clip_samples)
-
-    rate, channels = store.index.config.sample_rate_hz, store.index.config.channels
-    sources = [str(entries[number]["piece"]) for number, _ in slots]
-    return ClipSet(
-        name, read, np.array([number for number, _ in slots]), sources, [start / rate for _, start in slots],
-        rate, channels, clip_samples, f"{identity}/{name}/{count}/{clip_samples}",
-    )  # fmt: skip
-
-
 def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> ClipSet:
     """Clips of generated songs: one per seed for whole tracks, otherwise several slots of at least 32 seeds.
 
@@ -217,21 +288,8 @@ def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> 
         raise Mp3netError(f"--seed {seed}: {num_seeds} seeds from there go beyond {MAX_SEED}")
     random = np.random.default_rng([seed, clip_samples])
     slots = sorted(draw_slots([song_samples] * num_seeds, clip_samples, samples, random))
-    latest: dict[int, np.ndarray] = {}
-
-    def read(index: int) -> np.ndarray:
-        song, start = slots[index]
-        if song not in latest:
-            latest.clear()  # songs are read in order, so one is enough
-            latest[song] = model.generate(seed + song, duration_s).audio
-        return latest[song][:, start : start + clip_samples]
-
-    digest = model.snapshot.digest if model.snapshot is not None else "unsaved"
-    return ClipSet(
-        "judged", read, np.array([song for song, _ in slots]), [f"seed {seed + song}" for song, _ in slots],
-        [start / audio_config.sample_rate_hz for _, start in slots], audio_config.sample_rate_hz, audio_config.channels,
-        clip_samples, f"{digest}/{model.precision}/{seed}/{samples}/{clip_samples}",
-    )  # fmt: skip
+    form = ClipFormat(audio_config.sample_rate_hz, audio_config.channels, clip_samples)
+    return SongClips(model, seed, duration_s, form, slots)
 
 
 @dataclass(frozen=True)
@@ -305,30 +363,21 @@ def folder_set(
             f"{source.folder}: its {len(source.files)} files hold {len(slots)} clips of {clip_samples / rate:.2f} s; at "
             f"least {MIN_CLIPS} are needed: give more audio, or judge shorter clips with --seconds"
         )
-    latest: dict[int, np.ndarray] = {}
-
-    def read(index: int) -> np.ndarray:
-        file, start = slots[index]
-        if file not in latest:
-            latest.clear()
-            latest[file] = audio.read(source.files[file], rate, config.channels)[0] * np.float32(gain)
-        return latest[file][:, start : start + clip_samples]
-
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.files]
     identity = hashlib.sha256(json.dumps([stamps, seed, samples, clip_samples, gain]).encode()).hexdigest()
-    return ClipSet(
-        "judged", read, np.array([file for file, _ in slots]),
-        [str(source.files[file].relative_to(source.folder)) for file, _ in slots], [start / rate for _, start in slots],
-        rate, config.channels, clip_samples, identity, notes=_folder_notes(source, clip_samples, slots, rate),
-    )  # fmt: skip
+    form = ClipFormat(rate, config.channels, clip_samples)
+    clips = FileClips(source.folder, source.files, gain, form, slots, identity)
+    clips.notes += _folder_notes(source, clips)
+    return clips
 
 
-def _folder_notes(source: AudioFolder, clip_samples: int, slots: list[tuple[int, int]], rate: int) -> list[str]:
-    notes = list(source.notes)
-    short = [path.name for path, length in zip(source.files, source.num_samples, strict=True) if length < clip_samples]
+def _folder_notes(source: AudioFolder, clips: ClipSet) -> list[str]:
+    notes, least = list(source.notes), clips.form.clip_samples
+    short = [path.name for path, length in zip(source.files, source.num_samples, strict=True) if length < least]
     if short:
         more = f" and {len(short) - 3} more" if len(short) > 3 else ""
-        notes.append(f"skipped as shorter than a clip of {clip_samples / rate:.2f} s: {', '.join(short[:3])}{more}")
-    if len({file for file, _ in slots}) < MIN_PIECES:
+        duration_s = least / clips.form.sample_rate_hz
+        notes.append(f"skipped as shorter than a clip of {duration_s:.2f} s: {', '.join(short[:3])}{more}")
+    if len(np.unique(clips.units)) < MIN_PIECES:
         notes.append("clips of fewer than 4 files: they are treated as independent, so intervals are too narrow")
     return notes

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 from mp3net.errors import Mp3netError
-from mp3net.evaluation.spectrum import power_spectrogram
 from mp3net.files import replacing
 from mp3net.model.snapshot import load_tensors, save_tensors
 
@@ -68,7 +68,7 @@ def mel_filters(sample_rate_hz: int, length: int, bands: int = MEL_BANDS) -> Ten
 
 def log_mel_db(clips: Tensor, sample_rate_hz: int) -> Tensor:
     """Clips (n, C, S) -> level in dB (n, bands, frames) of the channels' mean power, at least -90; 12 ms hop."""
-    length = 1 << round(np.log2(MEL_WINDOW_S * sample_rate_hz))
+    length = power_of_two(MEL_WINDOW_S * sample_rate_hz)
     power = power_spectrogram(clips, length, length // 4).mean(1)
     bands = mel_filters(sample_rate_hz, length) @ power
     return 10 * torch.log10(bands.clamp(min=10 ** (LEVEL_FLOOR_DB / 10)))

@@ -18,7 +18,7 @@ from mp3net.evaluation.structure import MIN_CLIP_S, structure_features
 from mp3net.files import replacing
 
 # Raised whenever a feature, a rung or the drawing of clips changes: older files are then ignored.
-ANALYSIS_VERSION = 2
+ANALYSIS_VERSION = 3
 DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memorisation")
 MEASURES = (*DEFAULT_MEASURES, "piano")
 MAX_BATCH = 16
@@ -99,7 +99,7 @@ class FeatureStore:
 
 def batch_size(clips: ClipSet) -> int:
     """Clips at a time: few enough that long ones fit in memory."""
-    return max(1, min(MAX_BATCH, MAX_BATCH_SAMPLES // (clips.channels * clips.clip_samples)))
+    return max(1, min(MAX_BATCH, MAX_BATCH_SAMPLES // (clips.form.channels * clips.form.clip_samples)))
 
 
 def extract(
@@ -116,23 +116,29 @@ def extract(
         if kept is None:
             missing[name] = extractor
         else:
-            out |= {f"{name}/{key}": value for key, value in kept.items()}
+            out |= named({name: kept})
     if missing:
-        for name, features in compute(clips, missing, progress).items():
+        computed = compute(clips, missing, progress)
+        for name, features in computed.items():
             store.save(clips.identity, name, features)
-            out |= {f"{name}/{key}": value for key, value in features.items()}
+        out |= named(computed)
     return out
+
+
+def named(found: dict[str, Features]) -> Features:
+    """Features by extractor -> by "extractor/name"."""
+    return {f"{extractor}/{name}": value for extractor, features in found.items() for name, value in features.items()}
 
 
 def compute(clips: ClipSet, extractors: dict[str, Extractor], progress: Callable[[int], None]) -> dict[str, Features]:
     """Features of all clips by extractor, in one pass over the audio."""
-    count = len(clips) if clips.distinct is None else clips.distinct
+    count = clips.distinct
     parts: dict[str, list[Features]] = {name: [] for name in extractors}
     for first in range(0, count, batch_size(clips)):
         last = min(first + batch_size(clips), count)
         audio = clips.batch(first, last)
         for name, extractor in extractors.items():
-            parts[name].append(extractor(audio, clips.sample_rate_hz))
+            parts[name].append(extractor(audio, clips.form.sample_rate_hz))
         progress(last)
     rows = np.arange(len(clips)) % count
     return {

@@ -6,15 +6,16 @@ by the rung and the clip, so a rung is the same whatever is computed before it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from mp3net.dsp.mdct import imdct, mdct
-from mp3net.evaluation.clips import ClipSet, RealSets
+from mp3net.dsp.spectrogram import power_of_two
+from mp3net.evaluation.clips import ClipSet, RealSets, Slot
+from mp3net.evaluation.spectrum import analysis_bins
 
 Fault = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -28,7 +29,6 @@ RIPPLE_FRAMES = 4
 OVERDRIVE_DB = 12.0
 OVERDRIVE_DC = 0.02
 VOCODER_WINDOW_S = 0.046
-BIN_WIDTH_HZ = 86.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,6 @@ class Rung:
     name: str
     meaning: str
     fault: Fault | None = None
-
-
-def analysis_bins(sample_rate_hz: int) -> int:
-    """The power of two of bins whose width is nearest to the paper's 86 Hz: what is judged must not depend on the judged."""
-    return int(2 ** round(math.log2(sample_rate_hz / 2 / BIN_WIDTH_HZ)))
 
 
 def faint_noise(clip: np.ndarray, sample_rate_hz: int, random: np.random.Generator) -> np.ndarray:
@@ -85,7 +80,7 @@ def band_noise(clip: np.ndarray, sample_rate_hz: int, random: np.random.Generato
 
 def vocoded(clip: np.ndarray, sample_rate_hz: int, random: np.random.Generator) -> np.ndarray:
     """Noise that follows the clip's level in every third of an octave, every 12 ms: rhythm and loudness without pitch."""
-    length = 1 << round(np.log2(VOCODER_WINDOW_S * sample_rate_hz))
+    length = power_of_two(VOCODER_WINDOW_S * sample_rate_hz)
     window = torch.hann_window(length)
     band = torch.from_numpy(_bands(np.fft.rfftfreq(length, 1 / sample_rate_hz)))
     noise = torch.from_numpy(random.standard_normal(clip.shape).astype(np.float32))
@@ -114,8 +109,8 @@ def shuffled(clip: np.ndarray, sample_rate_hz: int, random: np.random.Generator)
         segment = extended[:, start : start + length + fade].copy()
         segment[:, :fade] *= ramp if target else 1.0
         segment[:, -fade:] *= ramp[::-1]
-        room = min(segment.shape[1], samples - target)
-        out[:, target : target + room] += segment[:, :room]
+        fitting = min(segment.shape[1], samples - target)
+        out[:, target : target + fitting] += segment[:, :fitting]
     return out
 
 
@@ -152,25 +147,37 @@ FAULTS = (
 RUNGS = (REAL_AGAIN, COPIES, ONE_CLIP, *FAULTS)
 
 
+class OneClip(ClipSet):
+    """The first clip of a set over and over."""
+
+    def __init__(self, clips: ClipSet) -> None:
+        slots = [Slot(unit, clips.slots[0].start) for unit in range(len(clips))]
+        names = [clips.sources[0]] * len(clips)
+        super().__init__(ONE_CLIP.name, clips.form, slots, names, f"{clips.identity}/{ONE_CLIP.name}")
+        self.distinct = 1
+        self._clip = clips.read(0)
+
+    def read(self, index: int) -> np.ndarray:
+        return self._clip
+
+
+class FaultyClips(ClipSet):
+    """The clips of a set, each spoilt by the fault of a rung."""
+
+    def __init__(self, clips: ClipSet, rung: Rung, fault: Fault, seed: int) -> None:
+        super().__init__(rung.name, clips.form, clips.slots, clips.names, f"{clips.identity}/{rung.name}")
+        self.distinct = 1 if fault is silence else len(clips)
+        self._clips, self._fault, self._address = clips, fault, (seed, RUNGS.index(rung))
+
+    def read(self, index: int) -> np.ndarray:
+        random = np.random.default_rng([*self._address, index])
+        return self._fault(self._clips.read(index), self.form.sample_rate_hz, random)
+
+
 def rung_set(rung: Rung, sets: RealSets, seed: int) -> ClipSet:
     """The clips of a rung, as many as in the real sets."""
-    again = sets.again
-    if rung is REAL_AGAIN:
-        return again
     if rung is COPIES:
         return sets.training
     if rung is ONE_CLIP:
-        first = again.read(0)
-        return replace(
-            again, name=rung.name, read=lambda index: first, units=np.arange(len(again)), distinct=1,
-            sources=[again.sources[0]] * len(again), positions_s=[again.positions_s[0]] * len(again),
-            identity=f"{again.identity}/{rung.name}",
-        )  # fmt: skip
-    fault, number = rung.fault, RUNGS.index(rung)
-    assert fault is not None
-
-    def read(index: int) -> np.ndarray:
-        return fault(again.read(index), again.sample_rate_hz, np.random.default_rng([seed, number, index]))
-
-    distinct = 1 if fault is silence else None
-    return replace(again, name=rung.name, read=read, distinct=distinct, identity=f"{again.identity}/{rung.name}")
+        return OneClip(sets.again)
+    return sets.again if rung.fault is None else FaultyClips(sets.again, rung, rung.fault, seed)

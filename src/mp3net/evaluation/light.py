@@ -5,14 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from mp3net.data.dataset import CropDataset
-from mp3net.evaluation.clips import ClipSet, generated_set
-from mp3net.evaluation.features import Extractor, build_extractors, compute
+from mp3net.evaluation.clips import ClipFormat, ClipSet, Slot, generated_set
+from mp3net.evaluation.features import Extractor, build_extractors, compute, named
 from mp3net.evaluation.metrics import FAMILIES
 from mp3net.evaluation.spectrum import Features
 from mp3net.generation import MP3net
 
 MEASURES = ("spectrum", "logmel")
 FIRST_SEED = 1_000_000  # away from the seeds that people listen to
+
+
+class CropClips(ClipSet):
+    """Crops of fixed addresses."""
+
+    def __init__(self, crops: CropDataset, clip_samples: int, samples: int, seed: int) -> None:
+        form = ClipFormat(crops.data_config.sample_rate_hz, crops.data_config.channels, clip_samples)
+        super().__init__("real", form, [Slot(unit, 0) for unit in range(samples)], [str(n) for n in range(samples)])
+        self.crops, self.seed = crops, seed
+
+    def read(self, index: int) -> np.ndarray:
+        clip: np.ndarray = self.crops.batch(self.seed, index, 1)[0, :, : self.form.clip_samples].numpy()
+        return clip
 
 
 class LightEvaluation:
@@ -22,16 +35,10 @@ class LightEvaluation:
         self.song_samples = song_samples
         self.samples = samples
         self.extractors: dict[str, Extractor] = build_extractors(MEASURES, 0.0, required=True)[0]
-        data = crops.data_config
-        real = ClipSet(
-            "real", lambda index: crops.batch(seed, index, 1)[0, :, :song_samples].numpy(), np.arange(samples),
-            [str(index) for index in range(samples)], [0.0] * samples, data.sample_rate_hz, data.channels, song_samples, "",
-        )  # fmt: skip
-        self.real = self._features(real)
+        self.real = self._features(CropClips(crops, song_samples, samples, seed))
 
     def _features(self, clips: ClipSet) -> Features:
-        found = compute(clips, self.extractors, lambda done: None)
-        return {f"{name}/{key}": value for name, features in found.items() for key, value in features.items()}
+        return named(compute(clips, self.extractors, lambda done: None))
 
     def __call__(self, model: MP3net) -> dict[str, float]:
         """Metrics by name: "evaluation/octave_flatness" of the songs, "evaluation/octave_flatness_real" beside it, ..."""
@@ -41,10 +48,9 @@ class LightEvaluation:
         for family in FAMILIES:
             if family.needs not in self.real:
                 continue
-            values = family.build(self.real, judged)(everything, everything)
-            for number, metric in enumerate(family.metrics):
-                out[f"evaluation/{metric.name}"] = values[2 * number]
-            if family.needs.startswith("spectrum/") and family.needs.split("/")[1] == family.metrics[0].name:
+            readings = family.build(self.real, judged)(everything, everything)
+            out |= {f"evaluation/{name}": reading.value for name, reading in readings.items()}
+            if family.per_clip:
                 name = f"evaluation/{family.metrics[0].name}"
                 out[f"{name}_real"] = float(self.real[family.needs].mean())
                 # One sound for every song may have the right mean.

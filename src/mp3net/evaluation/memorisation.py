@@ -7,7 +7,6 @@ filter too, and what is compared is what happens, not how it sounds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ import torch
 from torch import Tensor
 
 from mp3net.data.storage import LocalStore
+from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 from mp3net.evaluation.clips import ClipSet
 from mp3net.evaluation.embeddings import mel_filters
-from mp3net.evaluation.spectrum import Features, power_spectrogram
+from mp3net.evaluation.spectrum import Features
 
 BANDS = 32
 HOP_S = 0.0465
@@ -33,7 +33,7 @@ COPY_QUANTILE = 5.0
 
 def hop_samples(sample_rate_hz: int) -> int:
     """Samples from one frame to the next: the power of two nearest to 46 ms."""
-    return int(2 ** round(math.log2(HOP_S * sample_rate_hz)))
+    return power_of_two(HOP_S * sample_rate_hz)
 
 
 def describe(sound: np.ndarray, sample_rate_hz: int) -> Tensor:
@@ -93,10 +93,10 @@ def nearest(queries: Tensor, index: TrainingIndex, excluded: list[str] | None = 
         skip = torch.tensor([name == piece for name in excluded]) if excluded is not None else None
         for first in range(int(start), int(end) - length + 1, WINDOWS_PER_PRODUCT):
             last = min(first + WINDOWS_PER_PRODUCT, int(end) - length + 1)
-            likeness = _correlate(centred, index.frames[first : last + length - 1], length)
+            similarity = _correlate(centred, index.frames[first : last + length - 1], length)
             if skip is not None:
-                likeness[:, skip] = -1.0
-            value, where = likeness.max(0)
+                similarity[:, skip] = -1.0
+            value, where = similarity.max(0)
             better = value > best
             best, place = torch.where(better, value, best), torch.where(better, where + first, place)
     return torch.where(flat, torch.zeros(()), best).numpy(), place.numpy()
@@ -106,20 +106,20 @@ def _correlate(queries: Tensor, frames: Tensor, length: int) -> Tensor:
     """Normalised queries (n, 32 * P) and frames (T + P - 1, 32) -> correlations (T, n)."""
     windows = frames.unfold(0, length, 1)  # (T, 32, P)
     norm = windows.var(-1, correction=0).sum(1).mul(length).sqrt()
-    likeness = windows.flatten(1) @ queries.T / norm.clamp(min=1e-9)[:, None]
-    likeness[norm < MIN_DEVIATION_DB * np.sqrt(length * frames.shape[1])] = 0
-    return likeness
+    similarity = windows.flatten(1) @ queries.T / norm.clamp(min=1e-9)[:, None]
+    similarity[norm < MIN_DEVIATION_DB * np.sqrt(length * frames.shape[1])] = 0
+    return similarity
 
 
 def search(clips: ClipSet, index: TrainingIndex, exclude_own: bool, progress: Callable[[int], None]) -> Features:
     """For each clip: `similarity` (n,) to its nearest training passage, `frame` (n,) where that begins, `offset_s` (n,).
 
-    Clips longer than 6 s are searched in parts of 6 s, the likest part counting; `offset_s` is where it begins in the clip.
+    Clips longer than 6 s are searched in parts of 6 s, of which the most similar counts; `offset_s` is where it begins.
     """
-    rate = clips.sample_rate_hz
+    rate = clips.form.sample_rate_hz
     hop = hop_samples(rate)
-    part = min(round(PROBE_S * rate) // hop, clips.clip_samples // hop) * hop
-    offsets = list(range(0, clips.clip_samples - part + 1, part))
+    part = min(round(PROBE_S * rate) // hop, clips.form.clip_samples // hop) * hop
+    offsets = list(range(0, clips.form.clip_samples - part + 1, part))
     # Edge frames see beyond the clip: they are left out, here and (by one frame) in the position.
     queries = []
     for number in range(len(clips)):
@@ -129,11 +129,11 @@ def search(clips: ClipSet, index: TrainingIndex, exclude_own: bool, progress: Ca
     own = [source for source in clips.sources for _ in offsets] if exclude_own else None
     similarity, frame = nearest(torch.stack(queries), index, own)
     similarity, frame = similarity.reshape(-1, len(offsets)), frame.reshape(-1, len(offsets))
-    rows, likest = np.arange(len(clips)), similarity.argmax(1)
+    rows, best = np.arange(len(clips)), similarity.argmax(1)
     return {
-        "similarity": similarity[rows, likest],
-        "frame": frame[rows, likest],
-        "offset_s": np.array(offsets)[likest] / rate,
+        "similarity": similarity[rows, best],
+        "frame": frame[rows, best],
+        "offset_s": np.array(offsets)[best] / rate,
     }
 
 
@@ -149,8 +149,8 @@ class Match:
 
 
 def matches(clips: ClipSet, found: Features, index: TrainingIndex) -> list[Match]:
-    """Where each clip's nearest passage lies, likest first. Positions are exact to about 50 ms."""
-    hop_s = hop_samples(clips.sample_rate_hz) / clips.sample_rate_hz
+    """Where each clip's nearest passage lies, the most similar first. Positions are exact to about 50 ms."""
+    hop_s = hop_samples(clips.form.sample_rate_hz) / clips.form.sample_rate_hz
     out = []
     for number in np.argsort(-found["similarity"], kind="stable"):
         recording = int(np.searchsorted(index.starts, found["frame"][number], side="right")) - 1

@@ -15,10 +15,9 @@ import numpy as np
 
 from mp3net.evaluation.distribution import Distances, density_and_coverage, frechet_distance, kernel_distance
 from mp3net.evaluation.spectrum import Features, checkerboard_db
+from mp3net.evaluation.statistics import Measure, Reading
 
 BIN_POWER_FLOOR = 1e-12
-# Clip indices of reference and candidate -> value and deviation of each metric of a family, one after the other.
-Measure = Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
 SHARE = (0.0, 1.0)
 POSITIVE = (0.0, math.inf)
 
@@ -39,11 +38,24 @@ class Metric:
 
 @dataclass(frozen=True)
 class Family:
-    """Metrics computed together from the features `needs`."""
+    """Metrics computed together from the features `needs`; `per_clip`: one number per clip, whose mean is the value."""
 
     metrics: tuple[Metric, ...]
     needs: str
     build: Callable[[Features, Features], Measure]
+    per_clip: bool = False
+
+
+def _single(
+    metric: Metric, key: str, read: Callable[[np.ndarray, np.ndarray], Reading], per_clip: bool = False
+) -> Family:
+    """A metric of its own: `read` takes the features of the chosen real and judged clips, in float64."""
+
+    def build(reference: Features, candidate: Features) -> Measure:
+        real, judged = reference[key].astype(np.float64), candidate[key].astype(np.float64)
+        return lambda r, c: {metric.name: read(real[r], judged[c])}
+
+    return Family((metric,), key, build, per_clip)
 
 
 def wasserstein(x: np.ndarray, y: np.ndarray) -> float:
@@ -56,37 +68,22 @@ def wasserstein(x: np.ndarray, y: np.ndarray) -> float:
 
 def _per_clip(metric: Metric, key: str) -> Family:
     """Value: the mean over clips; deviation: how far the distributions over clips lie apart."""
-
-    def build(reference: Features, candidate: Features) -> Measure:
-        real, judged = reference[key].astype(np.float64), candidate[key].astype(np.float64)
-        return lambda r, c: (float(judged[c].mean()), wasserstein(real[r], judged[c]))
-
-    return Family((metric,), key, build)
+    return _single(metric, key, lambda r, c: Reading(float(c.mean()), wasserstein(r, c)), per_clip=True)
 
 
 def _excess(metric: Metric, key: str) -> Family:
     """Value: the mean over clips; deviation: how far it exceeds that of real clips. Less is no fault."""
 
-    def build(reference: Features, candidate: Features) -> Measure:
-        real, judged = reference[key].astype(np.float64), candidate[key].astype(np.float64)
+    def read(real: np.ndarray, judged: np.ndarray) -> Reading:
+        value = float(judged.mean())
+        return Reading(value, max(value - float(real.mean()), 0.0))
 
-        def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
-            value = float(judged[c].mean())
-            return value, max(value - float(real[r].mean()), 0.0)
-
-        return measure
-
-    return Family((metric,), key, build)
+    return _single(metric, key, read, per_clip=True)
 
 
-def _level_error(reference: Features, candidate: Features) -> Measure:
-    real, judged = (features["spectrum/bin_power"].astype(np.float64) for features in (reference, candidate))
-
-    def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
-        error = float(np.abs(level_db(judged[c]) - level_db(real[r])).mean())
-        return error, error
-
-    return measure
+def _level_error(real: np.ndarray, judged: np.ndarray) -> Reading:
+    error = float(np.abs(level_db(judged) - level_db(real)).mean())
+    return Reading(error, error)
 
 
 def level_db(bin_power: np.ndarray) -> np.ndarray:
@@ -94,14 +91,14 @@ def level_db(bin_power: np.ndarray) -> np.ndarray:
     return np.asarray(10 * np.log10(np.maximum(bin_power.mean(0), BIN_POWER_FLOOR)))
 
 
-def _checkerboard(reference: Features, candidate: Features) -> Measure:
-    real, judged = (features["spectrum/modulation"].astype(np.float64) for features in (reference, candidate))
+def _checkerboard(real: np.ndarray, judged: np.ndarray) -> Reading:
+    value = checkerboard_db(judged.mean(0))
+    return Reading(value, abs(value - checkerboard_db(real.mean(0))))
 
-    def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
-        value = checkerboard_db(judged[c].mean(0))
-        return value, abs(value - checkerboard_db(real[r].mean(0)))
 
-    return measure
+def _histograms(real: np.ndarray, judged: np.ndarray) -> Reading:
+    distance = histogram_distance(real.sum(0), judged.sum(0))
+    return Reading(distance, distance)
 
 
 # One repeated clip is dense by definition, silence is where some real clip is silent, and small sets have wide balls.
@@ -127,11 +124,16 @@ def embedding_family(name: str, meaning: str, sees: tuple[str, ...] = (), blind:
     def build(reference: Features, candidate: Features) -> Measure:
         distances = Distances(reference[key], candidate[key])
 
-        def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+        def measure(r: np.ndarray, c: np.ndarray) -> dict[str, Reading]:
             frechet = frechet_distance(reference[key][r], candidate[key][c])
             kernel = kernel_distance(distances, r, c)
             density, coverage = density_and_coverage(distances, r, c)
-            return frechet, frechet, kernel, max(kernel, 0.0), density, abs(1 - density), coverage, 1 - coverage
+            return {
+                f"frechet_{name}": Reading(frechet, frechet),
+                f"kernel_{name}": Reading(kernel, max(kernel, 0.0)),
+                f"density_{name}": Reading(density, abs(1 - density)),
+                f"coverage_{name}": Reading(coverage, 1 - coverage),
+            }
 
         return measure
 
@@ -141,11 +143,14 @@ def embedding_family(name: str, meaning: str, sees: tuple[str, ...] = (), blind:
 def _diversity(reference: Features, candidate: Features) -> Measure:
     distances = Distances(reference["logmel/embedding"], candidate["logmel/embedding"])
 
-    def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
+    def measure(r: np.ndarray, c: np.ndarray) -> dict[str, Reading]:
         real, judged = distances.in_reference[np.ix_(r, r)], distances.in_candidate[np.ix_(c, c)]
         pairwise = _mean_pair(judged) / max(_mean_pair(real), 1e-9)
         nearest = _nearest(judged) / max(_nearest(real), 1e-9)
-        return pairwise, abs(1 - pairwise), nearest, abs(1 - nearest)
+        return {
+            "pairwise_distance": Reading(pairwise, abs(1 - pairwise)),
+            "nearest_distance": Reading(nearest, abs(1 - nearest)),
+        }
 
     return measure
 
@@ -172,17 +177,6 @@ def histogram_distance(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.sqrt(max((divergence(p) + divergence(q)) / 2, 0.0)))
 
 
-def _histogram(metric: Metric, key: str) -> Family:
-    def build(reference: Features, candidate: Features) -> Measure:
-        def measure(r: np.ndarray, c: np.ndarray) -> tuple[float, ...]:
-            distance = histogram_distance(reference[key][r].sum(0), candidate[key][c].sum(0))
-            return distance, distance
-
-        return measure
-
-    return Family((metric,), key, build)
-
-
 PITCHLESS = ("random signs", "vocoded", "band noise")
 STATIC = ("white noise", "silence")
 
@@ -203,12 +197,12 @@ def _spectrum() -> list[Family]:
                ("random signs", "shuffled", "frame ripple")),
         family("octave_flatness", "Flatness within octaves of a long spectrum: pitch", "", (*PITCHLESS, *STATIC),
                ("faint noise",)),
-        Family((Metric("level_error_db", "spectrum", "Mean error of the level per MDCT bin", "dB",
-                       ("overdriven", *STATIC), ("random signs", "shuffled", "band noise"), POSITIVE),),
-               "spectrum/bin_power", _level_error),
-        Family((Metric("checkerboard_db", "spectrum", "Excess of level ripples of 2, 4, 8, 16 frames: the hum", "dB",
-                       ("frame ripple",), ("faint noise", "random signs", "overdriven")),),
-               "spectrum/modulation", _checkerboard),
+        _single(Metric("level_error_db", "spectrum", "Mean error of the level per MDCT bin", "dB",
+                       ("overdriven", *STATIC), ("random signs", "shuffled", "band noise"), POSITIVE),
+                "spectrum/bin_power", _level_error),
+        _single(Metric("checkerboard_db", "spectrum", "Excess of level ripples of 2, 4, 8, 16 frames: the hum", "dB",
+                       ("frame ripple",), ("faint noise", "random signs", "overdriven")),
+                "spectrum/modulation", _checkerboard),
         family("clipped_share", "Share of samples clipped: three or more at full scale", "", ("overdriven",), clean),
         family("silent_share", "Share of 50 ms below -60 dBFS", "", ("silence",), ("random signs", "vocoded", "shuffled")),
         family("dc", "Constant offset of the worst channel", "", ("overdriven",), ("frame ripple", "vocoded")),
@@ -227,10 +221,10 @@ def _notes() -> list[Family]:
         family("polyphony", "Notes sounding at once", "", gone),
         family("note_length_s", "Mean length of a clip's notes", "s", gone),
         family("confident_share", "Share of note cells above 0.5", "", (*gone, "white noise")),
-        _histogram(Metric("pitch_class_distance", "notes", "Jensen-Shannon distance of pitch classes", "", ("silence",),
-                          ("faint noise",), SHARE), "notes/pitch_classes"),
-        _histogram(Metric("interval_distance", "notes", "Jensen-Shannon distance of sounding intervals", "", ("silence",),
-                          ("faint noise",), SHARE), "notes/intervals"),
+        _single(Metric("pitch_class_distance", "notes", "Jensen-Shannon distance of pitch classes", "", ("silence",),
+                       ("faint noise",), SHARE), "notes/pitch_classes", _histograms),
+        _single(Metric("interval_distance", "notes", "Jensen-Shannon distance of sounding intervals", "", ("silence",),
+                       ("faint noise",), SHARE), "notes/intervals", _histograms),
     ]  # fmt: skip
 
 
@@ -240,7 +234,7 @@ def _structure() -> list[Family]:
 
     return [
         family("key_stability", "Share of 5 s windows in the clip's key", "", ()),
-        family("recurrence", "Likeness of 2 s passages to the likest one 4 s or more away", "", STATIC),
+        family("recurrence", "Similarity of 2 s passages to the most similar one 4 s or more away", "", STATIC),
         family("beat_strength", "Autocorrelation of onsets at the beat, 6 s windows", "", STATIC),
         family("tempo_spread", "Spread of local tempo", "octaves", ("white noise",)),
         family("pulse", "Autocorrelation of onsets at 3 to 6 s: does the beat keep its phase", "", ("shuffled", *STATIC)),
@@ -273,13 +267,13 @@ def _diversity_and_memorisation() -> list[Family]:
         ("one clip", "silence"), ("faint noise",), POSITIVE,
     )  # fmt: skip
     copied = Metric(
-        "copied_share", "memorisation", "Share of clips as like a training passage as exact copies are", "",
+        "copied_share", "memorisation", "Share of clips as similar to a training passage as exact copies are", "",
         ("training copies",), bounds=SHARE, one_sided=True,
     )  # fmt: skip
     similarity = Metric(
         "similarity",
         "memorisation",
-        "Likeness of the nearest training passage",
+        "Similarity to the nearest training passage",
         "",
         ("training copies",),
         one_sided=True,

@@ -19,8 +19,8 @@ from mp3net.errors import Mp3netError
 from mp3net.evaluation.clips import ClipSet
 from mp3net.evaluation.ladder import REAL_AGAIN, RUNGS
 from mp3net.evaluation.metrics import level_db
-from mp3net.evaluation.result import Evaluation, Result, Score
-from mp3net.evaluation.statistics import Estimate
+from mp3net.evaluation.result import Evaluation, Result
+from mp3net.evaluation.statistics import Estimate, Score
 from mp3net.evaluation.structure import MIN_CLIP_S, chroma_blocks, similarity_matrix
 from mp3net.files import write_json, write_text
 
@@ -35,7 +35,7 @@ GROUPS = {
     "notes": "Notes: what a transcriber hears",
     "structure": "Structure: how clips hold together over time",
     "diversity": "Diversity: how different clips are from each other",
-    "memorisation": "Memorisation: likeness to the training recordings",
+    "memorisation": "Memorisation: similarity to the training recordings",
 }
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}
@@ -82,7 +82,7 @@ def short_interval(estimate: Estimate) -> str:
 def summary(evaluation: Evaluation) -> list[str]:
     """What was judged against what, and how it did, in two sentences."""
     judged, real = evaluation.judged, evaluation.real.reference
-    length_s = judged.clip_samples / judged.sample_rate_hz
+    length_s = judged.form.clip_samples / judged.form.sample_rate_hz
     alike = [result for result in evaluation.results if result.as_real]
     groups: dict[str, tuple[int, int]] = {}
     for result in evaluation.results:
@@ -90,8 +90,8 @@ def summary(evaluation: Evaluation) -> list[str]:
         groups[result.metric.group] = (good + result.as_real, total + 1)
     counts = ", ".join(f"{group} {good} of {total}" for group, (good, total) in groups.items())
     return [
-        f"{evaluation.candidate['name']}: {len(judged)} clips of {length_s:.2f} s, {judged.sample_rate_hz} Hz, "
-        f"{'stereo' if judged.channels == 2 else 'mono'}, against {len(real)} clips of {len(set(real.sources))} real "
+        f"{evaluation.candidate['name']}: {len(judged)} clips of {length_s:.2f} s, {judged.form.sample_rate_hz} Hz, "
+        f"{'stereo' if judged.form.channels == 2 else 'mono'}, against {len(real)} clips of {len(set(real.sources))} real "
         "recordings",
         f"as good as real in {len(alike)} of {len(evaluation.results)} metrics ({counts})",
     ]
@@ -184,16 +184,16 @@ def _copies(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.copy_threshold is None:
         return
     if not any(match.similarity >= evaluation.copy_threshold for match in evaluation.matches):
-        likest = number(evaluation.matches[0].similarity) if evaluation.matches else "-"
+        nearest = number(evaluation.matches[0].similarity) if evaluation.matches else "-"
         yield (
-            f"<p>No clip is as like a training passage as a copy ({number(evaluation.copy_threshold)}); the likest reaches "
-            f"{likest}.</p>"
+            f"<p>No clip is as similar to a training passage as a copy ({number(evaluation.copy_threshold)}); the most "
+            f"similar one reaches {nearest}.</p>"
         )
         return
     yield (
-        f"<p>The likest pairs. From {number(evaluation.copy_threshold)} on a clip counts as copied: 95 % of exact copies, "
-        "cut anywhere, reach that. Recordings that repeat each other reach it too: see the floor of copied_share.</p>"
-        "<table><tr><th>Clip<th>at<th>likeness<th>training recording<th>at</tr>"
+        f"<p>The most similar pairs. From {number(evaluation.copy_threshold)} on a clip counts as copied: 95 % of exact "
+        "copies, cut anywhere, reach that. So do recordings that repeat each other: see the floor of copied_share.</p>"
+        "<table><tr><th>Clip<th>at<th>similarity<th>training recording<th>at</tr>"
     )
     for match in evaluation.matches[:10]:
         copied = match.similarity >= evaluation.copy_threshold
@@ -222,7 +222,7 @@ def _shown(clips: ClipSet) -> list[int]:
 
 def _sound(clips: ClipSet, index: int) -> np.ndarray:
     """At most 30 s of a clip."""
-    return clips.read(index)[:, : round(SHOWN_S * clips.sample_rate_hz)]
+    return clips.read(index)[:, : round(SHOWN_S * clips.form.sample_rate_hz)]
 
 
 def _listening(evaluation: Evaluation) -> Iterator[str]:
@@ -231,7 +231,7 @@ def _listening(evaluation: Evaluation) -> Iterator[str]:
         yield f"<div class='row'><b>{name}</b>"
         for index in _shown(clips):
             label = html.escape(f"{clips.sources[index]}, {clips.positions_s[index]:.1f} s")
-            yield f"<div>{_player(_sound(clips, index), clips.sample_rate_hz)}<br><small>{label}</small></div>"
+            yield f"<div>{_player(_sound(clips, index), clips.form.sample_rate_hz)}<br><small>{label}</small></div>"
         yield "</div>"
 
 
@@ -248,7 +248,7 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         "What each metric makes of the ladder (filled: told from real; area: size of the deviation)",
         figures.ladder_chart(ladder_table(evaluation)),
     )
-    rate = evaluation.judged.sample_rate_hz
+    rate = evaluation.judged.form.sample_rate_hz
     real, judged = (
         [_sound(clips, index) for index in _shown(clips)] for clips in (evaluation.real.reference, evaluation.judged)
     )

@@ -10,15 +10,7 @@ from mp3net.evaluation.clips import ClipSet, RealSets
 from mp3net.evaluation.ladder import REAL_AGAIN
 from mp3net.evaluation.metrics import Metric
 from mp3net.evaluation.spectrum import Features
-from mp3net.evaluation.statistics import REPLICATES, Estimate
-
-
-@dataclass(frozen=True)
-class Score:
-    """A metric's value and its deviation from real music (0 is the best), each with a 95 % interval."""
-
-    value: Estimate
-    deviation: Estimate
+from mp3net.evaluation.statistics import REPLICATES, Score
 
 
 @dataclass(frozen=True)
@@ -104,9 +96,9 @@ class Evaluation:
                 "per_set": len(self.real.reference),
                 "judged": len(self.judged),
                 "reference": [list(clip) for clip in zip(reference.sources, reference.positions_s, strict=True)],
-                "length_s": self.judged.clip_samples / self.judged.sample_rate_hz,
-                "sample_rate_hz": self.judged.sample_rate_hz,
-                "channels": self.judged.channels,
+                "length_s": self.judged.form.clip_samples / self.judged.form.sample_rate_hz,
+                "sample_rate_hz": self.judged.form.sample_rate_hz,
+                "channels": self.judged.form.channels,
             },
             "dataset_fingerprint": self.real.fingerprint,
             "interval": f"95 %, {REPLICATES} half-samples by piece, file or seed",

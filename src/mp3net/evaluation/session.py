@@ -17,8 +17,8 @@ from mp3net.evaluation import memorisation
 from mp3net.evaluation.clips import (
     MIN_CLIPS,
     ClipSet,
+    FirstClips,
     RealSets,
-    first_clips,
     folder_set,
     generated_set,
     open_folder,
@@ -36,9 +36,9 @@ from mp3net.evaluation.features import (
 from mp3net.evaluation.ladder import COPIES, REAL_AGAIN, RUNGS, rung_set
 from mp3net.evaluation.metrics import FAMILIES, Family, embedding_family
 from mp3net.evaluation.piano import PIANO_CLIPS, PianoTranscriber
-from mp3net.evaluation.result import Evaluation, PianoNotes, Result, Score
+from mp3net.evaluation.result import Evaluation, PianoNotes, Result
 from mp3net.evaluation.spectrum import Features
-from mp3net.evaluation.statistics import REPLICATES, Estimate, resample
+from mp3net.evaluation.statistics import REPLICATES, Estimate, Score, resample
 from mp3net.files import read_json, write_json
 from mp3net.generation import MP3net
 
@@ -74,7 +74,7 @@ def evaluate(
     if unknown := sorted(set(wanted) - set(MEASURES)):
         raise Mp3netError(f"unknown measures {', '.join(unknown)}; the measures are: {', '.join(MEASURES)}")
     judged_clips, real = _open_sets(candidate, data, samples, seconds, seed, match_level)
-    clip_s = judged_clips.clip_samples / judged_clips.sample_rate_hz
+    clip_s = judged_clips.form.clip_samples / judged_clips.form.sample_rate_hz
     extractors, left_out = build_extractors(wanted, clip_s, measures is not None, embeddings)
     transcriber = PianoTranscriber() if "piano" in wanted else None
     if not extractors and "memorisation" not in wanted:
@@ -182,12 +182,11 @@ class _Session:
         for family in families:
             if family.needs not in reference or family.needs not in candidate:
                 continue
-            measure = family.build(reference, candidate)
-            estimates = resample(measure, reference_units, candidate_units, self.seed)
-            for number, metric in enumerate(family.metrics):
-                value, deviation = estimates[2 * number : 2 * number + 2]
+            found = resample(family.build(reference, candidate), reference_units, candidate_units, self.seed)
+            for metric in family.metrics:
+                score = found[metric.name]
                 widest = metric.bounds[1] - metric.bounds[0]  # a deviation is a difference of values
-                scores[metric.name] = Score(value.within(*metric.bounds), deviation.within(0.0, widest))
+                scores[metric.name] = Score(score.value.within(*metric.bounds), score.deviation.within(0.0, widest))
         return scores
 
     def ladder(
@@ -267,7 +266,7 @@ def _hear_piano(session: _Session, judged: ClipSet, transcriber: Extractor) -> d
     heard = {}
     for clips in (session.real.again, judged, rung_set(signs, session.real, session.seed)):
         features = extract(
-            first_clips(clips, PIANO_CLIPS),
+            FirstClips(clips, PIANO_CLIPS),
             {"piano": transcriber},
             session.store,
             lambda done, name=clips.name: session.progress(f"piano of {name}", done, PIANO_CLIPS),  # type: ignore[misc]

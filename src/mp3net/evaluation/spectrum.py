@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import pairwise
 
 import numpy as np
-import pyloudnorm
 import torch
 from torch import Tensor
 
+from mp3net.dsp.loudness import ABSOLUTE_GATE_LUFS, STEP_S, STEPS_PER_BLOCK, Loudness
 from mp3net.dsp.mdct import mdct
 from mp3net.dsp.psychoacoustics import tonality
-from mp3net.evaluation.ladder import analysis_bins
+from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 
 POWER_FLOOR = 1e-14
 FLATNESS_WINDOW_S = 0.186
@@ -22,13 +21,17 @@ FLATNESS_FULL_DB = -60.0
 SILENCE_DB = -60.0
 SILENCE_FRAME_S = 0.05
 CLIP_LEVEL = 0.998  # recordings are scaled to a peak of 0.999 for training
-LOUDNESS_FLOOR = -70.0  # the absolute gate of ITU-R BS.1770: quieter than this has no loudness
-LOUDNESS_BLOCK_S = 0.4
+BIN_WIDTH_HZ = 86.0
 MODULATION_HOPS = 128
 MODULATION_GROUP = 8
 STRIDE_PERIODS = (2, 4, 8, 16)
 
 Features = dict[str, np.ndarray]
+
+
+def analysis_bins(sample_rate_hz: int) -> int:
+    """The power of two of bins whose width is nearest to the paper's 86 Hz: what is judged must not depend on the judged."""
+    return power_of_two(sample_rate_hz / 2 / BIN_WIDTH_HZ)
 
 
 def spectrum_features(audio: np.ndarray, sample_rate_hz: int) -> Features:
@@ -52,15 +55,6 @@ def spectrum_features(audio: np.ndarray, sample_rate_hz: int) -> Features:
     return out
 
 
-def power_spectrogram(clips: Tensor, length: int, hop: int) -> Tensor:
-    """(..., S) -> power (..., frequencies, frames) of Hann windows; a full-scale sine reaches 1 (0 dB)."""
-    window = torch.hann_window(length)
-    flat = clips.reshape(-1, clips.shape[-1])
-    spectrum = torch.stft(flat, length, hop, window=window, pad_mode="constant", return_complex=True)
-    power = (spectrum.abs() * (2 / window.sum())).square()
-    return power.reshape(*clips.shape[:-1], *power.shape[-2:])
-
-
 def octaves_hz(sample_rate_hz: int) -> list[tuple[float, float]]:
     """Whole octaves from 110 Hz up that end below 0.45 x the sample rate."""
     edges = [LOWEST_OCTAVE_HZ]
@@ -75,7 +69,7 @@ def octave_flatness(clips: Tensor, sample_rate_hz: int) -> Tensor:
     The window of 0.186 s separates the partials of notes, and a flatness within one octave ignores the slope of the
     spectrum: so this sees pitch. About 0.06 for any noise.
     """
-    length = 1 << round(np.log2(FLATNESS_WINDOW_S * sample_rate_hz))
+    length = power_of_two(FLATNESS_WINDOW_S * sample_rate_hz)
     power = power_spectrogram(clips, length, length // 2)
     frequency_hz = torch.arange(power.shape[-2]) * (sample_rate_hz / length)
     flatness = []
@@ -132,13 +126,12 @@ def silent_share(clips: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 def loudness_lufs(clip: np.ndarray, sample_rate_hz: int) -> float:
-    """Integrated loudness (ITU-R BS.1770) of (C, S), at least -70 LUFS."""
-    if clip.shape[1] < LOUDNESS_BLOCK_S * sample_rate_hz:
-        clip = np.pad(clip, ((0, 0), (0, int(np.ceil(LOUDNESS_BLOCK_S * sample_rate_hz)) - clip.shape[1])))
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # silence has a loudness of minus infinity, which is what the floor is for
-        value = pyloudnorm.Meter(sample_rate_hz).integrated_loudness(clip.T.astype(np.float64))
-    return float(max(value, LOUDNESS_FLOOR)) if np.isfinite(value) else LOUDNESS_FLOOR
+    """Integrated loudness (ITU-R BS.1770) of (C, S), at least -70 LUFS; clips of less than one block end in silence."""
+    missing = max(int(np.ceil(STEP_S * STEPS_PER_BLOCK * sample_rate_hz)) - clip.shape[1], 0)
+    loudness = Loudness(sample_rate_hz, len(clip))
+    loudness.add(np.pad(clip, ((0, 0), (0, missing))).T)
+    found = loudness.integrated_lufs()
+    return ABSOLUTE_GATE_LUFS if found is None else found
 
 
 def stereo_correlation(audio: np.ndarray) -> np.ndarray:

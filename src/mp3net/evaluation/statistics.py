@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,25 @@ class Estimate:
     def within(self, lowest: float, highest: float) -> Estimate:
         """The same with its interval cut to what is possible."""
         return Estimate(self.value, max(self.low, lowest), min(self.high, highest))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value and its deviation from real music (0 is the best), each with a 95 % interval."""
+
+    value: Estimate
+    deviation: Estimate
+
+
+class Reading(NamedTuple):
+    """A metric's value and its deviation from real music, 0 being the best."""
+
+    value: float
+    deviation: float
+
+
+# Clip indices of reference and candidate -> readings by metric.
+Measure = Callable[[np.ndarray, np.ndarray], dict[str, Reading]]
 
 
 def half_samples(units: np.ndarray, replicates: int, random: np.random.Generator) -> Iterator[np.ndarray]:
@@ -58,24 +78,23 @@ def estimate(value: float, replicates: np.ndarray, units: int) -> Estimate:
     return Estimate(float(value), float(value + min(low, 0)), float(value + max(high, 0)))
 
 
-def resample(
-    measure: Callable[[np.ndarray, np.ndarray], tuple[float, ...]],
-    reference_units: np.ndarray,
-    candidate_units: np.ndarray,
-    seed: int,
-    replicates: int = REPLICATES,
-) -> list[Estimate]:
-    """Estimates of every number that `measure(reference indices, candidate indices)` returns."""
+def resample(measure: Measure, reference_units: np.ndarray, candidate_units: np.ndarray, seed: int) -> dict[str, Score]:
+    """Scores of every reading that `measure` returns, by its name."""
     random = np.random.default_rng(seed)
-    values = measure(np.arange(len(reference_units)), np.arange(len(candidate_units)))
+    readings = measure(np.arange(len(reference_units)), np.arange(len(candidate_units)))
     halves = zip(
-        half_samples(reference_units, replicates, random),
-        half_samples(candidate_units, replicates, random),
+        half_samples(reference_units, REPLICATES, random),
+        half_samples(candidate_units, REPLICATES, random),
         strict=True,
     )
-    scattered = np.array([measure(reference, candidate) for reference, candidate in halves])
+    scattered = [measure(reference, candidate) for reference, candidate in halves]
     units = min(_count(reference_units), _count(candidate_units))
-    return [estimate(value, scattered[:, index], units) for index, value in enumerate(values)]
+
+    def score(name: str, reading: Reading) -> Score:
+        values, deviations = np.array([replicate[name] for replicate in scattered]).T
+        return Score(estimate(reading.value, values, units), estimate(reading.deviation, deviations, units))
+
+    return {name: score(name, reading) for name, reading in readings.items()}
 
 
 def _count(units: np.ndarray) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 from mp3net.evaluation.embeddings import log_mel_db
-from mp3net.evaluation.spectrum import FLATNESS_WINDOW_S, Features, power_spectrogram
+from mp3net.evaluation.spectrum import FLATNESS_WINDOW_S, Features
 
 MIN_CLIP_S = 10.0
 BLOCK_S = 0.5
@@ -56,7 +57,7 @@ def _blocks(values: Tensor, frames_per_s: float) -> np.ndarray:
 
 def chroma_blocks(clips: Tensor, sample_rate_hz: int) -> np.ndarray:
     """Clips -> (n, blocks, 12): share of amplitude per pitch class and half second, C first; 65 to 4000 Hz, sum 1."""
-    length = 1 << round(np.log2(FLATNESS_WINDOW_S * sample_rate_hz))
+    length = power_of_two(FLATNESS_WINDOW_S * sample_rate_hz)
     power = power_spectrogram(clips, length, length // 4).mean(1)
     frequency_hz = np.arange(power.shape[1]) * sample_rate_hz / length
     used = (frequency_hz > CHROMA_LOW_HZ) & (frequency_hz < min(CHROMA_HIGH_HZ, sample_rate_hz / 2))
@@ -101,7 +102,7 @@ def similarity_matrix(chroma: np.ndarray) -> np.ndarray:
 
 
 def recurrence(chroma: np.ndarray) -> float:
-    """Mean over 2 s passages of their best likeness to any passage at least 4 s away: how much comes back."""
+    """Mean over 2 s passages of their highest correlation with any passage at least 4 s away: how much comes back."""
     size, lag = round(RECURRENCE_STACK_S / BLOCK_S), round(RECURRENCE_MIN_LAG_S / BLOCK_S)
     matrix = similarity_matrix(chroma)
     count = len(chroma) - size + 1
