@@ -30,9 +30,7 @@ def main() -> None:
     found = sorted(path for path in saved_checkpoints(options.run) if int(path.name.rsplit("-")[-1]) <= options.until)
     chosen = found[-options.count :]
     if len(chosen) < options.count:
-        raise SystemExit(
-            f"{options.run}: {len(chosen)} checkpoints up to {options.until:,} tracks, {options.count} wanted"
-        )
+        raise SystemExit(f"{options.run}: {len(chosen)} checkpoints up to {options.until:,} tracks, {options.count} wanted")
     files = [load_tensors(path / "training.safetensors") for path in chosen]
     snapshot = open_snapshot(chosen[-1])
     weights = load_tensors(snapshot.folder / GENERATOR_FILE)

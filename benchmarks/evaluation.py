@@ -57,11 +57,7 @@ def main() -> None:
         common = ["--data", str(arguments.data), "--samples", str(arguments.clips), "--cache", str(root / "cache")]
         common += ["--seconds", str(arguments.seconds)]
         for measures in (WEIGHT_FREE, LEARNED):
-            for name, title in (
-                ("first", "with real sets and ladder"),
-                ("second", "ladder kept"),
-                ("third", "ladder kept"),
-            ):
+            for name, title in (("first", "with real sets and ladder"), ("second", "ladder kept"), ("third", "ladder kept")):
                 out = root / f"report-{name}-{measures}"
                 folder = str(root / name)
                 run(f"{measures}, {title}", ["--audio", folder, "--out", str(out), "--measures", measures, *common])

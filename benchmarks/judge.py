@@ -41,10 +41,7 @@ def crops(data: Path, split: str, config, frames: int, count: int, seed: int) ->
     dataset = CropDataset(data, (frames + 1) * num_bins, split)
     batches = [dataset.batch(seed, first, 1) for first in range(count)]
     return np.concatenate(
-        [
-            imdct(mdct(batch, num_bins, config.audio.window, edges="crop"), config.audio.window).numpy()
-            for batch in batches
-        ]
+        [imdct(mdct(batch, num_bins, config.audio.window, edges="crop"), config.audio.window).numpy() for batch in batches]
     )
 
 
@@ -152,16 +149,13 @@ def main() -> None:
         audio = songs(model, duration_s, options.clips)[..., : heldout.shape[-1]]
         seen = model.snapshot.metadata.get("tracks_seen", 0) if model.snapshot is not None else 0
         rows.append({"model": place.name, "tracks_seen": seen, **judge(audio)})
-        print(
-            {key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()}, flush=True
-        )
+        print({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()}, flush=True)
     if options.csv is not None:
         with options.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(
-                {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()}
-                for row in rows
+                {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows
             )
     if options.picture is not None:
         grid = [("real", list(heldout[:PICTURED])), ("generated", list(audio[:PICTURED]))]

@@ -54,15 +54,11 @@ def draw_judged(files: list[Path], panels: dict[str, Axes]) -> None:
             colour = f"C{next(colours)}"
             for title, names in EVALUATIONS.items():
                 column = names[-1].removeprefix("evaluation/")
-                tracks, values = zip(
-                    *[(int(line["tracks_seen"]) / 1000, float(line[column])) for line in own], strict=True
-                )
+                tracks, values = zip(*[(int(line["tracks_seen"]) / 1000, float(line[column])) for line in own], strict=True)
                 if any(tracks):
                     panels[title].plot(tracks, values, label=f"{file.stem}: {run}", linewidth=1, color=colour)
                 else:
-                    panels[title].axhline(
-                        values[0], label=f"{file.stem}: {run}", linewidth=1, color=colour, linestyle="--"
-                    )
+                    panels[title].axhline(values[0], label=f"{file.stem}: {run}", linewidth=1, color=colour, linestyle="--")
 
 
 def curves(runs: list[Path], judged: list[Path]) -> Figure:

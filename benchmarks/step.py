@@ -24,7 +24,7 @@ from mp3net.model.paper import layers
 from mp3net.model.paper.convolution import Convolution
 from mp3net.training.memory import keep_freed_memory, peak_memory
 from mp3net.training.objectives.base import Terms
-from mp3net.training.objectives.build import build_objective
+from mp3net.training.objectives.choice import build_objective
 from mp3net.training.objectives.draws import TrackDraws
 from mp3net.training.plan import flop_per_track
 from mp3net.training.state import Learner, build_state

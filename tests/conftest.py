@@ -12,9 +12,34 @@ import pytest
 
 from mp3net.apps import cli
 
+# Files that share what takes long to make stay in one process; what takes longest begins first.
+TOGETHER = "evaluation"
+FIRST = ("evaluation", "test_survival.py", "test_trainer.py", "test_hostile.py", "test_parallel.py")
 # Fresh weights of the paper's networks are nearly silent.
 LOUDER = 1.2
 GOLDEN = Path(os.environ.get("MP3NET_GOLDEN", Path(__file__).parents[1] / ".." / "shared" / "golden"))
+
+
+def group(nodeid: str) -> str:
+    """Tests of one file belong together, and so does the folder of the evaluation."""
+    path = Path(nodeid.split("::")[0])
+    return TOGETHER if path.parent.name == TOGETHER else path.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FIRST.index(group(item.nodeid)) if group(item.nodeid) in FIRST else len(FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Each group of tests in one process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Grouped(config, log)
 
 
 @pytest.fixture

@@ -27,9 +27,7 @@ def convert(key: str, value: np.ndarray) -> tuple[str, Tensor]:
     tensor = torch.from_numpy(np.array(value))
     block = re.fullmatch(r"(generator|discriminator)_block_(\d)\.(.+)", layer)
     if layer == "generator_conv2dt.4x1":  # outputs in the order frames, bins, channels
-        tensor = (
-            tensor.reshape(-1, 4, 2, 16).permute(3, 1, 2, 0) if kernel else tensor.reshape(4, 2, 16).permute(2, 0, 1)
-        )
+        tensor = tensor.reshape(-1, 4, 2, 16).permute(3, 1, 2, 0) if kernel else tensor.reshape(4, 2, 16).permute(2, 0, 1)
         return f"dense.{suffix}", tensor.reshape(128, -1) if kernel else tensor.reshape(-1)
     if layer == "discriminator_conv2d.4x1":  # inputs in that order
         return f"dense.{suffix}", tensor.reshape(4, 2, 17, 16).permute(3, 2, 0, 1).reshape(16, -1) if kernel else tensor

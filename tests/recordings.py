@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -43,21 +44,26 @@ def write_folder(folder: Path, seconds: float = 3.0) -> None:
     write_m4a(folder / "no_ending", music(seconds, 44100, 2, 6), 44100)
 
 
+@lru_cache(None)
+def piano_tone(pitch: int, rate: int) -> np.ndarray:
+    """1.2 s of a decaying harmonic tone."""
+    time = np.arange(round(1.2 * rate)) / rate
+    frequency = 440 * 2 ** ((pitch - 69) / 12)
+    partials = [k for k in range(1, 9) if k * frequency < 0.45 * rate]
+    tone = sum(np.sin(2 * np.pi * k * frequency * time) / k**1.5 for k in partials) * np.exp(-3 * time)
+    return tone * np.minimum(time / 0.005, 1) * np.minimum((1.2 - time) / 0.05, 1)
+
+
 def piece(seconds: float, rate: int, seed: int, channels: int = 1) -> np.ndarray:
     """A small piano-like piece, (S, C) float32: three decaying harmonic voices on a steady beat in one key, peak 0.6."""
     rng = np.random.default_rng(seed)
     out = np.zeros((round(seconds * rate), channels))
     beat = rng.uniform(0.3, 0.5)
     scale = rng.integers(0, 12) + np.array([0, 2, 4, 5, 7, 9, 11])
-    time = np.arange(round(1.2 * rate)) / rate
     for count, start in enumerate(np.arange(0.05, seconds - 0.2, beat)):
         for voice, octave in enumerate((48, 60, 72)):
             if voice == 2 or count % 2 == 0:
-                pitch = octave + rng.choice(scale)
-                frequency = 440 * 2 ** ((pitch - 69) / 12)
-                partials = [k for k in range(1, 9) if k * frequency < 0.45 * rate]
-                tone = sum(np.sin(2 * np.pi * k * frequency * time) / k**1.5 for k in partials) * np.exp(-3 * time)
-                tone = tone * np.minimum(time / 0.005, 1) * rng.uniform(0.5, 1) * np.minimum((1.2 - time) / 0.05, 1)
+                tone = piano_tone(int(octave + rng.choice(scale)), rate) * rng.uniform(0.5, 1)
                 begin = round(start * rate)
                 part = tone[: len(out) - begin, None] * rng.uniform(0.6, 1, channels)
                 out[begin : begin + len(part)] += part

@@ -23,12 +23,7 @@ from mp3net.files import write_json
 
 def test_presets_are_what_the_paper_says():
     big, short = PRESETS["piano-95s"], PRESETS["piano-5s"]
-    assert (big.model.num_frames, big.model.num_bins, big.audio.channels, big.audio.sample_rate_hz) == (
-        16384,
-        128,
-        2,
-        22016,
-    )
+    assert (big.model.num_frames, big.model.num_bins, big.audio.channels, big.audio.sample_rate_hz) == (16384, 128, 2, 22016)
     assert big.track_duration_s == pytest.approx(95.26, abs=0.01)
     assert (short.model.num_frames, short.track_duration_s) == (1024, pytest.approx(5.95, abs=0.01))
     assert [big.model.block_channels(i) for i in (0, 3, 4, 5)] == [
@@ -49,9 +44,7 @@ def test_unknown_preset_lists_the_valid_ones():
 
 
 def test_unknown_key_lists_the_valid_ones():
-    with pytest.raises(
-        Mp3netError, match=r"unknown key 'optimiser.batchsize'; the valid keys are: .*optimiser.batch_size"
-    ):
+    with pytest.raises(Mp3netError, match=r"unknown key 'optimiser.batchsize'; the valid keys are: .*optimiser.batch_size"):
         parse_config({"optimiser": {"batchsize": 4}}, "config.json")
     with pytest.raises(Mp3netError, match=r"valid keys are: .*optimiser.batch_size"):
         override(Config(), ["optimiser.batchsize=4"])
@@ -73,9 +66,7 @@ def test_bad_values_are_named(data, message):
 
 
 def test_override_and_differing_keys():
-    changed = override(
-        Config(), ["optimiser.batch_size=4", "optimiser.precision=float32", "optimiser.learning_rate=2e-4"]
-    )
+    changed = override(Config(), ["optimiser.batch_size=4", "optimiser.precision=float32", "optimiser.learning_rate=2e-4"])
     assert (changed.optimiser.batch_size, changed.optimiser.precision, changed.optimiser.learning_rate) == (
         4,
         "float32",
@@ -103,12 +94,9 @@ def test_json_round_trip_and_damage(tmp_path):
 def test_settings_reach_into_unions_and_options():
     second = PRESETS["mp3net2-nano"]
     keys = valid_keys(Config, second)
-    assert {
-        "model.num_parts",
-        "objective.penalty_every",
-        "objective.masking_noise",
-        "objective.masking_noise.grid",
-    } <= {*keys}
+    assert {"model.num_parts", "objective.penalty_every", "objective.masking_noise", "objective.masking_noise.grid"} <= {
+        *keys
+    }
     assert not {"model.num_blocks", "objective.drift_weight"} & {*keys}
     everything = valid_keys()
     assert {"model.num_parts", "model.num_blocks"} <= {*everything}
@@ -160,9 +148,7 @@ def test_unknown_keys_list_those_of_the_family_that_the_file_chose():
 
 
 def test_an_objective_that_does_not_train_the_model_is_refused():
-    with pytest.raises(
-        Mp3netError, match="objective.kind = wgan_gp does not train model.kind = mp3net2; use relativistic"
-    ):
+    with pytest.raises(Mp3netError, match="objective.kind = wgan_gp does not train model.kind = mp3net2; use relativistic"):
         parse_config({"model": {"kind": "mp3net2"}, "audio": {"num_bins": 16}}, "file")
 
 

@@ -7,11 +7,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 import soundfile
 
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_wheel_runs_in_an_empty_environment(tmp_path):
     def run(*command: object) -> str:
         done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)

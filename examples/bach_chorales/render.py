@@ -28,9 +28,7 @@ def chorale_paths() -> list[Path]:
 
     scores = {}
     for suffix in (".krn", ".xml", ".mxl"):  # where a chorale comes in several formats, the last one stays
-        scores.update(
-            {Path(path).stem: Path(path) for path in corpus.getComposer("bach") if Path(path).suffix == suffix}
-        )
+        scores.update({Path(path).stem: Path(path) for path in corpus.getComposer("bach") if Path(path).suffix == suffix})
     return [scores[stem] for stem in sorted(scores)]
 
 
@@ -48,21 +46,7 @@ def render(score_path: Path, target: Path, soundfont: Path) -> str | None:
             midi = Path(folder) / "score.mid"
             sound = Path(folder) / "score.flac"
             score.write("midi", midi)
-            command = [
-                "fluidsynth",
-                "-ni",
-                "-q",
-                "-g",
-                "0.6",
-                "-r",
-                "44100",
-                "-T",
-                "flac",
-                "-F",
-                sound,
-                soundfont,
-                midi,
-            ]
+            command = ["fluidsynth", "-ni", "-q", "-g", "0.6", "-r", "44100", "-T", "flac", "-F", sound, soundfont, midi]
             subprocess.run(command, check=True, capture_output=True)
             partial = target.with_suffix(".partial")
             shutil.copyfile(sound, partial)
@@ -80,9 +64,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     if shutil.which("fluidsynth") is None or not options.soundfont.exists():
-        print(
-            f"needs fluidsynth and {options.soundfont}: apt-get install fluidsynth fluid-soundfont-gm", file=sys.stderr
-        )
+        print(f"needs fluidsynth and {options.soundfont}: apt-get install fluidsynth fluid-soundfont-gm", file=sys.stderr)
         return 2
     try:
         scores = chorale_paths()[: options.limit]

@@ -64,9 +64,7 @@ def probe(path: Path) -> AudioInfo:
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             duration_s = max(0, file.frames) / max(1, file.samplerate)
-            if (
-                file.format == "RAW"
-            ):  # libsndfile goes by the name alone then: anything called .au or .vox would be noise
+            if file.format == "RAW":  # libsndfile goes by the name alone then: anything called .au or .vox would be noise
                 raise UnusableAudioError("not audio: samples without a header; convert it to WAV or FLAC first")
             lossless = file.subtype not in _LOSSY_SUBTYPES
             samples = file.frames if file.format != "MP3" or _counts_its_frames(path) else None

@@ -128,9 +128,7 @@ def ladder_chart(table: dict[str, dict[str, float]]) -> Figure:
         for rung, value in row.items():
             colour = "#b3261e" if value > 0 else "none"
             size = 12 + 130 * abs(value)
-            axis.scatter(
-                rungs.index(rung), line, s=size, marker="s", facecolor=colour, edgecolor="#b3261e", linewidth=0.7
-            )
+            axis.scatter(rungs.index(rung), line, s=size, marker="s", facecolor=colour, edgecolor="#b3261e", linewidth=0.7)
     axis.set_xticks(range(len(rungs)), rungs, rotation=40, ha="left", fontsize=8)
     axis.set_yticks(range(len(table)), list(table), fontsize=8)
     axis.xaxis.tick_top()

@@ -52,9 +52,7 @@ class Song:
     def save(self, path: str | Path, audio_format: str | None = None) -> int:
         """Write the song, lowered by `gain`; the format is the name's unless given. Returns the file's sample rate."""
         target = Path(path)
-        return audio.write(
-            target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower()
-        )
+        return audio.write(target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower())
 
 
 class MP3net:

@@ -83,12 +83,7 @@ def test_prepare_train_generate(mp3net, tmp_path):
     assert "kept for training" in out
     assert "skipped: not audio" in out
     assert "cover.jpg" in out
-    settings = [
-        "audio.sample_rate_hz=8000",
-        "audio.num_bins=16",
-        "model.num_blocks=2",
-        "run.checkpoint_every_tracks=16",
-    ]
+    settings = ["audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_blocks=2", "run.checkpoint_every_tracks=16"]
     train = ["train", "data", "--preset", "nano-1.5s", "--out", "runs/a", "--device", "cpu"]
     train += [item for setting in settings for item in ("--set", setting)]
     status, out, _ = mp3net(*train, "--tracks", 32)
@@ -226,15 +221,9 @@ def test_normalize(mp3net):
             "--tracks: run.total_tracks: Input should be greater",
         ),
         (["prepare", ".", "--out", "../data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
-        (
-            ["prepare", ".", "--out", "../data", "--preset", "piano"],
-            "unknown preset 'piano'; the presets are: mp3net2-nano",
-        ),
+        (["prepare", ".", "--out", "../data", "--preset", "piano"], "unknown preset 'piano'; the presets are: mp3net2-nano"),
         (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: mp3net2-nano"),
-        (
-            ["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"],
-            "make one with `mp3net prepare FOLDER --out nowhere`",
-        ),
+        (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "make one with `mp3net prepare FOLDER --out nowhere`"),
         (["train", HERE, "--preset", "nano-1.5s", "--out", "r"], f"`mp3net prepare {HERE} --out data/{HERE.name}`"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "optimiser.batchsize=1"],

@@ -123,9 +123,7 @@ def repeated_head(random, files):
 
 
 def text(random, files):
-    return "\n".join(
-        ["#EXTM3U", "file.mp3", "http://example.org/x", "ffconcat version 1.0", "file /dev/zero"] * 20
-    ).encode()
+    return "\n".join(["#EXTM3U", "file.mp3", "http://example.org/x", "ffconcat version 1.0", "file /dev/zero"] * 20).encode()
 
 
 def zeros(random, files):

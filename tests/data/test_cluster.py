@@ -184,8 +184,7 @@ def test_the_card_and_parquet_files_are_read_by_hugging_face_datasets(whole, tmp
     for split in ("train", "heldout"):
         assert from_arrow[split].num_rows == from_parquet[split].num_rows > 0
         rows = [
-            sorted(data[split], key=lambda row: (row["piece"], row["start_sample"]))
-            for data in (from_arrow, from_parquet)
+            sorted(data[split], key=lambda row: (row["piece"], row["start_sample"])) for data in (from_arrow, from_parquet)
         ]
         assert rows[0] == rows[1]
     with pytest.raises(Mp3netError, match="not an empty folder"):

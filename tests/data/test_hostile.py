@@ -158,9 +158,7 @@ def workers_of(out: Path) -> list[str]:
 
 def small_disk(folder: Path, megabytes: int) -> None:
     folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)], capture_output=True
-    )
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)], capture_output=True)
     if done.returncode:
         pytest.skip("a small disk needs the right to mount one")
 
@@ -176,9 +174,7 @@ def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path, monkeypa
             prepare(below(source), disk / "out", CONFIG, 2)
         assert not list(disk.rglob("*.arrow"))
         # Something else fills the disk in the middle: what was predicted does not help.
-        monkeypatch.setattr(
-            "mp3net.data.preparation.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 0, 2**40)
-        )
+        monkeypatch.setattr("mp3net.data.preparation.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 0, 2**40))
         with pytest.raises(Mp3netError, match=r"cannot be written: .*No space left.*same command goes on"):
             prepare(below(source), disk / "out", CONFIG, 1)
         assert not (disk / "out" / INDEX_FILE).exists()

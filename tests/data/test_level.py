@@ -101,9 +101,7 @@ def test_prepared_pieces_have_the_level_that_was_asked_for(tmp_path, level, peak
     elif level == "original":
         assert np.abs(sound).max() == pytest.approx(np.abs(audio - audio.mean(0)).max(), rel=1e-3)
     else:
-        assert pyloudnorm.Meter(RATE).integrated_loudness(sound.T) == pytest.approx(
-            -30, abs=0.5
-        )  # of the trimmed piece
+        assert pyloudnorm.Meter(RATE).integrated_loudness(sound.T) == pytest.approx(-30, abs=0.5)  # of the trimmed piece
 
 
 def test_a_trim_threshold_that_is_none_is_refused():

@@ -200,9 +200,7 @@ def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
         prepare(below(tmp_path / "in"), tmp_path / "out", CONFIG, 1)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["files"][0]["reason"] == "not audio"
     write_folder(tmp_path / "in" / "more")
-    prepare(
-        below(tmp_path / "in"), tmp_path / "out", DataConfig(sample_rate_hz=8000), 2
-    )  # other settings are no obstacle
+    prepare(below(tmp_path / "in"), tmp_path / "out", DataConfig(sample_rate_hz=8000), 2)  # other settings are no obstacle
 
 
 def test_advice_where_there_is_no_dataset_can_be_followed(tmp_path, monkeypatch):

@@ -209,12 +209,7 @@ def test_the_cache_of_the_environment(monkeypatch, tmp_path):
 
 
 def test_locations():
-    assert [is_remote(text) for text in ("s3://b/p", "https://h/p", "data/piano", "C:\\data")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    assert [is_remote(text) for text in ("s3://b/p", "https://h/p", "data/piano", "C:\\data")] == [True, True, False, False]
     assert not is_remote(Path("s3://b"))
 
 

@@ -56,17 +56,13 @@ def test_released_grid_matches_golden(golden, rate, num_bins, bands):
         np.testing.assert_allclose(model.bins_to_bark, data["W"], rtol=matrix_rtol, atol=matrix_rtol)
         np.testing.assert_allclose(model.bark_to_bins, data["W_inv"], rtol=matrix_rtol, atol=matrix_rtol)
         np.testing.assert_allclose(model.spreading, data["spreading_matrix"], rtol=matrix_rtol)
-        np.testing.assert_allclose(
-            model.quiet_intensity, data["quiet_threshold_intensity"][0, 0, :, 0], rtol=matrix_rtol
-        )
+        np.testing.assert_allclose(model.quiet_intensity, data["quiet_threshold_intensity"][0, 0, :, 0], rtol=matrix_rtol)
         coefficients = torch.from_numpy(data["mdct"]).to(dtype).movedim(-1, 1)
         tau = tonality(coefficients)
         np.testing.assert_allclose(tau.movedim(1, -1), data[f"tonality_{suffix}"], atol=1e-12 if wide else 1e-5)
         for drown in (0.0, 0.5):
             threshold = model.masking_threshold(coefficients, offset_scale=1 - drown).movedim(1, -1)
-            np.testing.assert_allclose(
-                threshold, data[f"threshold_drown{drown}_{suffix}"], rtol=1e-12 if wide else 5e-5
-            )
+            np.testing.assert_allclose(threshold, data[f"threshold_drown{drown}_{suffix}"], rtol=1e-12 if wide else 5e-5)
         if wide:
             intensity = model.bark_intensity(coefficients)
             np.testing.assert_allclose(intensity.movedim(1, -1), data["bark_intensity_f64"], rtol=1e-12, atol=1e-30)
@@ -101,9 +97,7 @@ def test_gradients_match_golden(golden, suffix, dtype):
         assert np.isfinite(actual).all()
         for index, name in enumerate(names):
             scale = max(np.abs(expected[index]).max(), 1e-12)
-            atol = (
-                1e-6 if (key, name) == ("grad_sum_tonality", "const") else scale * (3e-5 if suffix == "f32" else 1e-10)
-            )
+            atol = 1e-6 if (key, name) == ("grad_sum_tonality", "const") else scale * (3e-5 if suffix == "f32" else 1e-10)
             np.testing.assert_allclose(actual[index], expected[index], atol=atol, rtol=0, err_msg=f"{key} {name}")
 
 

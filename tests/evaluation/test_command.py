@@ -6,7 +6,7 @@ import json
 
 import soundfile
 
-from tests.evaluation.conftest import RATE
+from tests.evaluation.conftest import RATE, SECONDS
 from tests.recordings import piece
 
 
@@ -24,7 +24,7 @@ def test_snapshot_and_folder(mp3net, dataset, judged_folder, untrained, tmp_path
     status, _, error = mp3net("evaluate", untrained, "--out", "report", *light)
     assert status == 2
     assert "holds a report; add --force to replace it" in error
-    status, out, _ = mp3net("evaluate", "--audio", judged_folder, "--seconds", 1.5, "--out", "other", *light)
+    status, out, _ = mp3net("evaluate", "--audio", judged_folder, "--seconds", SECONDS, "--out", "other", *light)
     assert status == 0
     assert "other/report.html" in out
     assert json.loads((tmp_path / "other" / "report.json").read_text())["candidate"]["kind"] == "audio folder"

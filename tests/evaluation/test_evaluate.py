@@ -85,8 +85,9 @@ def test_own_embedding(dataset, judged_folder, tmp_path):
     assert found.result("kernel_loudness").as_real
 
 
-def test_snapshot_is_judged_and_its_noise_is_seen(dataset, untrained, tmp_path):
-    found = evaluate(MP3net.from_pretrained(untrained), dataset, 64, measures=["spectrum", "notes"], cache=tmp_path)
+def test_a_snapshot_is_judged_and_told_from_music_that_it_has_not_learned(evaluation, dataset):
+    """On the ladder that the evaluation of the folder has made."""
+    found = evaluate(MP3net.from_pretrained(), dataset, SAMPLES, SECONDS, measures=["spectrum", "notes"])
     assert found.candidate["kind"] == "snapshot"
     assert len(found.candidate["weights"]) == 12
     for name in ("octave_flatness", "confident_share", "kernel_notes"):
@@ -101,7 +102,7 @@ def test_training_copies_are_listed_with_their_source(dataset, recordings, evalu
     train = [entry for entry in read_index(dataset).entries if entry["split"] == "train"]
     for entry in train[:8]:
         shutil.copy(recordings / entry["source"], copied / f"mine-{entry['source']}")
-    found = evaluate(copied, dataset, SAMPLES, SECONDS, measures=["memorisation"], cache=tmp_path / "cache")
+    found = evaluate(copied, dataset, SAMPLES, SECONDS, measures=["memorisation"])
     assert found.result("copied_share").score.value.value > 0.8
     assert not found.result("copied_share").as_real
     assert len(found.matches) == 20
@@ -138,9 +139,7 @@ def test_a_model_of_another_rate_is_an_error(recordings, tmp_path):
     from mp3net.data.preparation import prepare
     from mp3net.data.recordings import below
 
-    prepare(
-        below(recordings), tmp_path / "data", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.5), workers=2
-    )
+    prepare(below(recordings), tmp_path / "data", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.5), workers=2)
     with pytest.raises(Mp3netError, match="prepared at 8000 Hz"):
         evaluate(MP3net.from_pretrained(), tmp_path / "data")
 

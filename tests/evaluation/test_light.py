@@ -33,13 +33,9 @@ def test_values_are_those_of_the_features(crops, untrained):
     light = LightEvaluation(crops, SONG, 16, 0)
     values = light(model)
     songs = np.stack([model.generate(1_000_000 + number).audio for number in range(16)])
-    assert values["evaluation/octave_flatness"] == pytest.approx(
-        spectrum_features(songs, 11008)["octave_flatness"].mean()
-    )
+    assert values["evaluation/octave_flatness"] == pytest.approx(spectrum_features(songs, 11008)["octave_flatness"].mean())
     real = crops.batch(0, 0, 16)[..., :SONG].numpy()
-    assert values["evaluation/tonality_real"] == pytest.approx(
-        spectrum_features(real, 11008)["tonality"].mean(), rel=1e-5
-    )
+    assert values["evaluation/tonality_real"] == pytest.approx(spectrum_features(real, 11008)["tonality"].mean(), rel=1e-5)
     assert values == light(model)
 
 

@@ -57,9 +57,7 @@ def test_octaves_are_whole_and_below_the_limit():
 def test_octave_flatness_sees_pitch_and_ignores_the_slope(music):
     real, fakes = flatness(music), [flatness(spoilt(fault, music)) for fault in (random_signs, band_noise, white_noise)]
     assert real > 2.5 * max(fakes)
-    tilt = np.fft.irfft(
-        np.fft.rfft(white_noise(music[0], RATE, np.random.default_rng(0))) / np.sqrt(1 + np.arange(66049))
-    )
+    tilt = np.fft.irfft(np.fft.rfft(white_noise(music[0], RATE, np.random.default_rng(0))) / np.sqrt(1 + np.arange(66049)))
     assert abs(flatness(tilt[None].astype(np.float32)) - fakes[2]) < 0.02
     assert flatness(np.zeros((1, 1, 9000), np.float32)) == 0
 

@@ -59,9 +59,7 @@ def test_frames_double_on_straight_lines_and_halve_with_their_power():
     line = torch.arange(6, dtype=torch.float64)[None, :, None]
     assert doubled(line)[0, 1:-1, 0].tolist() == [0.25 + 0.5 * i for i in range(10)]
     x = noise(3, 8, 2)
-    torch.testing.assert_close(
-        doubled(x), F.interpolate(x.transpose(1, 2), scale_factor=2, mode="linear").transpose(1, 2)
-    )
+    torch.testing.assert_close(doubled(x), F.interpolate(x.transpose(1, 2), scale_factor=2, mode="linear").transpose(1, 2))
     assert float(halved(noise(50, 100, 10)).square().mean()) == pytest.approx(1, abs=0.05)
 
 
@@ -201,14 +199,7 @@ def test_the_front_end_is_what_its_docstring_says():
     before = np.concatenate([np.zeros_like(rotated[:, :1]), rotated[:, :-1]], 1)
     level_before = np.concatenate([np.zeros_like(level[:, :1]), level[:, :-1]], 1)
     turn = rotated * before.conj() / np.sqrt(level * level_before + 1e-4)
-    expected = [
-        level,
-        rotated.real,
-        rotated.imag,
-        turn.real,
-        turn.imag,
-        0.4 * np.log(m / np.linspace(0.01, 0.1, 16)) + 1,
-    ]
+    expected = [level, rotated.real, rotated.imag, turn.real, turn.imag, 0.4 * np.log(m / np.linspace(0.01, 0.1, 16)) + 1]
     for number, values in enumerate(expected):
         np.testing.assert_allclose(found[:, number], values.transpose(1, 0, 2), atol=2e-6, err_msg=str(number))
 

@@ -96,9 +96,7 @@ def test_a_penalty_keeps_little_per_block():
             (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         assert gradient.requires_grad
         alive = {
-            found.data_ptr(): found.untyped_storage().nbytes()
-            for found in (each() for each in saved)
-            if found is not None
+            found.data_ptr(): found.untyped_storage().nbytes() for found in (each() for each in saved) if found is not None
         }
         return sum(alive.values())
 

@@ -4,16 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mp3net.config import (
-    AudioConfig,
-    Config,
-    DataConfig,
-    Mp3net2Model,
-    OptimiserConfig,
-    PaperModel,
-    Relativistic,
-    RunConfig,
-)
+from mp3net.config import AudioConfig, Config, DataConfig, Mp3net2Model, OptimiserConfig, PaperModel, Relativistic, RunConfig
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from tests.recordings import write_folder

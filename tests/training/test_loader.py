@@ -114,11 +114,7 @@ def test_schedules_steer_learning_rate_and_penalty(tiny, tiny_data):
     assert falling.state.generator.optimiser.param_groups[0]["lr"] == 0
     assert falling.state.discriminator.optimiser.param_groups[0]["lr"] == 0
     same = [a == b for a, b in zip(falling.terms, plain.terms, strict=True)]
-    assert same == [
-        True,
-        True,
-        False,
-    ]  # the discriminator's fifth step, after 16 tracks, is the last one at the full rate
+    assert same == [True, True, False]  # the discriminator's fifth step, after 16 tracks, is the last one at the full rate
     steady = trained("optimiser.learning_rate_schedule=[[0, 0.5]]")
     assert steady.state.generator.optimiser.param_groups[0]["lr"] == pytest.approx(0.5e-4)
     without = trained("objective.gradient_penalty_schedule=[[0, 0]]")

@@ -15,15 +15,7 @@ from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
 from mp3net.training import plan
 from mp3net.training.memory import available_bytes, peak_memory
-from mp3net.training.plan import (
-    MemoryModel,
-    advice,
-    check_memory,
-    flop_per_track,
-    largest_divisor,
-    measure_memory,
-    probe,
-)
+from mp3net.training.plan import MemoryModel, advice, check_memory, flop_per_track, largest_divisor, measure_memory, probe
 from mp3net.training.steps import Steps
 from mp3net.training.trainer import Trainer
 

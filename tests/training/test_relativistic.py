@@ -194,9 +194,7 @@ def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny_data):
     before = {name: value.clone() for name, value in session.state.tensors().items() if "/weight/" in name}
     session.run()
     changed = {
-        name
-        for name, value in session.state.tensors().items()
-        if name in before and not torch.equal(value, before[name])
+        name for name, value in session.state.tensors().items() if name in before and not torch.equal(value, before[name])
     }
     own = ("generator/weight/levels.3", "generator/weight/to_bins", "discriminator/weight/from_bins", "discriminator/weight/levels.0")  # fmt: skip
     assert changed == {name for name in before if name.startswith(own)}

@@ -9,7 +9,7 @@ import pytest
 import torch.distributed as dist
 
 from mp3net.errors import Mp3netError
-from mp3net.training.rendezvous import fresh_room
+from mp3net.training.rendezvous import fresh_store
 
 
 def meet(store: dist.Store, count: int, late: int | None = None) -> list[dist.Store]:
@@ -18,7 +18,7 @@ def meet(store: dist.Store, count: int, late: int | None = None) -> list[dist.St
 
     def come(rank: int) -> None:
         time.sleep(0.2 if rank == late else 0)
-        rooms[rank] = fresh_room(store, rank, count, patience_s=10)
+        rooms[rank] = fresh_store(store, rank, count, patience_s=10)
 
     threads = [threading.Thread(target=come, args=(rank,)) for rank in range(count)]
     for thread in threads:
@@ -29,14 +29,14 @@ def meet(store: dist.Store, count: int, late: int | None = None) -> list[dist.St
 
 
 @pytest.mark.parametrize("late", [0, 1, 2])
-def test_every_round_shares_a_room_without_what_the_dead_left(late):
+def test_every_round_shares_a_store_without_what_the_dead_left(late):
     store = dist.HashStore()
     first = meet(store, 3)
     first[0].set("address", "of a process that dies")
     again = meet(store, 3, late)
     assert not again[1].check(["address"])
     again[0].set("address", "new")
-    assert [room.get("address") for room in again] == [b"new"] * 3
+    assert [space.get("address") for space in again] == [b"new"] * 3
     assert first[1].get("address") == b"of a process that dies"
 
 
@@ -45,6 +45,6 @@ def test_a_round_that_lost_a_process_before_it_was_complete_ends_with_its_rank(r
     store = dist.HashStore()
     meet(store, 2)
     with pytest.raises(Mp3netError, match=rf"^{missing.replace('(', '[(]').replace(')', '[)]')} did not come"):
-        fresh_room(store, rank, 2, patience_s=0.3)
+        fresh_store(store, rank, 2, patience_s=0.3)
     assert len({store.get("mp3net/card/0"), store.get("mp3net/card/1")}) == 2
     meet(store, 2)

@@ -53,9 +53,7 @@ def final(out: Path) -> Path:
 
 
 def last_seen(text: str) -> int:
-    return max(
-        (int(found.replace(",", "")) for found in re.findall(r"^ *([\d,]+)/[\d,]+ tracks", text, re.M)), default=0
-    )
+    return max((int(found.replace(",", "")) for found in re.findall(r"^ *([\d,]+)/[\d,]+ tracks", text, re.M)), default=0)
 
 
 def resumed_at(text: str) -> int:
@@ -102,7 +100,7 @@ def test_twenty_kills_lose_at_most_one_interval_each_and_change_nothing(tiny_dat
 def by_two(tiny_data, tmp_path_factory) -> Path:
     """A run of two processes that nothing disturbs."""
     out = tmp_path_factory.mktemp("two") / "run"
-    run(command(TWO, tiny_data, out, 640))
+    run(command(TWO, tiny_data, out, 320))
     return out
 
 
@@ -112,7 +110,7 @@ def children(process: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 def test_a_lost_worker_restarts_from_the_last_checkpoint(by_two, tiny_data, tmp_path):
-    arguments = command([*TWO[:-2], "--max-restarts", "2", *TWO[-2:]], tiny_data, tmp_path / "run", 640)
+    arguments = command([*TWO[:-2], "--max-restarts", "2", *TWO[-2:]], tiny_data, tmp_path / "run", 320)
     log = tmp_path / "log"
     process = started(arguments, log)
     while len(list((tmp_path / "run" / "checkpoints").glob("tracks-*"))) < 2:
@@ -126,9 +124,9 @@ def test_a_lost_worker_restarts_from_the_last_checkpoint(by_two, tiny_data, tmp_
 
 def test_goes_on_with_another_number_of_processes(by_two, tiny_data, tmp_path):
     """The tracks, crops and random numbers are the same; sums differ by rounding, which grows with every iteration."""
-    run(command(TWO, tiny_data, tmp_path / "run", 560))
-    assert resumed_at(run(command(LAUNCH, tiny_data, tmp_path / "run", 640))) == 560
-    run(command(LAUNCH, tiny_data, tmp_path / "other", 640, "--set", "optimiser.seed=1"))
+    run(command(TWO, tiny_data, tmp_path / "run", 240))
+    assert resumed_at(run(command(LAUNCH, tiny_data, tmp_path / "run", 320))) == 240
+    run(command(LAUNCH, tiny_data, tmp_path / "other", 320, "--set", "optimiser.seed=1"))
     expected, found, other = (load_tensors(final(folder)) for folder in (by_two, tmp_path / "run", tmp_path / "other"))
 
     def distance(a, b) -> float:

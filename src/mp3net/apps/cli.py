@@ -35,8 +35,7 @@ Open = partial(typer.Option, show_default=False)
 
 # Options that several commands share.
 Snapshot = Annotated[
-    Path | None,
-    typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False),
+    Path | None, typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False)
 ]
 Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")]
@@ -50,9 +49,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Train a generator on your own recordings and make music with it: prepare, train, generate, evaluate."""
 
@@ -85,9 +82,7 @@ def prepare(
         float | None, Selection(help="Share of pieces kept from training, to judge results by. Default 0.1.")
     ] = None,
     split_seed: Annotated[int, Selection(help="Chooses which pieces are held out.")] = 0,
-    maestro: Annotated[
-        Path | None, Selection(help="Instead of FOLDER: the MAESTRO collection, in its own splits.")
-    ] = None,
+    maestro: Annotated[Path | None, Selection(help="Instead of FOLDER: the MAESTRO collection, in its own splits.")] = None,
     years: Annotated[str | None, Selection(help="With --maestro: only these, such as 2004,2006,2008,2009.")] = None,
     title: Annotated[str, Card(help="What to call the dataset.")] = "",
     source: Annotated[str, Card(help="Where the recordings come from.")] = "",
@@ -96,12 +91,8 @@ def prepare(
     shard: Annotated[
         str | None, Work(help="K/N: decode only this part, as one of N jobs; then once more without it.", metavar="K/N")
     ] = None,
-    ray: Annotated[
-        str | None, Work(help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS")
-    ] = None,
-    dry_run: Annotated[
-        bool, Work("--dry-run", help="Read the headers, print hours and disk need, write nothing.")
-    ] = False,
+    ray: Annotated[str | None, Work(help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS")] = None,
+    dry_run: Annotated[bool, Work("--dry-run", help="Read the headers, print hours and disk need, write nothing.")] = False,
 ) -> None:
     """Turn a folder of recordings (WAV, FLAC, OGG, Opus, MP3, M4A/AAC ...) into a dataset.
 
@@ -148,10 +139,7 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        Open(
-            help="Instead of --preset: a configuration as JSON, such as RUN/run.json of another run.",
-            metavar="FILE.json",
-        ),
+        Open(help="Instead of --preset: a configuration as JSON, such as RUN/run.json of another run.", metavar="FILE.json"),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -231,9 +219,7 @@ def evaluate(
     snapshot: Snapshot = None,
     data: Annotated[
         Path | None,
-        Open(
-            help="Dataset made by `mp3net prepare`: the real music to compare with. Default: what the run was trained on."
-        ),
+        Open(help="Dataset made by `mp3net prepare`: the real music to compare with. Default: what the run was trained on."),
     ] = None,
     audio: Annotated[Path | None, Open(help="Judge the audio files of this folder instead of a snapshot.")] = None,
     samples: Annotated[int, typer.Option(help="Clips per set, at least 32.", min=32)] = 256,
@@ -249,16 +235,13 @@ def evaluate(
             "piano."
         ),
     ] = None,
-    cache: Annotated[
-        Path | None, Open(help="Where features and the ladder are kept; default: DATA/evaluation.")
-    ] = None,
+    cache: Annotated[Path | None, Open(help="Where features and the ladder are kept; default: DATA/evaluation.")] = None,
     device: Device = "auto",
     precision: Precision = "float32",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     match_level: Annotated[
-        bool,
-        Open("--match-level", help="With --audio: one gain for all files that gives them the level of real clips."),
+        bool, Open("--match-level", help="With --audio: one gain for all files that gives them the level of real clips.")
     ] = False,
 ) -> None:
     """Say how good a model is: every number with the floor of real music, an interval, and its place on a ladder of faults.

@@ -1,4 +1,4 @@
-"""`mp3net prepare` and `mp3net parquet`: progress, tables and advice around the data room."""
+"""`mp3net prepare` and `mp3net parquet`: progress, tables and advice around `data`."""
 
 from __future__ import annotations
 
@@ -254,8 +254,7 @@ def _next_step(request: Request, report: PrepareReport) -> str:
     fitting = [
         name
         for name, config in PRESETS.items()
-        if (config.audio.sample_rate_hz, config.audio.channels)
-        == (report.config.sample_rate_hz, report.config.channels)
+        if (config.audio.sample_rate_hz, config.audio.channels) == (report.config.sample_rate_hz, report.config.channels)
         and config.track_samples <= longest
     ]
     if not fitting:

@@ -202,9 +202,7 @@ def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) 
     except KeyboardInterrupt:
         say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
         sys.exit(128 + signal.SIGINT)
-    say(
-        f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}"
-    )
+    say(f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}")
     say(f"listen: mp3net generate {out}" + ("" if outcome.finished else "   go on: the same command again"))
     return received
 

@@ -23,12 +23,7 @@ UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
 _COOLING = ((96_000, 1.0), (98_000, 0.25))
 
 
-def _second_family(
-    audio: AudioConfig,
-    model: Mp3net2Model,
-    total_tracks: int = 6_000_000,
-    cooling: Schedule = (),
-) -> Config:
+def _second_family(audio: AudioConfig, model: Mp3net2Model, total_tracks: int = 6_000_000, cooling: Schedule = ()) -> Config:
     optimiser = OptimiserConfig(
         learning_rate=2e-4,
         learning_rate_schedule=cooling,
@@ -38,11 +33,7 @@ def _second_family(
         ema_half_life_tracks=500,
     )
     return Config(
-        audio=audio,
-        model=model,
-        objective=Relativistic(),
-        optimiser=optimiser,
-        run=RunConfig(total_tracks=total_tracks),
+        audio=audio, model=model, objective=Relativistic(), optimiser=optimiser, run=RunConfig(total_tracks=total_tracks)
     )
 
 

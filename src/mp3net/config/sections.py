@@ -6,22 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
 
 WindowName = Literal["vorbis", "sine"]
 
 
-def _as_tuples(points: Any) -> Any:
-    """JSON knows lists only."""
-    if not isinstance(points, list):
-        return points
-    if not all(isinstance(point, list | tuple) and len(point) == 2 for point in points):
-        raise ValueError(f"{points}: expected points [tracks seen, factor], such as [[0, 1], [100000, 0]]")
-    return tuple(tuple(point) for point in points)
-
-
-# Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout.
-Schedule = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_as_tuples)]
+# Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout. JSON knows lists only.
+Schedule = Annotated[tuple[Annotated[tuple[int, float], Strict(False)], ...], Strict(False)]
 
 
 class _Frozen(BaseModel):
@@ -123,9 +114,7 @@ class Mp3net2Model(_Frozen):
     local_dim: int = Field(128, ge=1, description="the latent of a part")
     noise_channels: int = Field(8, ge=1)
     attention_heads: int = Field(4, ge=1)
-    carrier_head: bool = Field(
-        False, description="two numbers per bin on its carrier instead of the coefficient itself"
-    )
+    carrier_head: bool = Field(False, description="two numbers per bin on its carrier instead of the coefficient itself")
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Mp3net2Model:
@@ -249,9 +238,7 @@ class Relativistic(_Frozen):
     gradient_penalty_schedule: OrderedSchedule = Field(
         (), description="factors of the penalty's weight: [[tracks seen, factor], ...]"
     )
-    penalty_every: int = Field(
-        4, ge=1, description="discriminator steps per penalty, which then weighs as many times more"
-    )
+    penalty_every: int = Field(4, ge=1, description="discriminator steps per penalty, which then weighs as many times more")
     masking_noise: MaskingNoise | None = MaskingNoise()
 
     def cost_per_track(self, made: float, scored: float) -> float:
@@ -271,9 +258,7 @@ class OptimiserConfig(_Frozen):
     )
     beta1: float = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.9, ge=0, lt=1)
-    ema_half_life_tracks: int = Field(
-        20_000, ge=1, description="at most; early in a run a twentieth of the tracks seen"
-    )
+    ema_half_life_tracks: int = Field(20_000, ge=1, description="at most; early in a run a twentieth of the tracks seen")
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     train_last_blocks: int | None = Field(
         None, ge=1, description="blocks nearest to the audio that are trained, in both networks; null: everything"
@@ -299,9 +284,7 @@ class RunConfig(_Frozen):
     @model_validator(mode="after")
     def _enough_samples(self) -> RunConfig:
         if 0 < self.evaluate_samples < 8:
-            raise ValueError(
-                f"evaluate_samples = {self.evaluate_samples}: distances need at least 8 songs, or 0 for none"
-            )
+            raise ValueError(f"evaluate_samples = {self.evaluate_samples}: distances need at least 8 songs, or 0 for none")
         return self
 
 
@@ -319,8 +302,7 @@ ModelConfig = Annotated[
     Annotated[PaperModel, Tag("paper")] | Annotated[Mp3net2Model, Tag("mp3net2")], Discriminator(_kind_or("paper"))
 ]
 ObjectiveConfig = Annotated[
-    Annotated[WganGp, Tag("wgan_gp")] | Annotated[Relativistic, Tag("relativistic")],
-    Discriminator(_kind_or("wgan_gp")),
+    Annotated[WganGp, Tag("wgan_gp")] | Annotated[Relativistic, Tag("relativistic")], Discriminator(_kind_or("wgan_gp"))
 ]
 # Which objective trains which networks: one scores single tracks, the other tracks and their parts, in features.
 OBJECTIVES = {"paper": "wgan_gp", "mp3net2": "relativistic"}

@@ -18,10 +18,7 @@ FILES_PER_TASK = 8
 
 
 def run_on_ray(
-    work: Callable[[Path], FileReport],
-    lost: Callable[[Path, str], FileReport],
-    paths: Iterable[Path],
-    address: str,
+    work: Callable[[Path], FileReport], lost: Callable[[Path, str], FileReport], paths: Iterable[Path], address: str
 ) -> Iterator[tuple[Path, FileReport]]:
     """What an IsolatedPool does, on the cluster at `address` ("auto": the one this machine belongs to; "local": a new one
     of this machine's cores), which decides how many tasks run at a time.
@@ -53,7 +50,4 @@ def _decode(
     """Ray task: some files in one isolated process."""
     with IsolatedPool(1) as pool:
         done = list(pool(work, lost, [Path(name) for name in batch["path"]]))
-    return {
-        "path": [str(path) for path, _ in done],
-        "report": [json.dumps(asdict(report)) for _, report in done],
-    }
+    return {"path": [str(path) for path, _ in done], "report": [json.dumps(asdict(report)) for _, report in done]}

@@ -30,11 +30,7 @@ class CropDataset:
     """
 
     def __init__(
-        self,
-        location: str | Path | Store,
-        crop_samples: int,
-        split: str = "train",
-        augment: AugmentConfig | None = None,
+        self, location: str | Path | Store, crop_samples: int, split: str = "train", augment: AugmentConfig | None = None
     ) -> None:
         store = open_store(location) if isinstance(location, (str, Path)) else location
         self.data_config, self.fingerprint = store.index.config, store.fingerprint

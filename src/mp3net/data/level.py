@@ -27,9 +27,7 @@ class Levels:
 
     def add(self, block: np.ndarray) -> None:
         self.num_samples += len(block)
-        joined = np.ascontiguousarray(
-            np.concatenate([self._rest, block]).T
-        )  # sums and peaks along rows are much faster
+        joined = np.ascontiguousarray(np.concatenate([self._rest, block]).T)  # sums and peaks along rows are much faster
         whole = joined.shape[1] // TRIM_SAMPLES * TRIM_SAMPLES
         self._note(joined[:, :whole].reshape(len(joined), -1, TRIM_SAMPLES))
         self._rest = joined[:, whole:].T

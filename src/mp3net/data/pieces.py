@@ -43,9 +43,7 @@ class Piece:
         try:
             table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
         except (OSError, pa.ArrowInvalid) as error:
-            raise Mp3netError(
-                f"{path}: cannot be read as an Arrow stream: {error}; prepare the dataset again"
-            ) from None
+            raise Mp3netError(f"{path}: cannot be read as an Arrow stream: {error}; prepare the dataset again") from None
         self.channels = table.column("channels")[0].as_py()
         self.rows = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.channels)
                      for chunk in table.column("audio").chunks]  # fmt: skip

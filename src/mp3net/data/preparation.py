@@ -266,9 +266,7 @@ def check_place(out: Path, recordings: Recordings, config: DataConfig) -> None:
         raise Mp3netError(f"{out}: already holds a finished dataset; name another --out, or delete it to prepare again")
     if (plan := out / STAGING / PLAN_FILE).exists():
         if read_json(plan) != _identity(recordings, config):
-            raise Mp3netError(
-                f"{out}: holds an unfinished dataset of other settings or another folder; delete it first"
-            )
+            raise Mp3netError(f"{out}: holds an unfinished dataset of other settings or another folder; delete it first")
     elif out.exists() and not {path.name for path in out.iterdir()} <= {STAGING, REPORT_FILE, TABLE_FILE}:
         raise Mp3netError(f"{out}: is not empty and holds no dataset; name another --out")
 

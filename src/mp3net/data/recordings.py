@@ -101,14 +101,10 @@ def maestro(folder: Path, years: list[int] | None) -> Recordings:
     unknown = sorted(set(years or []) - set(there))
     if unknown:
         raise Mp3netError(f"--years {_join(unknown)}: not in {table}; it has {_join(there)}")
-    chosen = {
-        row["audio_filename"]: MAESTRO_SPLITS[row["split"]] for row in rows if int(row["year"]) in (years or there)
-    }
+    chosen = {row["audio_filename"]: MAESTRO_SPLITS[row["split"]] for row in rows if int(row["year"]) in (years or there)}
     present = sorted(path for path in chosen if (folder / path).exists())
     if not present:
-        raise Mp3netError(
-            f"{folder}: none of the {len(chosen)} recordings that {table.name} lists for the years is there"
-        )
+        raise Mp3netError(f"{folder}: none of the {len(chosen)} recordings that {table.name} lists for the years is there")
     absent = dict.fromkeys(sorted(set(chosen) - set(present)), "listed, but not there")
     return Recordings(folder, present, {p: chosen[p] for p in present}, absent, MAESTRO_SOURCE, MAESTRO_LICENCE)
 

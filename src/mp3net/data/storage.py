@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -173,31 +172,30 @@ class RemoteStore:
 
     def _patiently(self, name: str, request: Callable[[], bytes]) -> bytes:
         """The store's library retries refused requests, but not answers that break off: all is retried here instead."""
-        import obstore
+        import tenacity
+        from obstore.exceptions import NotSupportedError
 
         place, patience = f"{self.url}/{name}", self._patience
-        pause_s, end = patience.first_pause_s, time.monotonic() + patience.give_up_s
-        for tries in range(1, patience.retries + 2):
-            try:
-                return request()
-            except FileNotFoundError:
-                raise Mp3netError(f"{place}: no such file on the server; is this where the dataset lies?") from None
-            except Exception as error:
-                if isinstance(error, obstore.exceptions.NotSupportedError):
-                    raise Mp3netError(
-                        f"{place}: the server does not send parts of files (byte ranges), as `python -m http.server` does "
-                        "not; use nginx, Caddy or an object store, or copy the dataset to a folder"
-                    ) from None
-                refused = isinstance(error, PermissionError)
-                if refused or tries > patience.retries or time.monotonic() + pause_s > end:
-                    reason = _reason(error)
-                    times = "" if refused else f" after {tries} tries"
-                    raise Mp3netError(
-                        f"{place}: cannot be read{times}: {reason}; the same command goes on when it can"
-                    ) from None
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, patience.longest_pause_s)
-        raise AssertionError("the last try returns or raises")
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_not_exception_type((FileNotFoundError, PermissionError, NotSupportedError)),
+            stop=tenacity.stop_after_attempt(patience.retries + 1) | tenacity.stop_before_delay(patience.give_up_s),
+            wait=tenacity.wait_exponential(patience.first_pause_s, patience.longest_pause_s),
+            reraise=True,
+        )
+        try:
+            return retrying(request)
+        except FileNotFoundError:
+            raise Mp3netError(f"{place}: no such file on the server; is this where the dataset lies?") from None
+        except NotSupportedError:
+            raise Mp3netError(
+                f"{place}: the server does not send parts of files (byte ranges), as `python -m http.server` does not; "
+                "use nginx, Caddy or an object store, or copy the dataset to a folder"
+            ) from None
+        except Exception as error:  # the library's errors have no common type
+            tries = retrying.statistics["attempt_number"]
+            times = f" after {tries} tries" if tries > 1 else ""
+            reason = f"{place}: cannot be read{times}: {_reason(error)}"
+            raise Mp3netError(f"{reason}; the same command goes on when it can") from None
 
 
 class RemotePiece:
@@ -227,6 +225,7 @@ def _decoded(data: bytes | None) -> np.ndarray | None:
 
 def _connect(url: str, patience: Patience) -> Any:
     try:
+        import tenacity  # noqa: F401
         from obstore.store import from_url
     except ImportError:
         raise Mp3netError(f"{url}: reading from a network needs `pip install 'mp3net[remote]'`") from None

@@ -51,9 +51,7 @@ class ClipSet(ABC):
     for caching. `distinct` clips are different; the rest repeat them in turn. `notes` is what should be said of them.
     """
 
-    def __init__(
-        self, name: str, form: ClipFormat, slots: Sequence[Slot], names: Sequence[str], identity: str = ""
-    ) -> None:
+    def __init__(self, name: str, form: ClipFormat, slots: Sequence[Slot], names: Sequence[str], identity: str = "") -> None:
         self.name = name
         self.form = form
         self.slots = slots
@@ -177,15 +175,12 @@ def draw_slots(lengths: list[int], clip_samples: int, count: int, random: np.ran
         offset = int(random.integers(0, length - number * clip_samples + 1))
         order = random.permutation(number)
         found += [
-            (turn, random.random(), Slot(recording, offset + int(place) * clip_samples))
-            for turn, place in enumerate(order)
+            (turn, random.random(), Slot(recording, offset + int(place) * clip_samples)) for turn, place in enumerate(order)
         ]
     return [slot for _, _, slot in sorted(found)[:count]]
 
 
-def _split_evenly(
-    pieces: list[Entry], clip_samples: int, random: np.random.Generator
-) -> tuple[list[Entry], list[Entry]]:
+def _split_evenly(pieces: list[Entry], clip_samples: int, random: np.random.Generator) -> tuple[list[Entry], list[Entry]]:
     """Two halves of the pieces with nearly the same number of clips."""
     halves: tuple[list[Entry], list[Entry]] = ([], [])
     totals = [0, 0]
@@ -254,9 +249,7 @@ def _amount(pieces: list[Entry], clip_samples: int) -> str:
 
 
 def _enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bool:
-    return all(
-        len(pieces) >= MIN_PIECES and _capacity(pieces, clip_samples) >= MIN_CLIPS for pieces in (reference, again)
-    )
+    return all(len(pieces) >= MIN_PIECES and _capacity(pieces, clip_samples) >= MIN_CLIPS for pieces in (reference, again))
 
 
 def _too_few(folder: Path, entries: list[Entry], usable: list[Entry], clip_samples: int, config: DataConfig) -> str:

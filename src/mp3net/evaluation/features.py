@@ -70,9 +70,7 @@ class FeatureStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Mp3netError(
-                f"{folder}: the cache of features cannot be made: {error.strerror}; name a --cache"
-            ) from None
+            raise Mp3netError(f"{folder}: the cache of features cannot be made: {error.strerror}; name a --cache") from None
 
     def path(self, identity: str, kind: str, ending: str = "npz") -> Path:
         digest = hashlib.sha256(f"{ANALYSIS_VERSION}/{kind}/{identity}".encode()).hexdigest()[:24]

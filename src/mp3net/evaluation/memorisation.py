@@ -130,11 +130,7 @@ def search(clips: ClipSet, index: TrainingIndex, exclude_own: bool, progress: Ca
     similarity, frame = nearest(torch.stack(queries), index, own)
     similarity, frame = similarity.reshape(-1, len(offsets)), frame.reshape(-1, len(offsets))
     rows, best = np.arange(len(clips)), similarity.argmax(1)
-    return {
-        "similarity": similarity[rows, best],
-        "frame": frame[rows, best],
-        "offset_s": np.array(offsets)[best] / rate,
-    }
+    return {"similarity": similarity[rows, best], "frame": frame[rows, best], "offset_s": np.array(offsets)[best] / rate}
 
 
 @dataclass(frozen=True)

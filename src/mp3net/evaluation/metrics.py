@@ -46,9 +46,7 @@ class Family:
     per_clip: bool = False
 
 
-def _single(
-    metric: Metric, key: str, read: Callable[[np.ndarray, np.ndarray], Reading], per_clip: bool = False
-) -> Family:
+def _single(metric: Metric, key: str, read: Callable[[np.ndarray, np.ndarray], Reading], per_clip: bool = False) -> Family:
     """A metric of its own: `read` takes the features of the chosen real and judged clips, in float64."""
 
     def build(reference: Features, candidate: Features) -> Measure:
@@ -271,12 +269,7 @@ def _diversity_and_memorisation() -> list[Family]:
         ("training copies",), bounds=SHARE, one_sided=True,
     )  # fmt: skip
     similarity = Metric(
-        "similarity",
-        "memorisation",
-        "Similarity to the nearest training passage",
-        "",
-        ("training copies",),
-        one_sided=True,
+        "similarity", "memorisation", "Similarity to the nearest training passage", "", ("training copies",), one_sided=True
     )
     return [
         Family((pairwise, nearest), "logmel/embedding", _diversity),

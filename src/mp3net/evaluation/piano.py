@@ -46,13 +46,9 @@ class PianoTranscriber:
     @torch.inference_mode()
     def notes(self, clip: np.ndarray, sample_rate_hz: int) -> list[Note]:
         """Clip (C, S) -> notes by begin; pedals are left out."""
-        sound = (
-            clip.T if sample_rate_hz == self.model.fs else soxr.resample(clip.T, sample_rate_hz, self.model.fs, "HQ")
-        )
+        sound = clip.T if sample_rate_hz == self.model.fs else soxr.resample(clip.T, sample_rate_hz, self.model.fs, "HQ")
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # its layers ask for gradient checkpointing, also without gradients
+            warnings.simplefilter("ignore", UserWarning)  # its layers ask for gradient checkpointing, also without gradients
             events = self.model.transcribe(torch.from_numpy(np.ascontiguousarray(sound, np.float32)))
         heard = [
             Note(int(event.pitch), float(event.start), float(event.end - event.start)) for event in events if event.pitch > 0

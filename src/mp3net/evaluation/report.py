@@ -137,9 +137,7 @@ def _table(results: list[Result]) -> Iterator[str]:
     yield "<div class='wide'><table><tr><th>Metric<th>Judged<th>Floor<th>Place<th>Ladder</tr>"
     for result in results:
         unit = f" {result.metric.unit}" if result.metric.unit else ""
-        unseen = (
-            f"<br><small>Here it does not tell {', '.join(result.unseen)} from real.</small>" if result.unseen else ""
-        )
+        unseen = f"<br><small>Here it does not tell {', '.join(result.unseen)} from real.</small>" if result.unseen else ""
         style = " class='place real'" if result.as_real else " class='place'"
         yield (
             f"<tr><td><b>{result.metric.name}</b><br><small>{html.escape(result.metric.meaning)}</small>{unseen}</td>"

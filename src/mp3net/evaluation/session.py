@@ -25,14 +25,7 @@ from mp3net.evaluation.clips import (
     real_sets,
 )
 from mp3net.evaluation.embeddings import Embedding
-from mp3net.evaluation.features import (
-    DEFAULT_MEASURES,
-    MEASURES,
-    Extractor,
-    FeatureStore,
-    build_extractors,
-    extract,
-)
+from mp3net.evaluation.features import DEFAULT_MEASURES, MEASURES, Extractor, FeatureStore, build_extractors, extract
 from mp3net.evaluation.ladder import COPIES, REAL_AGAIN, RUNGS, rung_set
 from mp3net.evaluation.metrics import FAMILIES, Family, embedding_family
 from mp3net.evaluation.piano import PIANO_CLIPS, PianoTranscriber
@@ -140,9 +133,7 @@ def _open_sets(
         return judged, real
     check_audio(data, config, candidate.config.audio)
     clip_samples = candidate.song_samples(None) if seconds is None else round(seconds * rate)
-    generated_set(
-        candidate, MIN_CLIPS, clip_samples, seed
-    )  # refuses clips that are too long before the data are searched
+    generated_set(candidate, MIN_CLIPS, clip_samples, seed)  # refuses clips that are too long before the data are searched
     real = real_sets(data, samples, clip_samples, seed)
     return generated_set(candidate, len(real.reference), clip_samples, seed), real
 
@@ -189,9 +180,7 @@ class _Session:
                 scores[metric.name] = Score(score.value.within(*metric.bounds), score.deviation.within(0.0, widest))
         return scores
 
-    def ladder(
-        self, families: Sequence[Family], reference: Features, search: _Search | None
-    ) -> dict[str, dict[str, Score]]:
+    def ladder(self, families: Sequence[Family], reference: Features, search: _Search | None) -> dict[str, dict[str, Score]]:
         """Scores by metric and rung. Kept in the store family by family, so other measures later add to them."""
         present = [family for family in families if family.needs in reference]
         missing = [family for family in present if not self._ladder_path(family).exists()]
@@ -202,9 +191,7 @@ class _Session:
             if search is not None and rung in (REAL_AGAIN, COPIES):
                 features |= search.features(clips, exclude_own=rung is REAL_AGAIN)
             self.progress("scores of the ladder", number, len(RUNGS))
-            for name, score in self.scores(
-                missing, reference, self.real.reference.units, features, clips.units
-            ).items():
+            for name, score in self.scores(missing, reference, self.real.reference.units, features, clips.units).items():
                 scores.setdefault(name, {})[rung.name] = score
         if missing:
             self.progress("scores of the ladder", len(RUNGS), len(RUNGS))

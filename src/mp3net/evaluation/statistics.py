@@ -83,9 +83,7 @@ def resample(measure: Measure, reference_units: np.ndarray, candidate_units: np.
     random = np.random.default_rng(seed)
     readings = measure(np.arange(len(reference_units)), np.arange(len(candidate_units)))
     halves = zip(
-        half_samples(reference_units, REPLICATES, random),
-        half_samples(candidate_units, REPLICATES, random),
-        strict=True,
+        half_samples(reference_units, REPLICATES, random), half_samples(candidate_units, REPLICATES, random), strict=True
     )
     scattered = [measure(reference, candidate) for reference, candidate in halves]
     units = min(_count(reference_units), _count(candidate_units))

@@ -127,7 +127,5 @@ def open_snapshot(path: Path) -> Snapshot:
 def _latest_of_run(run: Path) -> Path:
     found = sorted((run / CHECKPOINTS_FOLDER).glob(f"tracks-*/{SNAPSHOT_FOLDER}"))
     if not found:
-        raise Mp3netError(
-            f"{run}: this run has not saved a checkpoint; wait for its first, or train again if it has ended"
-        )
+        raise Mp3netError(f"{run}: this run has not saved a checkpoint; wait for its first, or train again if it has ended")
     return found[-1]

@@ -95,9 +95,7 @@ class RunDirectory:
                     shutil.rmtree(target)
             _sync_folder(self.checkpoints)
         except OSError as error:
-            raise Mp3netError(
-                f"{target}: the checkpoint cannot be written: {error}; the earlier ones are kept"
-            ) from None
+            raise Mp3netError(f"{target}: the checkpoint cannot be written: {error}; the earlier ones are kept") from None
         for old in self.saved()[: -self.origin.config.run.keep_checkpoints]:
             shutil.rmtree(old)
         return target

@@ -36,9 +36,7 @@ def read_origin(run: Path) -> Origin:
     content = read_json(run / RUN_FILE)
     config = stored_config(content, run / RUN_FILE)
     names = ("data_sha256", "data", "preset", "init_from", "init_weights", "version")
-    return Origin(
-        config, **{"data_sha256": "", "version": ""} | {name: content[name] for name in names if name in content}
-    )
+    return Origin(config, **{"data_sha256": "", "version": ""} | {name: content[name] for name in names if name in content})
 
 
 def find_run(path: Path) -> Path | None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mp3net.config import Config
 from mp3net.errors import Mp3netError
-from mp3net.training.rendezvous import fresh_room, store_of_launcher
+from mp3net.training.rendezvous import fresh_store, store_of_launcher
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -105,8 +105,8 @@ def join(device: torch.device) -> Iterator[Ranks]:
     import torch._dynamo  # noqa: F401
 
     store, rank, count = store_of_launcher()
-    room = fresh_room(store, rank, count)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=room, rank=rank, world_size=count)
+    fresh = fresh_store(store, rank, count)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=fresh, rank=rank, world_size=count)
     try:
         yield Ranks(rank, count)
     finally:

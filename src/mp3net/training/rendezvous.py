@@ -1,4 +1,4 @@
-"""A fresh room in the launcher's store for every round of processes.
+"""A fresh part of the launcher's store for every round of processes.
 
 `torchrun --max-restarts` starts a lost worker's whole round again but lets all rounds write into one key-value store, so
 that a new process can read the address that a dead one left there: "connection refused", until no restart is left. Neither
@@ -23,39 +23,39 @@ PATIENCE_S = 300
 PAUSE_S = 0.02
 
 
-def fresh_room(store: Store, rank: int, count: int, patience_s: float = PATIENCE_S) -> Store:
+def fresh_store(store: Store, rank: int, count: int, patience_s: float = PATIENCE_S) -> Store:
     """The part of `store` that only the living processes of this round share.
 
-    Every process puts up a card with a random word. The first one shows the words it reads beside the name of its room;
-    who finds its own word there answers with that name, and the room is open when all have answered. What dead processes
+    Every process puts up a card with a random word. The first one shows the words it reads beside the name of a space;
+    who finds its own word there answers with that name, and the space is open when all have answered. What dead processes
     left in the store holds other words and other names, hence changes nothing.
 
     Raises Mp3netError if a process is missing after `patience_s`.
     """
     word, end = uuid.uuid4().hex, time.monotonic() + patience_s
     store.set(f"mp3net/card/{rank}", word)
-    room = _open_room(store, count, word, end) if rank == 0 else _enter_room(store, rank, word, end)
-    return PrefixStore(f"mp3net/room/{room}", store)
+    space = _open_space(store, count, word, end) if rank == 0 else _enter_space(store, rank, word, end)
+    return PrefixStore(f"mp3net/space/{space}", store)
 
 
-def _open_room(store: Store, count: int, room: str, end: float) -> str:
+def _open_space(store: Store, count: int, space: str, end: float) -> str:
     waiting = set(range(1, count))
     while waiting:
         cards = {rank: _read(store, f"mp3net/card/{rank}") for rank in range(1, count)}
-        store.set("mp3net/open", json.dumps({"room": room, "words": list(cards.values())}))
-        waiting = {rank for rank in waiting if _read(store, f"mp3net/answer/{rank}") != f"{room} {cards[rank]}"}
+        store.set("mp3net/open", json.dumps({"space": space, "words": list(cards.values())}))
+        waiting = {rank for rank in waiting if _read(store, f"mp3net/answer/{rank}") != f"{space} {cards[rank]}"}
         _pause(end, f"process(es) {', '.join(map(str, sorted(waiting)))} of {count}")
-    store.set(f"mp3net/complete/{room}", "yes")
-    return room
+    store.set(f"mp3net/complete/{space}", "yes")
+    return space
 
 
-def _enter_room(store: Store, rank: int, word: str, end: float) -> str:
+def _enter_space(store: Store, rank: int, word: str, end: float) -> str:
     while True:
         shown = json.loads(_read(store, "mp3net/open") or "{}")
         if word in shown.get("words", ()):
-            store.set(f"mp3net/answer/{rank}", f"{shown['room']} {word}")
-            if _read(store, f"mp3net/complete/{shown['room']}"):
-                return str(shown["room"])
+            store.set(f"mp3net/answer/{rank}", f"{shown['space']} {word}")
+            if _read(store, f"mp3net/complete/{shown['space']}"):
+                return str(shown["space"])
         _pause(end, "the first process")
 
 

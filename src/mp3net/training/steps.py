@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mp3net.training.loader import BatchLoader, Portion
 from mp3net.training.objectives.base import Backward, Terms
-from mp3net.training.objectives.build import build_objective
+from mp3net.training.objectives.choice import build_objective
 from mp3net.training.objectives.draws import DISCRIMINATOR_STREAM, GENERATOR_STREAM, TrackDraws
 from mp3net.training.parallel import Ranks
 from mp3net.training.state import Learner, TrainingState
