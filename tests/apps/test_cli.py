@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +149,50 @@ def test_prepare_train_generate(mp3net, tmp_path):
     status, _, err = mp3net(*train[:5], "file", *train[6:])
     assert status == 2
     assert "file: is a file; name a folder for the run" in err
+
+
+def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, tmp_path):
+    write_folder(tmp_path / "music")
+    assert mp3net("prepare", "music", "--out", "data", "--preset", "nano-1.5s", "--workers", 2)[0] == 0
+    assert "prepared for the preset nano-1.5s" in mp3net("info", "data")[1]
+    chosen = ["--set", "optimiser.batch_size=4", "--set", "run.evaluate_samples=0", "--device", "cpu"]
+    status, out, _ = mp3net("train", "data", "--out", "runs/a", *chosen, "--tracks", 8)
+    assert (status, out.splitlines()[0]) == (0, "preset nano-1.5s, for which data was prepared")
+    status, out, _ = mp3net("train", "--out", "runs/a", "--tracks", 16)
+    data = tmp_path / "data"
+    assert (status, out.splitlines()[0]) == (0, f"configuration of runs/a; data {data}, as in runs/a")
+    assert "resuming at 8 tracks" in out
+    # The printed command makes the same run again.
+    line = next(line for line in mp3net("info", "runs/a")[1].splitlines() if line.startswith("reproduce: mp3net "))
+    settings = "--set run.total_tracks=16 --set run.evaluate_samples=0"
+    assert line == f"reproduce: mp3net train {data} --preset nano-1.5s --set optimiser.batch_size=4 {settings} --out NEW"
+    assert mp3net(*shlex.split(line)[2:-1], "runs/again")[0] == 0
+    name = "checkpoints/tracks-000000000016/training.safetensors"
+    assert Path("runs/again", name).read_bytes() == Path("runs/a", name).read_bytes()
+    assert "runs/a: finished, 16 tracks seen. Raise --tracks to go on" in mp3net("train", "--out", "runs/a")[1]
+    status, out, _ = mp3net("train", "data", "--config", "runs/a/run.json", "--out", "runs/c", "--dry-run")
+    assert (status, "batch 4," in out, "16 of 16 tracks to go" in out) == (0, True, True)
+    Path("plain.json").write_text(json.dumps(json.loads(Path("runs/a/run.json").read_text())["config"]))
+    assert mp3net("train", "data", "--config", "plain.json", "--out", "runs/c", "--dry-run")[0] == 0
+    status, out, err = mp3net("evaluate", "runs/a", "--out", "report")
+    assert (status, out) == (2, f"data {data}, as in runs/a\n")
+    assert f"{data}: too few recordings to evaluate with" in err
+    assert mp3net("prepare", "music", "--out", "plain", "--sample-rate", 11008, "--channels", 1, "--workers", 2)[0] == 0
+    for arguments, message in (
+        (["train", "data", "--preset", "nano-1.5s", "--config", "plain.json", "--out", "r"], "give one of them"),
+        (["train", "--out", "runs/new"], "name the dataset to train on"),
+        (
+            ["train", "plain", "--out", "r"],
+            "(of its sample rate and channels there are mp3net2-nano, mp3net2-6s, nano-1.5s, micro-6s)",
+        ),
+        (["train", "data", "--config", "nowhere.json", "--out", "r"], "nowhere.json: no such file"),
+        (["evaluate", "--out", "report"], "name the real music to compare with: --data DATA"),
+    ):
+        status, _, err = mp3net(*arguments)
+        assert (status, message in err) == (2, True), err
+    shutil.rmtree("data/heldout")
+    Path("data/dataset.json").write_text(Path("plain/dataset.json").read_text())
+    assert "warning: " in mp3net("evaluate", "runs/a", "--out", "report")[1]
 
 
 def test_interrupted_prepare_says_so_and_goes_on(tmp_path):

@@ -3,10 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from mp3net.config import AudioConfig, Config, DataConfig, Mp3net2Model, OptimiserConfig, PaperModel, Relativistic, RunConfig
+from mp3net.data.dataset import CropDataset
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
+from mp3net.model.snapshot import Snapshot
+from mp3net.training.checkpoint import RunDirectory
+from mp3net.training.origin import Origin
+from mp3net.training.trainer import Trainer
 from tests.recordings import write_folder
 
 TINY = Config(
@@ -29,6 +35,20 @@ SECOND = Config(
     ),
     run=RunConfig(total_tracks=64, log_every_tracks=16, sample_every_tracks=32, checkpoint_every_tracks=16),
 )  # fmt: skip
+
+
+CPU = torch.device("cpu")
+
+
+def trainer(config: Config, data: Path, run: Path | None = None, init_from: Snapshot | None = None) -> Trainer:
+    """A training on one process, in a run directory or in memory alone."""
+    dataset = CropDataset(data, config.track_samples)
+    directory = RunDirectory(run, Origin(config, dataset.fingerprint)) if run is not None else None
+    return Trainer(config, dataset, directory, CPU, init_from=init_from)
+
+
+def final_bytes(run: Path) -> bytes:
+    return (sorted((run / "checkpoints").iterdir())[-1] / "training.safetensors").read_bytes()
 
 
 @pytest.fixture

@@ -15,9 +15,7 @@ from mp3net.training.loader import BatchLoader
 from mp3net.training.parallel import Ranks
 from mp3net.training.schedule import factor_at
 from mp3net.training.trainer import Trainer
-
-CPU = torch.device("cpu")
-
+from tests.training.conftest import CPU, trainer
 
 SMALL = Config(optimiser=OptimiserConfig(batch_size=2))
 
@@ -80,8 +78,8 @@ def test_training_reads_ahead_what_comes_next(tiny, tiny_data):
     """Also over micro-batches: after the first batch every crop was already being read when it was first asked for; what
     the generator's step asks for first, the discriminator's next step gets without reading."""
     config = override(tiny, ["optimiser.batch_size=4", "model.stddev_group_size=2", "run.micro_batch_size=2"])
-    trainer = Trainer(config, CropDataset(tiny_data, config.track_samples), None, CPU)
-    loader, asked = trainer.loader, []
+    session = trainer(config, tiny_data)
+    loader, asked = session.loader, []
     single = loader.crops
 
     def watched(tracks, following):
@@ -90,8 +88,8 @@ def test_training_reads_ahead_what_comes_next(tiny, tiny_data):
         return single(tracks, following)
 
     loader.crops = watched
-    trainer.steps.iteration()
-    trainer.steps.iteration()
+    session.steps.iteration()
+    session.steps.iteration()
     assert [tracks for tracks, _ in asked] == [range(start, start + 2) for start in range(0, 20, 2)]
     assert all(tracks == ahead for tracks, ahead in asked[1:])
 
@@ -105,10 +103,9 @@ def test_factors_are_linear_between_points_and_constant_outside():
 
 def test_schedules_steer_learning_rate_and_penalty(tiny, tiny_data):
     def trained(*settings: str) -> Trainer:
-        config = override(tiny, list(settings))
-        trainer = Trainer(config, CropDataset(tiny_data, config.track_samples), None, CPU)
-        trainer.terms = [trainer.steps.iteration() for _ in range(3)]
-        return trainer
+        session = trainer(override(tiny, list(settings)), tiny_data)
+        session.terms = [session.steps.iteration() for _ in range(3)]
+        return session
 
     plain, falling = trained(), trained("optimiser.learning_rate_schedule=[[0, 1], [16, 1], [20, 0]]")
     assert falling.state.generator.optimiser.param_groups[0]["lr"] == 0

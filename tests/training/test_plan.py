@@ -11,19 +11,12 @@ from rich.console import Console
 
 from mp3net.apps import train as train_app
 from mp3net.config import AudioConfig, Config, PaperModel, WganGp, override
-from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
 from mp3net.training import plan
 from mp3net.training.memory import available_bytes, peak_memory
 from mp3net.training.plan import MemoryModel, advice, check_memory, flop_per_track, largest_divisor, measure_memory, probe
 from mp3net.training.steps import Steps
-from mp3net.training.trainer import Trainer
-
-CPU = torch.device("cpu")
-
-
-def trainer(config, data) -> Trainer:
-    return Trainer(config, CropDataset(data, config.track_samples), None, CPU)
+from tests.training.conftest import CPU, trainer
 
 
 def steps(config, data) -> Steps:

@@ -16,10 +16,9 @@ import pytest
 import torch
 
 from mp3net.apps import train as train_app
-from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
 from mp3net.model.snapshot import load_tensors
-from mp3net.training.trainer import Trainer
+from tests.training.conftest import trainer
 
 ROOT = Path(__file__).parents[2]
 EVERY = 80
@@ -155,14 +154,14 @@ def test_two_trainings_do_not_share_a_run_directory(tiny_data, tmp_path):
 
 
 def test_out_of_memory_on_the_way_becomes_measured_advice(tiny, tiny_data):
-    trainer = Trainer(tiny, CropDataset(tiny_data, tiny.track_samples), None, torch.device("cpu"))
+    session = trainer(tiny, tiny_data)
 
     def fails():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(Mp3netError) as raised:
-        train_app._within_memory(trainer.steps, fails)
+        train_app._within_memory(session.steps, fails)
     text = str(raised.value)
     assert text.startswith("out of memory on cpu; the last checkpoint is kept. What would fit: ")
     assert "--set optimiser.precision=bfloat16" in text
-    assert not trainer.state.networks.generator.checkpointing
+    assert not session.state.networks.generator.checkpointing

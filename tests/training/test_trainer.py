@@ -26,13 +26,7 @@ from mp3net.training.origin import Origin
 from mp3net.training.plan import probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
-
-CPU = torch.device("cpu")
-
-
-def trainer(config, data, run) -> Trainer:
-    dataset = CropDataset(data, config.track_samples)
-    return Trainer(config, dataset, RunDirectory(run, Origin(config, dataset.fingerprint)), CPU)
+from tests.training.conftest import CPU, SECOND, TINY, final_bytes, trainer
 
 
 def lines_of(session: Trainer) -> list[str]:
@@ -44,10 +38,6 @@ def lines_of(session: Trainer) -> list[str]:
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def final_bytes(run: Path) -> bytes:
-    return (sorted((run / "checkpoints").iterdir())[-1] / "training.safetensors").read_bytes()
 
 
 def test_a_run_writes_everything_that_is_promised(tiny, tiny_data, tmp_path):
@@ -118,29 +108,41 @@ def test_the_snapshot_is_the_averaged_generator(tiny, tiny_data, tmp_path):
     assert saved.keys() == dict(session.state.networks.discriminator.named_parameters()).keys()
 
 
-def test_each_step_improves_its_own_side(tiny, tiny_data, tmp_path):
+@pytest.mark.parametrize(
+    ("config", "gap", "fresh", "clear"),
+    [(TINY, "distance/wasserstein", 0.01, 0.1), (SECOND, "score/gap", 0.3, 0.5)],
+    ids=["paper", "second family"],
+)
+def test_each_step_improves_its_own_side(config, gap, fresh, clear, tiny_data):
     """Discriminator steps alone tell real from generated; generator steps alone then raise the scores of what it makes."""
-    session = trainer(override(tiny, ["optimiser.learning_rate=0.001"]), tiny_data, tmp_path / "run")
-    first = session.steps.discriminator()
-    frozen = [parameter.clone() for parameter in session.state.networks.generator.parameters()]
-    for _ in range(150):
-        last = session.steps.discriminator()
-    assert all(torch.equal(a, b) for a, b in zip(frozen, session.state.networks.generator.parameters(), strict=True))
-    assert abs(first["distance/wasserstein"].item()) < 0.01
-    assert last["distance/wasserstein"].item() > 0.1
-    assert first["penalty/gradient"].item() > 0.9
-    assert last["penalty/gradient"].item() < 0.5
-    frozen = [parameter.clone() for parameter in session.state.networks.discriminator.parameters()]
-    before = session.steps.generator()["loss/generator"].item()
+    session = trainer(override(config, ["optimiser.learning_rate=0.001"]), tiny_data)
+    networks, steps = session.state.networks, session.steps
+
+    def weights(network) -> list[torch.Tensor]:
+        return [parameter.detach().clone() for parameter in network.parameters()]
+
+    frozen, first = weights(networks.generator), steps.discriminator()
+    penalties = [
+        terms["penalty/gradient"].item() for _ in range(100) if "penalty/gradient" in (terms := steps.discriminator())
+    ]
+    last = steps.discriminator()
+    assert all(map(torch.equal, frozen, weights(networks.generator)))
+    assert abs(first[gap].item()) < fresh
+    assert last[gap].item() > clear
+    if config is TINY:
+        assert first["penalty/gradient"].item() > 0.9
+        assert penalties[-1] < 0.5
+    frozen, before = weights(networks.discriminator), steps.generator()["loss/generator"].item()
     for _ in range(20):
-        after = session.steps.generator()["loss/generator"].item()
-    assert all(torch.equal(a, b) for a, b in zip(frozen, session.state.networks.discriminator.parameters(), strict=True))
+        after = steps.generator()["loss/generator"].item()
+    assert all(map(torch.equal, frozen, weights(networks.discriminator)))
     assert after < before - 0.01
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_resume_in_process_is_bit_identical(tiny, tiny_data, tmp_path, precision):
-    config = override(tiny, [f"optimiser.precision={precision}"])
+@pytest.mark.parametrize("family", [TINY, SECOND], ids=["paper", "second family"])
+def test_resume_in_process_is_bit_identical(family, tiny_data, tmp_path, precision):
+    config = override(family, [f"optimiser.precision={precision}"])
     trainer(config, tiny_data, tmp_path / "whole").run()
     half = override(config, ["run.total_tracks=32"])
     trainer(half, tiny_data, tmp_path / "parts").run()
@@ -200,8 +202,6 @@ def test_killed_and_restarted_is_bit_identical(tiny_data, tmp_path, precision):
     done = subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True, text=True)
     assert "resuming at" in done.stdout
     assert final_bytes(tmp_path / "killed") == final_bytes(tmp_path / "whole")
-    again = subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True, text=True)
-    assert "finished, 480 tracks seen" in again.stdout
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny_data, tmp_path):
@@ -380,14 +380,21 @@ def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path)
         Trainer(other, dataset, None, CPU, init_from=snapshot)
 
 
-def test_only_the_blocks_nearest_to_the_audio_are_trained(tiny, tiny_data, tmp_path):
-    config = override(tiny, ["optimiser.train_last_blocks=1"])
+@pytest.mark.parametrize(
+    ("family", "own"),
+    [
+        (TINY, ("generator/weight/blocks.1", "generator/weight/to_audio", "discriminator/weight/from_audio", "discriminator/weight/blocks.0")),
+        (SECOND, ("generator/weight/levels.3", "generator/weight/to_bins", "discriminator/weight/from_bins", "discriminator/weight/levels.0")),
+    ],
+    ids=["paper", "second family"],
+)  # fmt: skip
+def test_only_the_blocks_nearest_to_the_audio_are_trained(family, own, tiny_data, tmp_path):
+    config = override(family, ["optimiser.train_last_blocks=1"])
     session = trainer(config, tiny_data, tmp_path / "run")
     before = {name: value.clone() for name, value in session.state.tensors().items() if "/weight/" in name}
     session.run()
     after = session.state.tensors()
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
-    own = ("generator/weight/blocks.1", "generator/weight/to_audio", "discriminator/weight/from_audio", "discriminator/weight/blocks.0")  # fmt: skip
     assert changed == {name for name in before if name.startswith(own)}
     resumed = trainer(override(config, ["run.total_tracks=96"]), tiny_data, tmp_path / "run")
     assert resumed.state.tracks_seen == 64
