@@ -153,7 +153,7 @@ def _checked(path: Path, info: AudioInfo, channels: int) -> Iterator[np.ndarray]
 
 
 def _resampled(blocks: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
-    """As if the first and the last sample went on for ever: a filter that met zeros there would make clicks out of a
+    """As if the first and the last sample continued indefinitely: a filter that met zeros there would make clicks out of a
     constant offset, which nobody can subtract afterwards."""
     common = math.gcd(from_hz, to_hz)
     periods = -(-HELD_SAMPLES * common // min(from_hz, to_hz))  # whole ones: samples stay on their grid

@@ -85,13 +85,13 @@ class MP3net:
     @property
     def song_duration_s(self) -> float:
         """How long a song is where nothing else is asked for: the tracks of the training without their outer frames."""
-        return (self.config.model.num_frames - 1) * self.config.audio.hop_length / self.config.audio.sample_rate_hz
+        return self.config.song_samples / self.config.audio.sample_rate_hz
 
     def song_samples(self, duration_s: float | None) -> int:
         """Samples of a song of that duration. Errors: Mp3netError where this model cannot make one."""
         audio, model = self.config.audio, self.config.model
         if duration_s is None:
-            return (model.num_frames - 1) * audio.hop_length
+            return self.config.song_samples
         samples = round(duration_s * audio.sample_rate_hz) if math.isfinite(duration_s) else 0
         longest_s = MAX_FRAMES * audio.hop_length / audio.sample_rate_hz
         try:

@@ -99,13 +99,17 @@ def prepare(
     Files are recognised by content. Ends with a table of what was kept or left out and why. Interrupted, the same command
     goes on where it stopped.
     """
-    from mp3net.apps.prepare import Request, run
+    from mp3net.apps.prepare import Provenance, Request, run
 
+    settings = {
+        "sample_rate_hz": sample_rate, "channels": channels, "min_duration_s": min_duration, "level": level,
+        "loudness_lufs": loudness, "heldout_share": heldout, "split_seed": split_seed, "remove_dc": not keep_dc,
+        "drop_duplicates": not keep_duplicates,
+    }  # fmt: skip
+    provenance = Provenance(title or Provenance.title, source, licence)
     request = Request(
-        out=local(out, "--out"), folder=folder, maestro=maestro, years=years, preset=preset, sample_rate_hz=sample_rate,
-        channels=channels, min_duration_s=min_duration, level=level, loudness_lufs=loudness, trim_silence=trim_silence,
-        keep_dc=keep_dc, keep_duplicates=keep_duplicates, heldout_share=heldout, split_seed=split_seed, title=title,
-        source=source, licence=licence, workers=workers, shard=shard, ray=ray, dry_run=dry_run,
+        out=local(out, "--out"), settings=settings, trim_silence=trim_silence, folder=folder, maestro=maestro, years=years,
+        preset=preset, provenance=provenance, workers=workers, shard=shard, ray=ray, dry_run=dry_run,
     )  # fmt: skip
     run(request)
 

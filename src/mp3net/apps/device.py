@@ -1,14 +1,18 @@
-"""Choosing the processor that computes."""
+"""Choosing the processor that computes, and opening a model there."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import get_args
 
 import torch
 
 from mp3net.errors import Mp3netError
+from mp3net.generation import MP3net, Precision
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,3 +36,11 @@ def local_device(device: torch.device) -> torch.device:
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     torch.cuda.set_device(own)
     return own
+
+
+def open_model(snapshot: Path | None, device: str, precision: str) -> MP3net:
+    """The model of a snapshot, or the bundled one. Errors: Mp3netError for an unknown device or precision too."""
+    chosen = next((known for known in PRECISIONS if known == precision), None)
+    if chosen is None:
+        raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    return MP3net.from_pretrained(snapshot, str(choose_device(device)), chosen)

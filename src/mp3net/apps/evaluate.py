@@ -5,19 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from mp3net.apps.device import choose_device
-from mp3net.apps.generate import PRECISIONS
+from mp3net.apps.device import open_model
 from mp3net.data.index import read_index
 from mp3net.data.storage import LocalStore, is_remote
 from mp3net.errors import Mp3netError
@@ -25,7 +24,6 @@ from mp3net.evaluation.features import MEASURES
 from mp3net.evaluation.report import HTML_FILE, JSON_FILE, number, save_report, short_interval, summary
 from mp3net.evaluation.result import Evaluation
 from mp3net.evaluation.session import DEFAULT_SAMPLES, Progress, evaluate
-from mp3net.generation import MP3net, Precision
 from mp3net.training.origin import find_run, read_origin
 
 CAPTION = (
@@ -61,7 +59,7 @@ def run(request: Request) -> None:
     data = _data(request)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    candidate = request.audio if request.audio is not None else _model(request)
+    candidate = request.audio or open_model(request.snapshot, request.device, request.precision)
     console = Console()
     started = time.monotonic()
     _open_out(out, request.force)
@@ -94,8 +92,6 @@ def run(request: Request) -> None:
 def _check(request: Request) -> None:
     if request.snapshot is not None and request.audio is not None:
         raise Mp3netError("give a snapshot or --audio, not both")
-    if request.precision not in PRECISIONS:
-        raise Mp3netError(f"--precision {request.precision!r}: choose one of {', '.join(PRECISIONS)}")
     if request.match_level and request.audio is None:
         raise Mp3netError("--match-level is for --audio: songs of a snapshot have the level that the model gives them")
     if _names(request.measures) == []:
@@ -139,12 +135,6 @@ def _open_out(out: Path, force: bool) -> None:
         raise Mp3netError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
-def _model(request: Request) -> MP3net:
-    device = choose_device(request.device)
-    precision: Precision = "bfloat16" if request.precision == "bfloat16" else "float32"
-    return MP3net.from_pretrained(request.snapshot, str(device), precision)
-
-
 @contextmanager
 def _progress(console: Console) -> Iterator[Progress]:
     """One bar per step on a terminal, otherwise a line per step."""
@@ -158,24 +148,16 @@ def _progress(console: Console) -> Iterator[Progress]:
 
         yield line
         return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Bars(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, object] = {}
-        yield _bar_updater(bars, tasks)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
 
+        def update(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total, visible=done < total)
 
-def _bar_updater(bars: Bars, tasks: dict[str, object]) -> Callable[[str, int, int], None]:
-    def update(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
-        if done >= total:
-            bars.update(tasks[what], visible=False)  # type: ignore[arg-type]
-
-    return update
+        yield update
 
 
 def _print(console: Console, evaluation: Evaluation) -> None:
@@ -205,7 +187,7 @@ def _print(console: Console, evaluation: Evaluation) -> None:
         for match in copies[:3]:
             _line(
                 console,
-                f"as like as a copy ({match.similarity:.3f}): {match.clip} at {match.clip_position_s:.2f} s, "
+                f"as similar as a copy ({match.similarity:.3f}): {match.clip} at {match.clip_position_s:.2f} s, "
                 f"{match.source} at {match.source_position_s:.2f} s",
             )
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mp3net import audio
-from mp3net.apps.device import choose_device
+from mp3net.apps.device import open_model
 from mp3net.errors import Mp3netError
-from mp3net.generation import CEILING, MAX_SEED, MP3net, Precision, Song
+from mp3net.generation import CEILING, MAX_SEED, Song
 
 # Endings that nobody gives to a folder.
 UNSUPPORTED = ("aac", "aif", "aiff", "au", "m4a", "mp4", "opus", "wma", "webm")
-PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,7 @@ def run(request: Request) -> None:
     """Check everything that can be checked first, then generate and save song by song."""
     seeds = parse_seeds(request.seed)
     targets = plan_targets(seeds, request.out, request.audio_format)
-    if request.precision not in PRECISIONS:
-        raise Mp3netError(f"--precision {request.precision!r}: choose one of {', '.join(PRECISIONS)}")
-    device = choose_device(request.device)
-    precision: Precision = "bfloat16" if request.precision == "bfloat16" else "float32"
-    model = MP3net.from_pretrained(request.snapshot, str(device), precision)
+    model = open_model(request.snapshot, request.device, request.precision)
     model.song_samples(request.duration_s)
     existing = [str(path) for path in targets.values() if path.exists()]
     if existing and not request.force:

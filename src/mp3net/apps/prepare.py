@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,41 +27,22 @@ from mp3net.files import local
 SHOWN_PATHS = 3
 
 
-# How users call the settings of a dataset.
-OPTIONS = {
-    "sample_rate_hz": "--sample-rate",
-    "channels": "--channels",
-    "min_duration_s": "--min-duration",
-    "level": "--level",
-    "loudness_lufs": "--loudness",
-    "trim_silence_db": "--trim-silence",
-    "heldout_share": "--heldout",
-    "split_seed": "--split-seed",
-}
+# How users call the settings of a dataset: their names without the units.
+OPTIONS = {name: "--" + re.sub("_(hz|s|db|lufs|share)$", "", name).replace("_", "-") for name in DataConfig.model_fields}
 
 
 @dataclass(frozen=True)
 class Request:
-    """The command line of `mp3net prepare`; None where nothing was said."""
+    """The command line of `mp3net prepare`; None where nothing was said. `settings` are those of `DataConfig`."""
 
     out: Path
+    settings: Mapping[str, object]
+    trim_silence: str = "-60"
     folder: Path | None = None
     maestro: Path | None = None
     years: str | None = None
     preset: str | None = None
-    sample_rate_hz: int | None = None
-    channels: int | None = None
-    min_duration_s: float | None = None
-    level: str = "peak"
-    loudness_lufs: float | None = None
-    trim_silence: str = "-60"
-    keep_dc: bool = False
-    keep_duplicates: bool = False
-    heldout_share: float | None = None
-    split_seed: int = 0
-    title: str = ""
-    source: str = ""
-    licence: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
     workers: int = 1
     shard: str | None = None
     ray: str | None = None
@@ -83,24 +65,17 @@ def run(request: Request) -> None:
 
 def data_config(request: Request) -> DataConfig:
     """Errors: Mp3netError for settings that are out of range or contradict each other."""
-    if request.loudness_lufs is not None and request.level != "loudness":
-        raise Mp3netError(f"--loudness {request.loudness_lufs:g} belongs to --level loudness")
-    if request.heldout_share is not None and request.maestro is not None:
-        raise Mp3netError(f"--heldout {request.heldout_share:g}: --maestro has splits of its own; leave it out")
-    settings: dict[str, object] = {
-        "split_seed": request.split_seed,
-        "level": request.level,
-        "trim_silence_db": trim_threshold(request.trim_silence),
-        "remove_dc": not request.keep_dc,
-        "drop_duplicates": not request.keep_duplicates,
-    }
+    given = {name: value for name, value in request.settings.items() if value is not None}
+    if "loudness_lufs" in given and given.get("level") != "loudness":
+        raise Mp3netError(f"--loudness {given['loudness_lufs']:g} belongs to --level loudness")
+    if "heldout_share" in given and request.maestro is not None:
+        raise Mp3netError(f"--heldout {given['heldout_share']:g}: --maestro has splits of its own; leave it out")
+    settings: dict[str, object] = {"trim_silence_db": trim_threshold(request.trim_silence)}
     if request.preset is not None:
         chosen = preset(request.preset)
         settings |= {"sample_rate_hz": chosen.audio.sample_rate_hz, "channels": chosen.audio.channels}
         settings["min_duration_s"] = chosen.track_samples / chosen.audio.sample_rate_hz
-    given = {name: getattr(request, name) for name in OPTIONS if name not in ("level", "trim_silence_db", "split_seed")}
-    settings |= {name: value for name, value in given.items() if value is not None}
-    config: DataConfig = parse_config(settings, "prepare", DataConfig, OPTIONS)
+    config: DataConfig = parse_config(settings | given, "prepare", DataConfig, OPTIONS)
     return config
 
 
@@ -131,23 +106,16 @@ def trim_threshold(text: str) -> float | None:
 
 
 def _prepared(request: Request, recordings: Recordings, config: DataConfig) -> PrepareReport:
+    said = request.provenance
+    provenance = replace(said, source=said.source or recordings.source, licence=said.licence or recordings.licence)
+    shard = parse_shard(request.shard) if request.shard is not None else None
+    engine = _on_ray(request.ray) if request.ray is not None else None
     try:
         with _progress(Console()) as progress:
             return prepare(
-                recordings,
-                request.out,
-                config,
-                request.workers,
-                progress=progress,
-                shard=parse_shard(request.shard) if request.shard is not None else None,
-                engine=_on_ray(request.ray) if request.ray is not None else None,
-                provenance=Provenance(
-                    request.title or Provenance.title,
-                    request.source or recordings.source,
-                    request.licence or recordings.licence,
-                ),
-                preset=request.preset,
-            )
+                recordings, request.out, config, request.workers, progress=progress, shard=shard, engine=engine,
+                provenance=provenance, preset=request.preset,
+            )  # fmt: skip
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

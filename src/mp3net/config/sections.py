@@ -344,5 +344,10 @@ class Config(_Frozen):
         return (self.model.num_frames + 1) * self.audio.hop_length
 
     @property
+    def song_samples(self) -> int:
+        """Samples of a track that can be heard: at both ends one hop lacks the frame that cancels its aliasing."""
+        return (self.model.num_frames - 1) * self.audio.hop_length
+
+    @property
     def track_duration_s(self) -> float:
         return self.model.num_frames * self.audio.hop_length / self.audio.sample_rate_hz

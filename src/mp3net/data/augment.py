@@ -1,4 +1,4 @@
-"""Crops as the recordings might also have sounded: drawn anew for every crop, addressed like the crop itself.
+"""Changes that the recordings could have had themselves: drawn for every crop, addressed like the crop itself.
 
 Nothing that a listener would notice as a change leaks into what the generator learns: polarity is inaudible, left and right
 are a matter of where one sits; level and speed are off unless asked for.

@@ -54,7 +54,9 @@ class CropDataset:
         # Systems limit how many files a process may map; opening one takes a millisecond.
         self._open = lru_cache(OPEN_PIECES)(lambda number: store.open(usable[number]))
         waits, computes = not isinstance(store, LocalStore), augment is not None and augment.resample_semitones > 0
-        count = REQUESTS if waits else os.cpu_count() if computes else None  # threads slow down what is quick anyway
+        count = (
+            REQUESTS if waits else os.cpu_count() if computes else None
+        )  # threads would only slow down memory-mapped reading
         self._threads = ThreadPoolExecutor(count, "crops") if count is not None else None
 
     def locate(self, seed: int, index: int) -> tuple[int, int]:

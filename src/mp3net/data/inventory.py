@@ -121,7 +121,7 @@ def _header(report: PrepareReport) -> str:
 
 def _prose(report: PrepareReport) -> str:
     config, provenance = report.config, report.provenance
-    unknown = "not stated by whoever prepared it"
+    unknown = "not stated"
     rows = [
         f"| {split} | {sum(value == split for value in report.splits.values())} | {report.hours(split):.2f} |"
         for split in SPLITS

@@ -342,7 +342,7 @@ def _curate(files: list[FileReport], staging: Path, config: DataConfig) -> list[
     alike = find_alike(_StoredWords([staging / f"{file.piece}.npy" for file in kept]))
     originals = copies(alike, [file.num_samples for file in kept]) if config.drop_duplicates else {}
     group = list(range(len(kept)))
-    for like in alike:  # the smallest number of a group names it; few pairs, so renaming all is quick enough
+    for like in alike:  # the smallest number of a group names it; there are few pairs, so renaming all is fast enough
         low, high = sorted((group[like.a], group[like.b]))
         group = [low if number == high else number for number in group]
     sizes = Counter(group)

@@ -57,7 +57,7 @@ class Store(Protocol):
     def open(self, entry: Entry) -> Readable: ...
 
     def check(self, entries: list[Entry]) -> None:
-        """Mp3netError where it is quick to see that one of them is damaged."""
+        """Errors: Mp3netError where a cheap check shows that one of them is damaged."""
 
 
 def is_remote(location: str | Path) -> bool:

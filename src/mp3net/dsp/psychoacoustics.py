@@ -1,4 +1,4 @@
-"""What the ear cannot hear: threshold in quiet, tonality, masking threshold, masking noise (paper section 2.2).
+"""Psychoacoustics, what cannot be heard: threshold in quiet, tonality, masking threshold, masking noise (paper section 2.2).
 
 Amplitudes are MDCT coefficients; an amplitude of 1 is a level of 120 dB and intensities are amplitudes squared, floored at
 1e-14 (-20 dB). The model works in `num_bark_bands` bands of equal width on the Bark scale up to Nyquist.

@@ -15,7 +15,7 @@ import numpy as np
 
 from mp3net import audio
 from mp3net.config import DataConfig
-from mp3net.data.index import Entry
+from mp3net.data.index import Entry, Index
 from mp3net.data.recordings import find_files
 from mp3net.data.storage import LocalStore
 from mp3net.errors import Mp3netError
@@ -198,41 +198,20 @@ def _capacity(pieces: list[Entry], clip_samples: int) -> int:
 def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealSets:
     """Draw the real sets of a prepared dataset, disjoint by piece.
 
-    Both come from held-out pieces where there are enough. Otherwise the reference comes from training pieces, at last both
-    come from all pieces; `warnings` says so, since a model that copies its training data then looks better than it is.
+    Both come from held-out pieces where there are enough. Otherwise the reference comes from training pieces, or
+    as a last resort both come from all pieces; `warnings` says so, since a model that copies its training data then looks better than it is.
     Fewer than `samples` clips without overlap: as many as there are, with a warning.
     Errors: Mp3netError for fewer than 32 clips in a set.
     """
     store = LocalStore(folder)
-    config, entries = store.index.config, store.index.entries
-    long_enough = [entry for entry in entries if entry["num_samples"] >= clip_samples]
-    heldout = [entry for entry in long_enough if entry["split"] == "heldout"]
-    train = [entry for entry in long_enough if entry["split"] == "train"]
-    random = np.random.default_rng([seed, clip_samples])
-    warnings = []
-    reference, again = _split_evenly(heldout, clip_samples, random)
-    if not _enough(reference, again, clip_samples):
-        reference, again = train, heldout
-        warnings.append(
-            f"too little held-out music ({_amount(heldout, clip_samples)}; two sets of at least {MIN_PIECES} pieces and "
-            f"{MIN_CLIPS} clips are needed): the reference comes from training pieces, so distances flatter a model that "
-            "copies them. Prepare the recordings with a larger --heldout, or judge shorter clips"
-        )
-    if not _enough(reference, again, clip_samples):
-        reference, again = _split_evenly(long_enough, clip_samples, random)
-        warnings[:] = [
-            f"too little held-out music ({_amount(heldout, clip_samples)}): both real sets come from all pieces, so "
-            "distances flatter a model that copies its training data. Prepare the recordings with a larger --heldout"
-        ]
-    if not _enough(reference, again, clip_samples):
-        raise Mp3netError(_too_few(folder, entries, long_enough, clip_samples, config))
+    config, random = store.index.config, np.random.default_rng([seed, clip_samples])
+    reference, again, warnings = _choose_pieces(folder, store.index, clip_samples, random)
     count = min(samples, _capacity(reference, clip_samples), _capacity(again, clip_samples))
     if count < samples:
         warnings.append(
             f"{count} clips per set instead of {samples}: without overlap the real sets hold no more clips of "
             f"{clip_samples / config.sample_rate_hz:.2f} s (a larger held-out share, or shorter clips, give more)"
         )
-
     form = ClipFormat(config.sample_rate_hz, config.channels, clip_samples)
 
     def draw(name: str, pieces: list[Entry]) -> PieceClips:
@@ -240,8 +219,39 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
         identity = f"{store.fingerprint}/{seed}/{name}/{count}/{clip_samples}"
         return PieceClips(name, store, pieces, form, slots, identity)
 
+    train = [entry for entry in _long_enough(store.index, clip_samples) if entry["split"] == "train"]
     sets = draw("reference", reference), draw("real again", again), draw("training copies", train)
     return RealSets(*sets, config=config, fingerprint=store.fingerprint, warnings=warnings)
+
+
+def _long_enough(index: Index, clip_samples: int) -> list[Entry]:
+    return [entry for entry in index.entries if entry["num_samples"] >= clip_samples]
+
+
+def _choose_pieces(
+    folder: Path, index: Index, clip_samples: int, random: np.random.Generator
+) -> tuple[list[Entry], list[Entry], list[str]]:
+    """The pieces of the reference and of the floor, and what has to be said of them."""
+    usable = _long_enough(index, clip_samples)
+    heldout = [entry for entry in usable if entry["split"] == "heldout"]
+    train = [entry for entry in usable if entry["split"] == "train"]
+    reference, again = _split_evenly(heldout, clip_samples, random)
+    if _enough(reference, again, clip_samples):
+        return reference, again, []
+    little = f"too little held-out music ({_amount(heldout, clip_samples)}"
+    if _enough(train, heldout, clip_samples):
+        return train, heldout, [
+            f"{little}; two sets of at least {MIN_PIECES} pieces and {MIN_CLIPS} clips are needed): the reference comes "
+            "from training pieces, so distances flatter a model that copies them. Prepare the recordings with a larger "
+            "--heldout, or judge shorter clips"
+        ]  # fmt: skip
+    reference, again = _split_evenly(usable, clip_samples, random)
+    if not _enough(reference, again, clip_samples):
+        raise Mp3netError(_too_few(folder, index, usable, clip_samples))
+    return reference, again, [
+        f"{little}): both real sets come from all pieces, so distances flatter a model that copies its training data. "
+        "Prepare the recordings with a larger --heldout"
+    ]  # fmt: skip
 
 
 def _amount(pieces: list[Entry], clip_samples: int) -> str:
@@ -252,10 +262,10 @@ def _enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bo
     return all(len(pieces) >= MIN_PIECES and _capacity(pieces, clip_samples) >= MIN_CLIPS for pieces in (reference, again))
 
 
-def _too_few(folder: Path, entries: list[Entry], usable: list[Entry], clip_samples: int, config: DataConfig) -> str:
-    rate = config.sample_rate_hz
+def _too_few(folder: Path, index: Index, usable: list[Entry], clip_samples: int) -> str:
+    rate = index.config.sample_rate_hz
     return (
-        f"{folder}: too few recordings to evaluate with: {len(usable)} of {len(entries)} pieces are as long as a clip of "
+        f"{folder}: too few recordings to evaluate with: {len(usable)} of {len(index.entries)} pieces are as long as a clip of "
         f"{clip_samples / rate:.2f} s and hold {_capacity(usable, clip_samples)} clips; two sets of at least {MIN_PIECES} "
         f"pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge shorter clips with --seconds"
     )

@@ -1,4 +1,4 @@
-"""The ladder: real clips spoilt in known ways. A metric is worth what it makes of these.
+"""The ladder: real clips degraded in known ways. A metric is only as good as its readings of these.
 
 Every fault is a function (clip (C, S), sample rate, random source) -> clip of the same shape; the random source is addressed
 by the rung and the clip, so a rung is the same whatever is computed before it.
@@ -162,7 +162,7 @@ class OneClip(ClipSet):
 
 
 class FaultyClips(ClipSet):
-    """The clips of a set, each spoilt by the fault of a rung."""
+    """The clips of a set, each degraded by the fault of a rung."""
 
     def __init__(self, clips: ClipSet, rung: Rung, fault: Fault, seed: int) -> None:
         super().__init__(rung.name, clips.form, clips.slots, clips.names, f"{clips.identity}/{rung.name}")

@@ -114,7 +114,7 @@ def embedding_family(name: str, meaning: str, sees: tuple[str, ...] = (), blind:
             sees=tuple(rung for rung in sees if rung in DENSITY_SEES), blind=blind, bounds=POSITIVE,
         ),
         Metric(
-            f"coverage_{name}", "distribution", f"Share of real clips with a like of theirs, by {meaning}",
+            f"coverage_{name}", "distribution", f"Share of real clips that some judged clip resembles, by {meaning}",
             sees=tuple(rung for rung in sees if rung != "vocoded"), blind=blind, bounds=SHARE,
         ),
     )  # fmt: skip

@@ -32,7 +32,7 @@ LOCK_WAIT_S = 3.0
 class RunDirectory:
     """Where one training lives. Opening it with another configuration or other data is refused.
 
-    With `touch` off nothing is written or cleared away: a training may be at work there.
+    With `touch` off nothing is written or cleared away: another training may be running there.
     """
 
     def __init__(self, path: Path, origin: Origin, touch: bool = True) -> None:

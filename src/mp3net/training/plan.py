@@ -142,7 +142,7 @@ def largest_divisor(batch_size: int, limit: int, multiple_of: int) -> int:
 
 
 def probe(steps: Steps, checkpointing: bool | None = None) -> Probe:
-    """Gradients as in the iterations of one cycle of the objective, computed and thrown away: consumes no random state and
+    """Gradients as in the iterations of one cycle of the objective, computed and discarded: consumes no random state and
     changes nothing. The time is the mean over the cycle."""
     per_iteration = steps.config.objective.discriminator_steps
     iterations = max(steps.objective.cycle_steps // per_iteration, 1)

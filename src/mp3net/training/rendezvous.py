@@ -28,7 +28,7 @@ def fresh_store(store: Store, rank: int, count: int, patience_s: float = PATIENC
 
     Every process puts up a card with a random word. The first one shows the words it reads beside the name of a space;
     who finds its own word there answers with that name, and the space is open when all have answered. What dead processes
-    left in the store holds other words and other names, hence changes nothing.
+    left in the store holds other words and other names, and so changes nothing.
 
     Raises Mp3netError if a process is missing after `patience_s`.
     """

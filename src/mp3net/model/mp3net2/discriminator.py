@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.model.mp3net2.front_end import FEATURES, FrontEnd
@@ -19,6 +18,7 @@ from mp3net.model.mp3net2.layers import (
     halved,
     initialise,
     leaky,
+    through,
 )
 
 SCORE_DIM = 256
@@ -81,16 +81,9 @@ class Discriminator(nn.Module):
         for number, blocks in enumerate(self.levels):
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
-                x = self._through(block, x)
+                x = through(block, x, recompute=self.checkpointing)
             if number < len(self.steps):
                 x = halved(self.steps[number](x))
         parts = self.score_part(x.reshape(len(x), -1, self.config.base_frames * x.shape[-1]))
         track = self.score_track(at_least_float32(self.attention(x)).mean(1))
         return torch.cat([track[:, None], parts], 1)
-
-    def _through(self, block: nn.Module, x: Tensor) -> Tensor:
-        if self.checkpointing and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(block, x, use_reentrant=False)
-            return kept
-        made: Tensor = block(x)
-        return made

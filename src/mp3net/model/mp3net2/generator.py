@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp.baseband import from_baseband
@@ -20,6 +19,7 @@ from mp3net.model.mp3net2.layers import (
     doubled,
     initialise,
     leaky,
+    through,
 )
 
 OUTPUT_GAIN = 0.7
@@ -29,7 +29,7 @@ MAPPING_DIM = 256
 class Generator(nn.Module):
     """z (B, global + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32, without bounds.
 
-    z is one global latent and n parts behind each other, each with its local latent and the noise of its frames
+    z is one global latent and n consecutive parts, each with its local latent and the noise of its frames
     (`Mp3net2Model.latent_size`). Local latents become `base_frames` frames each; all frames see each other once; then every
     level doubles them. The global latent scales and shifts the channels of every block. Along frames, everything but the
     attention is local.
@@ -79,7 +79,7 @@ class Generator(nn.Module):
         for number, blocks in enumerate(self.levels):
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
-                x = self._through(block, x, style, next(noise))
+                x = through(block, x, style, next(noise), recompute=self.checkpointing)
             if number == 0:
                 x = self.attention(x)
             if number < len(self.steps):
@@ -101,13 +101,6 @@ class Generator(nn.Module):
         local, *noise = torch.split(parts, sizes, 2)
         shaped = (piece.reshape(len(z), -1, config.noise_channels) for piece in noise)
         return style, local, shaped
-
-    def _through(self, block: nn.Module, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        if self.checkpointing and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(block, x, style, noise, use_reentrant=False)
-            return kept
-        made: Tensor = block(x, style, noise)
-        return made
 
     def _coefficients(self, x: Tensor) -> Tensor:
         """(B, T, C F) or, with carriers, (B, T, 2 C F) -> (B, C, T, F)."""

@@ -11,6 +11,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 LEAKY_SLOPE = 0.2
 # Weights that keep the power of a signal that went through a leaky ReLU of random sign.
@@ -29,6 +30,13 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAKY_SLOPE)
+
+
+def through(block: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
+    """The block's output; with `recompute` its activations are computed again in the backward pass instead of kept."""
+    again = recompute and torch.is_grad_enabled()
+    output: Tensor = checkpoint(block, *inputs, use_reentrant=False) if again else block(*inputs)
+    return output
 
 
 def neighbours(x: Tensor) -> tuple[Tensor, Tensor]:

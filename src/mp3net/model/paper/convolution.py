@@ -172,7 +172,7 @@ class _Linear(torch.autograd.Function):
 
 
 class _TowardsWeights(torch.autograd.Function):
-    """Nothing, in the shape of the value. Takes the gradient before the activation and gives those of weights and bias."""
+    """Zeros of the shape of the value. Takes the gradient before the activation and gives those of weights and bias."""
 
     @staticmethod
     def forward(ctx: Any, w: Tensor, bias: Tensor, x: Tensor, shape: torch.Size, form: Convolution) -> Tensor:

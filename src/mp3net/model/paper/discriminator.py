@@ -45,7 +45,7 @@ class Discriminator(nn.Module):
         return [self.from_audio, *self.blocks[:count]]
 
     def forward(self, coefficients: Tensor, batches: int = 1) -> Tensor:
-        """With `batches`, as many batches of equal size behind each other, whose samples are coupled only within each."""
+        """With `batches`, as many consecutive batches of equal size; samples are coupled within each of them only."""
 
         def with_stddev(x: Tensor) -> Tensor:
             return append_minibatch_stddev(x, self.group_size, self.whole_batch, batches)

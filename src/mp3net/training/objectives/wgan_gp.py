@@ -21,7 +21,7 @@ NORM_EPSILON = 1e-8
 
 
 class Critic(Protocol):
-    """Scores (B,) of coefficients that hold `batches` batches of equal size behind each other."""
+    """Scores (B,) of coefficients that hold `batches` consecutive batches of equal size."""
 
     def __call__(self, coefficients: Tensor, batches: int = 1) -> Tensor: ...
 
@@ -52,7 +52,7 @@ def wasserstein_estimate(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 
 
 def score_drift(real_scores: Tensor) -> Tensor:
-    """E[D(real)^2]: keeps the scores, which only matter as differences, from wandering off."""
+    """E[D(real)^2]: keeps the scores, which only matter as differences, from drifting away."""
     return real_scores.square().mean()
 
 
