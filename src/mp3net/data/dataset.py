@@ -56,7 +56,7 @@ class CropDataset:
         waits, computes = not isinstance(store, LocalStore), augment is not None and augment.resample_semitones > 0
         count = (
             REQUESTS if waits else os.cpu_count() if computes else None
-        )  # threads would only slow down memory-mapped reading
+        )  # threads slow memory-mapped reading down
         self._threads = ThreadPoolExecutor(count, "crops") if count is not None else None
 
     def locate(self, seed: int, index: int) -> tuple[int, int]:

@@ -198,8 +198,8 @@ def _capacity(pieces: list[Entry], clip_samples: int) -> int:
 def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealSets:
     """Draw the real sets of a prepared dataset, disjoint by piece.
 
-    Both come from held-out pieces where there are enough. Otherwise the reference comes from training pieces, or
-    as a last resort both come from all pieces; `warnings` says so, since a model that copies its training data then looks better than it is.
+    Both come from held-out pieces where there are enough. Otherwise the reference comes from training pieces, or, as a last
+    resort, both from all pieces; `warnings` says so, since a model that copies its training data then looks better than it is.
     Fewer than `samples` clips without overlap: as many as there are, with a warning.
     Errors: Mp3netError for fewer than 32 clips in a set.
     """
@@ -265,8 +265,8 @@ def _enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bo
 def _too_few(folder: Path, index: Index, usable: list[Entry], clip_samples: int) -> str:
     rate = index.config.sample_rate_hz
     return (
-        f"{folder}: too few recordings to evaluate with: {len(usable)} of {len(index.entries)} pieces are as long as a clip of "
-        f"{clip_samples / rate:.2f} s and hold {_capacity(usable, clip_samples)} clips; two sets of at least {MIN_PIECES} "
+        f"{folder}: too few recordings to evaluate with: {len(usable)} of {len(index.entries)} pieces are as long as a clip "
+        f"of {clip_samples / rate:.2f} s and hold {_capacity(usable, clip_samples)} clips; two sets of at least {MIN_PIECES} "
         f"pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge shorter clips with --seconds"
     )
 

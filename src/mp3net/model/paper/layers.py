@@ -152,7 +152,7 @@ def append_minibatch_stddev(
 
     The population deviation of every element over the batch, sqrt(var + 1e-8), averaged over all elements; in at least
     float32, because under bfloat16 the squares of small differences vanish. With `whole` the batch is spread over several
-    processes; groups never are. With `batches`, x holds that many consecutive batches of equal size, each with its own deviation.
+    processes; groups never are. With `batches`, x holds that many consecutive batches of equal size.
     Raises ValueError where B is not a multiple of `group_size` or `batches`.
     """
     whole = whole if whole is not None and group_size is None else WholeBatch()
