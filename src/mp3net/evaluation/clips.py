@@ -199,7 +199,7 @@ def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealS
     """Draw the real sets of a prepared dataset, disjoint by piece.
 
     Both come from held-out pieces where there are enough. Otherwise the reference comes from training pieces, or, as a last
-    resort, both from all pieces; `warnings` says so, since a model that copies its training data then looks better than it is.
+    resort, both from all pieces; `warnings` says so, since a model that copies its training data then looks too good.
     Fewer than `samples` clips without overlap: as many as there are, with a warning.
     Errors: Mp3netError for fewer than 32 clips in a set.
     """
@@ -266,8 +266,8 @@ def _too_few(folder: Path, index: Index, usable: list[Entry], clip_samples: int)
     rate = index.config.sample_rate_hz
     return (
         f"{folder}: too few recordings to evaluate with: {len(usable)} of {len(index.entries)} pieces are as long as a clip "
-        f"of {clip_samples / rate:.2f} s and hold {_capacity(usable, clip_samples)} clips; two sets of at least {MIN_PIECES} "
-        f"pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge shorter clips with --seconds"
+        f"of {clip_samples / rate:.2f} s and hold {_capacity(usable, clip_samples)} clips; two sets of at least "
+        f"{MIN_PIECES} pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge shorter clips with --seconds"
     )
 
 
