@@ -267,7 +267,8 @@ def _too_few(folder: Path, index: Index, usable: list[Entry], clip_samples: int)
     return (
         f"{folder}: too few recordings to evaluate with: {len(usable)} of {len(index.entries)} pieces are as long as a clip "
         f"of {clip_samples / rate:.2f} s and hold {_capacity(usable, clip_samples)} clips; two sets of at least "
-        f"{MIN_PIECES} pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge shorter clips with --seconds"
+        f"{MIN_PIECES} pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge shorter "
+        "clips with --seconds"
     )
 
 
