@@ -99,7 +99,8 @@ def prepare(
     Files are recognised by content. Ends with a table of what was kept or left out and why. Interrupted, the same command
     goes on where it stopped.
     """
-    from mp3net.apps.prepare import Provenance, Request, run
+    from mp3net.apps.prepare import Request, run
+    from mp3net.data.inventory import Provenance
 
     settings = {
         "sample_rate_hz": sample_rate, "channels": channels, "min_duration_s": min_duration, "level": level,
