@@ -235,9 +235,7 @@ def test_blocks_near_the_audio():
     made = networks()
     names = {id(parameter): name for name, parameter in made.generator.named_parameters()}
     near = {names[id(p)] for part in made.generator.blocks_near_audio(1) for p in part.parameters()}
-    assert {name.split(".")[0] + "." + name.split(".")[1] for name in near} == {
-        "levels.2", "to_bins.weight", "to_bins.bias"
-    }  # fmt: skip
+    assert {name.split(".")[0] + "." + name.split(".")[1] for name in near} == {"levels.2", "to_bins.weight", "to_bins.bias"}
     names = {id(parameter): name for name, parameter in made.discriminator.named_parameters()}
     near = {names[id(p)] for part in made.discriminator.blocks_near_audio(1) for p in part.parameters()}
     assert {name.split(".")[0] + "." + name.split(".")[1] for name in near} == {

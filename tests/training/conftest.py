@@ -20,7 +20,7 @@ TINY = Config(
     model=PaperModel(base_frames=1, base_bins=4, num_blocks=2, top_channels=4, channel_cap=16, latent_dim=8),
     optimiser=OptimiserConfig(batch_size=4, ema_half_life_tracks=32, precision="float32"),
     run=RunConfig(total_tracks=64, log_every_tracks=16, sample_every_tracks=32, checkpoint_every_tracks=16),
-)  # fmt: skip
+)
 
 
 SECOND = Config(

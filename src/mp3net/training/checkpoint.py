@@ -1,6 +1,6 @@
-"""The run directory: full training states, saved whole or not at all, verified when read, rotated.
+"""The run directory: full training states, written atomically, verified when read, and rotated.
 
-RUN/run.json                              configuration, and what it came from
+RUN/run.json                              configuration and its origin
 RUN/checkpoints/tracks-000000016000/      state.json, training.safetensors, snapshot/
 RUN/metrics.jsonl, RUN/tensorboard/, RUN/samples/
 """
@@ -25,14 +25,14 @@ from mp3net.training.state import TrainingState
 FORMAT_VERSION = 1
 STATE_FILE = "state.json"
 TENSORS_FILE = "training.safetensors"
-# One that has just been stopped may still be saving.
+# A training run that has just been stopped may still be saving.
 LOCK_WAIT_S = 3.0
 
 
 class RunDirectory:
-    """Where one training lives. Opening it with another configuration or other data is refused.
+    """The directory of one training run. Refuses to resume with another configuration or dataset.
 
-    With `touch` off nothing is written or cleared away: another training may be running there.
+    With `touch=False` nothing is written or deleted, because another run may be in progress there.
     """
 
     def __init__(self, path: Path, origin: Origin, touch: bool = True) -> None:
@@ -42,7 +42,7 @@ class RunDirectory:
         note = path / RUN_FILE
         if path.exists() and not path.is_dir():
             raise Mp3netError(f"{path}: is a file; name a folder for the run")
-        if note.exists() and self.saved():  # a run that never got to a checkpoint may start again with other settings
+        if note.exists() and self.saved():  # a run without a checkpoint may start again with other settings
             self._check_same()
         elif not note.exists() and path.exists() and any(path.iterdir()):
             raise Mp3netError(f"{path}: is not empty and holds no run; name another --out")
@@ -58,7 +58,7 @@ class RunDirectory:
             shutil.rmtree(leftover)
 
     def _lock(self) -> None:
-        """Keep others out until this process ends, however it ends; one that is just ending is waited for."""
+        """Lock out other processes until this one ends, however it ends; waits for one that is just ending."""
         self._held = FileLock(self.path / "lock", timeout=LOCK_WAIT_S, is_singleton=True)
         try:
             self._held.acquire()
@@ -83,9 +83,9 @@ class RunDirectory:
         return saved_checkpoints(self.path)
 
     def save(self, state: TrainingState, metadata: dict[str, Any]) -> Path:
-        """Write a checkpoint with its snapshot, then drop the oldest ones.
+        """Write a checkpoint with its snapshot, then delete the oldest ones.
 
-        Errors: Mp3netError where the disk refuses; the earlier checkpoints stay.
+        Errors: Mp3netError if the write fails; the earlier checkpoints are kept.
         """
         target = self.checkpoints / f"tracks-{state.tracks_seen:012d}"
         try:
@@ -111,9 +111,9 @@ class RunDirectory:
         _sync(folder)
 
     def restore(self, state: TrainingState) -> tuple[Path | None, list[str]]:
-        """Load the newest sound checkpoint. Returns it, or None for a fresh run, and what was wrong with newer ones.
+        """Load the newest intact checkpoint. Returns its path, or None for a fresh run, and what was wrong with newer ones.
 
-        Errors: Mp3netError when there are checkpoints and none is sound.
+        Errors: Mp3netError if there are checkpoints but none is intact.
         """
         problems: list[str] = []
         for path in reversed(self.saved()):
@@ -131,7 +131,7 @@ class RunDirectory:
 
 
 def saved_checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoints of a run directory, oldest first; none where it does not exist."""
+    """Complete checkpoints of a run directory, oldest first; empty if it does not exist."""
     return sorted((run / CHECKPOINTS_FOLDER).glob("tracks-*"))
 
 
@@ -141,7 +141,7 @@ def _sha256(path: Path) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Force the files of a folder to disk before its rename makes them count."""
+    """Flush the files of a folder to disk before its rename makes them visible."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

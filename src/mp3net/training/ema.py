@@ -1,4 +1,4 @@
-"""Averaged weights: what users hear is a running mean of the generator, steadier than any single step of it."""
+"""Averaged weights: users hear a moving average of the generator, which is steadier than any single step."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-# Early on the mean reaches back over this share of the tracks seen only, so the initial weights are soon forgotten.
+# The half-life is at most this share of the tracks seen, so the initial weights are soon forgotten.
 RAMP_SHARE = 0.05
 N = TypeVar("N", bound=nn.Module)
 
 
 class EMA(Generic[N]):
-    """A twin of a network whose parameters are an exponential moving average of its own, with a half-life in tracks.
+    """A copy of a network whose parameters are an exponential moving average of the original's, with a half-life in tracks.
 
-    `network` is the twin; it shares with the original everything that is no parameter.
+    `network` is the copy; it shares the buffers of the original.
     """
 
     def __init__(self, network: N, half_life_tracks: int) -> None:

@@ -12,10 +12,10 @@ from mp3net.dsp.mdct import mdct
 
 MEASURED_S = 720.0
 LEAST_CROPS, MOST_CROPS = 8, 2048
-# Crops of no training: seeds of runs are small.
+# A seed that no training run uses: theirs are small.
 CROP_SEED = 2**31
 SMOOTHED_BINS = 5
-# -120 dB: an empty band stays finite.
+# -120 dB, so that an empty band stays finite.
 LEVEL_FLOOR = 1e-6
 
 

@@ -1,4 +1,4 @@
-"""What a training sounds like on the way: songs and numbers of the averaged generator, by the code that users call."""
+"""What a run sounds like while it trains: songs and metrics of the averaged generator, made by the code that users call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAMPLE_SEEDS = (1, 2, 3, 4)
 
 
 class Listening:
-    """Songs of fixed seeds, and light metrics beside those of the crops of `reference`, which are analysed once."""
+    """Songs of fixed seeds, and light metrics next to those of the `reference` crops, which are analysed once."""
 
     def __init__(self, state: TrainingState, reference: CropDataset) -> None:
         self.state = state
@@ -27,7 +27,7 @@ class Listening:
         return [self.model.generate(seed) for seed in SAMPLE_SEEDS]
 
     def readings(self) -> dict[str, float]:
-        """Metrics by name, those of real clips beside them."""
+        """Metrics by name, with those of real clips alongside."""
         if self._judge is None:
             config = self.state.config
             self._judge = LightEvaluation(

@@ -18,7 +18,7 @@ from mp3net.training.parallel import Ranks
 
 @dataclass(frozen=True)
 class Portion:
-    """Tracks that are computed at a time, and their coefficients (B, C, T, F)."""
+    """Tracks that are computed together, and their coefficients (B, C, T, F)."""
 
     tracks: range
     real: Tensor
@@ -27,8 +27,8 @@ class Portion:
 class BatchLoader:
     """This process's share of every batch, in portions of `run.micro_batch_size` tracks.
 
-    Crops are addressed by seed and track, so reading ahead changes nothing but the time. Those of a whole batch are kept:
-    both networks' steps may want the same tracks.
+    Crops are addressed by seed and track, so reading ahead affects only the speed. Those of a whole batch are kept, because
+    the steps of both networks may need the same tracks.
     """
 
     def __init__(self, dataset: CropDataset, config: Config, device: torch.device, ranks: Ranks) -> None:
@@ -51,18 +51,18 @@ class BatchLoader:
         ]
 
     def batch(self, first: int) -> Iterator[Portion]:
-        """The portions of the batch that begins with track `first`; meanwhile the first one of the next batch is read."""
+        """The portions of the batch that begins with track `first`; the following portion is read ahead."""
         portions = self.portions(first)
         following = [*portions[1:], self.portions(first + self.config.optimiser.batch_size)[0]]
         for tracks, coming in zip(portions, following, strict=True):
             yield self._portion(tracks, self.crops(tracks, coming))
 
     def any_tracks(self, tracks: range) -> Portion:
-        """Tracks out of turn."""
+        """Tracks out of order, without reading ahead."""
         return self._portion(tracks, self._read(tracks))
 
     def crops(self, tracks: range, following: range) -> Tensor:
-        """The crops of `tracks` (B, C, S), in host memory; reading of those `following` begins."""
+        """The crops of `tracks` (B, C, S), in host memory; starts reading those of `following`."""
         started = time.monotonic()
         if tracks in self._kept:
             crops = self._kept.pop(tracks)
@@ -92,5 +92,5 @@ class BatchLoader:
 
     def _read(self, tracks: range) -> Tensor:
         crops = self.dataset.batch(self.config.optimiser.seed, tracks.start, len(tracks))
-        # Copies to a GPU run beside its computation only out of pinned memory.
+        # Only copies from pinned memory overlap with the GPU's computation.
         return crops.pin_memory() if self.device.type == "cuda" else crops

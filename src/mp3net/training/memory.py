@@ -1,4 +1,4 @@
-"""How much memory something takes at its peak."""
+"""Peak memory, available memory, and keeping freed memory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory it frees, in large pages, instead of giving it back to the system and asking again.
+    """Make this process keep the memory it frees, in large pages, instead of returning it to the system.
 
-    A training step allocates the same gigabytes each time, and fresh pages cost more than many layers compute
-    (docs/results.md). Does nothing where the C library has no such settings. To be called before the first tensor is made.
+    Every training step allocates the same gigabytes, and fresh pages take more time than many layers (docs/results.md). Does
+    nothing if the C library has no such settings. Call it before the first tensor is created.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch then asks for large pages
     malloc = _c_library()
@@ -35,23 +35,23 @@ def keep_freed_memory() -> None:
 
 
 def _c_library() -> ctypes.CDLL | None:
-    """The C library of this process, where it is glibc."""
+    """The C library of this process if it is glibc, otherwise None."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     return library if library is not None and hasattr(library, "malloc_trim") else None
 
 
 @dataclass
 class MemoryPeak:
-    """Filled when the measured block ends. On a CPU it is the whole process, imports and weights included."""
+    """Filled in when the measured block ends. On a CPU it covers the whole process, including imports and weights."""
 
     peak_bytes: int = 0
 
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[MemoryPeak]:
-    """Measure the block's peak: allocated memory of a GPU, resident memory of the process on a CPU.
+    """Measure the block's peak: memory allocated on a GPU, or resident memory of the process on a CPU.
 
-    Where the system cannot reset its own record of the peak, the peak since the start of the process is given.
+    If the system cannot reset its record of the peak, this is the peak since the start of the process.
     """
     found = MemoryPeak()
     if device.type == "cuda":
@@ -59,9 +59,9 @@ def peak_memory(device: torch.device) -> Iterator[MemoryPeak]:
     elif _CLEAR.exists():
         malloc = _c_library()
         if malloc is not None:
-            malloc.malloc_trim(0)  # what was freed and kept does not count
+            malloc.malloc_trim(0)  # memory that was freed but kept does not count
         with suppress(OSError):
-            _CLEAR.write_text("5")  # sets the peak back to what is resident now
+            _CLEAR.write_text("5")  # resets the peak to what is resident now
     yield found
     found.peak_bytes = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_peak()
 
@@ -75,7 +75,7 @@ def _resident_peak() -> int:
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Memory that this process could have in all: of the GPU, or of the machine as far as it is not used by others."""
+    """Total memory that this process could use on the GPU, or on the machine, less what others use; None if unknown."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)

@@ -1,4 +1,4 @@
-"""Adam as Keras writes it, the form that the released training used."""
+"""Adam as in Keras, the form that the released training code used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class KerasAdam(torch.optim.Adam):
         return super().step(closure)
 
     def prepare_moments(self, parameters: Iterable[Tensor]) -> None:
-        """Give parameters empty moments, to be filled from elsewhere."""
+        """Give parameters zero moments, to be overwritten later."""
         for parameter in parameters:
             moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
             self.state[parameter] = {"step": torch.tensor(0.0), **moments}

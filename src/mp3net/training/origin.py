@@ -1,4 +1,4 @@
-"""What reproduces a run: `RUN/run.json`."""
+"""What is needed to reproduce a run: `RUN/run.json`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class Origin:
-    """The configuration, and what it came from: the dataset (its fingerprint, and where it lay), the name of the preset if
-    one was named, and where the weights came from that the run began with."""
+    """The configuration and its origin: the dataset's fingerprint and location, the name of the preset if one was given, and
+    where the initial weights came from."""
 
     config: Config
     data_sha256: str
@@ -32,7 +32,7 @@ class Origin:
 
 
 def read_origin(run: Path) -> Origin:
-    """Errors: Mp3netError that names the file."""
+    """The origin of a run. Errors: Mp3netError that names the file."""
     content = read_json(run / RUN_FILE)
     config = stored_config(content, run / RUN_FILE)
     names = ("data_sha256", "data", "preset", "init_from", "init_weights", "version")
@@ -40,6 +40,6 @@ def read_origin(run: Path) -> Origin:
 
 
 def find_run(path: Path) -> Path | None:
-    """The run directory that `path` is, or is a checkpoint or snapshot of."""
+    """The run directory at `path`, or the one whose checkpoint or snapshot is at `path`; None if there is none."""
     places = [path, *path.resolve().parents[:3]]
     return next((place for place in places if (place / RUN_FILE).is_file()), None)

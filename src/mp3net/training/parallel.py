@@ -1,8 +1,8 @@
-"""Several processes, one training: the same numbers whatever their count.
+"""One training run on several processes: the same numbers however many there are.
 
-Every process holds both networks and computes its share of each batch. Gradients are summed after each backward pass, in
-one flat message. Nothing else is exchanged but the minibatch deviation, which couples all samples of a batch and therefore
-all processes, through derivatives of any order.
+Every process holds both networks and computes its share of each batch. Gradients are summed once per step, in one flat
+message. The minibatch deviation, which couples all samples of a batch, is computed over all processes, with derivatives of
+any order.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mp3net.training.rendezvous import fresh_store, store_of_launcher
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """y = sum of x over all processes. Every process's loss depends on every x, so the gradient is the sum of gradients:
-    the function is its own derivative, and differentiable as often as one likes."""
+    """y = sum of x over all processes. Every process's loss depends on every x, so the gradient is the sum of gradients: the
+    function is its own derivative and can be differentiated any number of times."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 class Ranks:
-    """This process among all that train together; a training of one process is `Ranks()`."""
+    """This process among all that train together; `Ranks()` is a single process."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank = rank
@@ -46,11 +46,11 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def share(self, batch_size: int) -> range:
-        """Which samples of a batch are this process's. Errors: Mp3netError where the batch does not divide."""
+        """This process's samples of a batch. Errors: Mp3netError if the batch does not divide evenly."""
         if batch_size % self.count:
             raise Mp3netError(
                 f"optimiser.batch_size = {batch_size} cannot be shared evenly by {self.count} processes; choose a multiple"
@@ -67,7 +67,7 @@ class Ranks:
 
     @torch.no_grad()
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Replace every gradient by its sum over all processes."""
+        """Replace every gradient with its sum over all processes."""
         if self.count == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -78,7 +78,7 @@ class Ranks:
 
     @torch.no_grad()
     def broadcast(self, tensors: Iterable[Tensor], device: torch.device) -> None:
-        """Give every process the values of the first."""
+        """Copy the values of the first process to all processes."""
         if self.count > 1:
             for tensor in tensors:
                 whole = tensor.to(device).contiguous()
@@ -86,7 +86,7 @@ class Ranks:
                 tensor.copy_(whole)
 
     def agree(self, value: int, device: torch.device) -> int:
-        """The largest value that any process gives."""
+        """The largest value given by any process."""
         if self.count == 1:
             return value
         shared = torch.tensor(value, dtype=torch.int64, device=device)
@@ -96,12 +96,12 @@ class Ranks:
 
 @contextmanager
 def join(device: torch.device) -> Iterator[Ranks]:
-    """The processes that `torchrun` started, if it did; they part at the end."""
+    """Join the processes that `torchrun` started, if any; leaves the group at the end."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
-    # The first optimiser imports it. Imported after the group was made it keeps the group, and so gloo's threads, alive to
-    # the end of the interpreter, where now and then one of them aborts the process: exit code -6 of a finished training.
+    # The first optimiser imports this. If imported after the group is created, it keeps the group, and so gloo's threads,
+    # alive until the interpreter exits, where one of them occasionally aborts the process: exit code -6 of a finished run.
     import torch._dynamo  # noqa: F401
 
     store, rank, count = store_of_launcher()
@@ -114,7 +114,7 @@ def join(device: torch.device) -> Iterator[Ranks]:
 
 
 def check_division(config: Config, ranks: Ranks) -> None:
-    """Refuse portions of a batch that would change its mathematics: the minibatch deviation belongs to whole groups."""
+    """Refuse to divide a batch in a way that changes its mathematics: the minibatch deviation needs whole groups."""
     batch_size, group = config.optimiser.batch_size, config.model.coupled_samples
     mine = len(ranks.share(batch_size))
     micro = config.run.micro_batch_size or mine

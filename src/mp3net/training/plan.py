@@ -1,4 +1,4 @@
-"""What a training needs, before it starts: time and memory of an iteration, and what to change where it does not fit."""
+"""What a run needs, before it starts: time and memory of an iteration, and what to change if it does not fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mp3net.training.memory import available_bytes, peak_memory
 from mp3net.training.steps import Steps
 
 T = TypeVar("T")
-# Beyond this share of the memory that is there, a run of days will sooner or later meet the end of it.
+# Above this share of the available memory, a run of several days will sooner or later run out.
 USABLE_SHARE = 0.9
 
 
@@ -33,7 +33,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """Peak bytes of the discriminator step as a line through two measurements: the step with the penalty takes most."""
+    """Peak bytes of the discriminator step as a line through two measurements: the step with the penalty needs most."""
 
     fixed_bytes: float
     bytes_per_sample: float
@@ -42,13 +42,13 @@ class MemoryModel:
         return self.fixed_bytes + self.bytes_per_sample * samples
 
     def largest(self, limit_bytes: float) -> int:
-        """How many samples at a time fit."""
+        """How many samples fit at a time."""
         return max(int((limit_bytes - self.fixed_bytes) / max(self.bytes_per_sample, 1.0)), 0)
 
 
 def measure_memory(steps: Steps, checkpointing: bool | None = None) -> MemoryModel:
-    """Peaks with one and with two groups of the minibatch deviation (1 and 2 samples where it spans the batch); with or
-    without activation checkpointing, or as configured."""
+    """Measure with one and with two groups of the minibatch deviation (1 and 2 samples if it spans the batch), with or
+    without activation checkpointing, by default as configured."""
     group = steps.config.model.coupled_samples or 1
 
     def peak_bytes(samples: int) -> int:
@@ -62,7 +62,7 @@ def measure_memory(steps: Steps, checkpointing: bool | None = None) -> MemoryMod
 
 
 def _measured(steps: Steps, work: Callable[[], T], checkpointing: bool | None) -> T:
-    """What `work` finds; gradients and the networks' setting are afterwards as before."""
+    """The result of `work`; afterwards gradients are cleared and the networks' setting is restored."""
     networks = (steps.state.networks.generator, steps.state.networks.discriminator)
     configured = steps.config.run.activation_checkpointing
     try:
@@ -80,9 +80,9 @@ def samples_at_a_time(steps: Steps) -> int:
 
 
 def check_memory(steps: Steps) -> None:
-    """Refuse an iteration that would not fit, naming the smallest changes that would.
+    """Refuse an iteration that would not fit in memory, naming the smallest changes that would make it fit.
 
-    Nothing is tried at full size: on a CPU the system would end the process without a word. Errors: Mp3netError.
+    Nothing is tried at full size: on a CPU the system would kill the process without a message. Errors: Mp3netError.
     """
     available = available_bytes(steps.device)
     samples = samples_at_a_time(steps)
@@ -99,12 +99,12 @@ def check_memory(steps: Steps) -> None:
 
 
 def advice_when_exhausted(steps: Steps) -> str:
-    """Advice after memory has run out, from measurements with few samples, where even these still fit."""
+    """Advice after memory has run out, from measurements with few samples, if these still fit."""
     steps.state.forget_gradients()
     torch.cuda.empty_cache()
     try:
         model = measure_memory(steps)
-        # It did not fit, whatever the device says it has.
+        # It did not fit, whatever the device reports as available.
         limit = USABLE_SHARE * min(available_bytes(steps.device) or math.inf, model.peak(samples_at_a_time(steps)))
         return "; ".join(advice(steps, model, limit))
     except torch.OutOfMemoryError:
@@ -112,7 +112,7 @@ def advice_when_exhausted(steps: Steps) -> str:
 
 
 def advice(steps: Steps, model: MemoryModel, limit_bytes: float) -> list[str]:
-    """The smallest changes with which a step fits; measured where that is cheap."""
+    """The smallest changes that make a step fit, measured where that is cheap."""
     config, found = steps.config, []
     if not config.run.activation_checkpointing:
         again = measure_memory(steps, checkpointing=True)
@@ -136,14 +136,14 @@ def advice(steps: Steps, model: MemoryModel, limit_bytes: float) -> list[str]:
 
 
 def largest_divisor(batch_size: int, limit: int, multiple_of: int) -> int:
-    """The largest divisor of the batch up to `limit` that is a multiple of `multiple_of`; the latter where there is none."""
+    """The largest divisor of the batch up to `limit` that is a multiple of `multiple_of`; `multiple_of` if there is none."""
     fitting = [n for n in range(multiple_of, limit + 1, multiple_of) if batch_size % n == 0]
     return max(fitting, default=multiple_of)
 
 
 def probe(steps: Steps, checkpointing: bool | None = None) -> Probe:
-    """Gradients as in the iterations of one cycle of the objective, computed and discarded: consumes no random state and
-    changes nothing. The time is the mean over the cycle."""
+    """Compute and discard the gradients of one cycle of the objective's iterations; consumes no random state and changes
+    nothing. The time is the mean over the cycle."""
     per_iteration = steps.config.objective.discriminator_steps
     iterations = max(steps.objective.cycle_steps // per_iteration, 1)
 
@@ -184,6 +184,6 @@ def flop_per_track(config: Config) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until a GPU has done what was asked of it."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Rates and times left."""
+"""Rates and remaining time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class Clock:
-    """Rate since the last report, and time left at the rate of the whole run so far."""
+    """Rate since the last report, and time left at the mean rate so far."""
 
     def __init__(self, tracks_seen: int, total_tracks: int) -> None:
         self.total_tracks = total_tracks
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Means:
-    """Means of named readings, each over the times that it was there."""
+    """Means of named readings, each over the times it was reported."""
 
     def __init__(self) -> None:
         self._values: dict[str, list[float]] = {}

@@ -1,9 +1,9 @@
-"""A fresh part of the launcher's store for every round of processes.
+"""A fresh part of the launcher's store for each round of processes.
 
-`torchrun --max-restarts` starts a lost worker's whole round again but lets all rounds write into one key-value store, so
-that a new process can read the address that a dead one left there: "connection refused", until no restart is left. Neither
-the number of restarts (counted by each node for itself) nor the ranks tell the rounds apart, so the processes agree on a
-name that nobody used before.
+When a worker is lost, `torchrun --max-restarts` restarts the whole round, but all rounds share one key-value store, so a new
+process can read the address that a dead one left there: "connection refused", until no restart is left. Neither the number
+of restarts (each node counts its own) nor the ranks tell the rounds apart, so the processes agree on a name that nobody has
+used before.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from torch.distributed.rendezvous import rendezvous
 from mp3net.errors import Mp3netError
 
 PATIENCE_S = 300
-"""Nodes of a cluster do not start at the same second; a process that has not come by then will not come."""
+"""Cluster nodes do not start at the same second; a process that has not arrived by then will not arrive."""
 PAUSE_S = 0.02
 
 
 def fresh_store(store: Store, rank: int, count: int, patience_s: float = PATIENCE_S) -> Store:
-    """The part of `store` that only the living processes of this round share.
+    """The part of `store` that only the live processes of this round share.
 
-    Every process puts up a card with a random word. The first one shows the words it reads beside the name of a space;
-    who finds its own word there answers with that name, and the space is open when all have answered. What dead processes
-    left in the store holds other words and other names, and so changes nothing.
+    Every process posts a card with a random word. The first process publishes the words it reads with the name of a space; a
+    process that finds its own word there answers with that name, and the space is open when all have answered. What dead
+    processes left in the store has other words and other names, and so has no effect.
 
     Raises Mp3netError if a process is missing after `patience_s`.
     """
@@ -60,7 +60,7 @@ def _enter_space(store: Store, rank: int, word: str, end: float) -> str:
 
 
 def _read(store: Store, key: str) -> str:
-    """The value of `key`, empty where nobody has written it."""
+    """The value of `key`; empty if nobody has written it."""
     return store.get(key).decode() if store.check([key]) else ""
 
 
@@ -71,6 +71,6 @@ def _pause(end: float, missing: str) -> None:
 
 
 def store_of_launcher(patience_s: float = PATIENCE_S) -> tuple[Store, int, int]:
-    """Store, rank and number of processes as `torchrun` gives them in the environment."""
+    """Store, rank and number of processes as `torchrun` sets them in the environment."""
     found: tuple[Store, int, int] = next(rendezvous("env://", timeout=timedelta(seconds=patience_s)))
     return found

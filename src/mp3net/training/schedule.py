@@ -1,4 +1,4 @@
-"""Factors that change over a training, as functions of the tracks seen."""
+"""Factors that change during training, as functions of the tracks seen."""
 
 from __future__ import annotations
 

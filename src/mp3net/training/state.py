@@ -1,4 +1,4 @@
-"""Everything that training changes, and where it begins."""
+"""Everything that training changes, and its initial values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mp3net.training.schedule import factor_at
 
 @dataclass
 class Learner:
-    """One of the two networks, what moves it, and its blocks that are trained (`trained`)."""
+    """One of the two networks, its optimiser, and the parameters that are trained (`trained`)."""
 
     network: Generator | Discriminator
     optimiser: KerasAdam
@@ -31,7 +31,7 @@ class Learner:
 
 @dataclass
 class TrainingState:
-    """Everything that training changes. Random numbers are addressed by `tracks_seen`, so it is their whole state."""
+    """Everything that training changes. Random numbers are addressed by `tracks_seen`, so that is their whole state."""
 
     config: Config
     networks: Networks
@@ -55,7 +55,7 @@ class TrainingState:
     def restore(self, tensors: dict[str, Tensor], tracks_seen: int) -> None:
         """Copy a saved state into the networks, keeping their memory format and device.
 
-        Errors: KeyError or RuntimeError when the tensors are not those of these networks.
+        Errors: KeyError or RuntimeError if the tensors do not belong to these networks.
         """
         for name, value in self.ema.weights.items():
             value.copy_(tensors[f"ema/{name}"])
@@ -78,14 +78,14 @@ class TrainingState:
         yield "discriminator", self.discriminator
 
     def begin_with(self, snapshot: Snapshot) -> None:
-        """Take both networks of a snapshot; its generator is the averaged one. Errors: Mp3netError where it does not fit."""
+        """Start from a snapshot's networks; its generator is the averaged one. Errors: Mp3netError if it does not fit."""
         check_start(snapshot, self.config)
         snapshot.load_generator(self.networks.generator)
         snapshot.load_discriminator(self.networks.discriminator)
         self.ema = EMA(self.networks.generator, self.config.optimiser.ema_half_life_tracks)
 
     def share(self, ranks: Ranks, device: torch.device) -> None:
-        """Let every process take the first one's state."""
+        """Copy the state of the first process to all processes."""
         if ranks.count == 1:
             return
         self.tracks_seen = ranks.agree(self.tracks_seen if ranks.first else 0, device)
@@ -95,7 +95,7 @@ class TrainingState:
         ranks.broadcast(self.tensors().values(), device)
 
     def only(self, learner: Learner) -> None:
-        """Clear all gradients, and let new ones go to what is trained of `learner` alone."""
+        """Clear all gradients, and let only the trained parameters of `learner` get new ones."""
         self.forget_gradients()
         for network in (self.networks.generator, self.networks.discriminator):
             network.requires_grad_(False)
@@ -107,7 +107,7 @@ class TrainingState:
             network.zero_grad(set_to_none=True)
 
     def move(self, learner: Learner) -> None:
-        """One step of the optimiser along the gradients that are there, at the rate of the moment."""
+        """One optimiser step along the current gradients, at the current learning rate."""
         settings = self.config.optimiser
         for group in learner.optimiser.param_groups:
             group["lr"] = settings.learning_rate * factor_at(settings.learning_rate_schedule, self.tracks_seen)
@@ -115,7 +115,7 @@ class TrainingState:
 
 
 def constants(network: nn.Module) -> dict[str, Tensor]:
-    """What a network keeps beside its parameters, such as levels measured in the data."""
+    """What a network stores besides its parameters, such as levels measured in the data."""
     parameters = dict(network.named_parameters())
     return {name: value for name, value in network.state_dict().items() if name not in parameters}
 
@@ -141,7 +141,7 @@ def build_state(config: Config, device: torch.device, whole_batch: WholeBatch | 
 
 
 def check_start(snapshot: Snapshot, config: Config) -> None:
-    """Refuse to begin with networks of another family or another kind of audio. Errors: Mp3netError."""
+    """Refuse to start from networks of another family or for another audio format. Errors: Mp3netError."""
     theirs, ours = snapshot.config, config
     if theirs.model.kind != ours.model.kind:
         raise Mp3netError(

@@ -18,7 +18,7 @@ Losses = Callable[[Tensor, TrackDraws, Backward], Terms]
 
 
 class Steps:
-    """The steps of a training; each begins with the batch that follows the tracks seen so far."""
+    """The steps of a training run; each uses the batch that follows the tracks seen so far."""
 
     def __init__(self, state: TrainingState, loader: BatchLoader, device: torch.device, ranks: Ranks) -> None:
         self.state = state
@@ -52,7 +52,7 @@ class Steps:
     def discriminator_gradients(self, step: int | None = None, tracks: range | None = None) -> Terms:
         """Leave the gradients of the discriminator's loss on the next batch in its parameters; returns the terms.
 
-        To measure what a step takes: as if `step` steps had been made, on `tracks` instead."""
+        For measurements: as if `step` steps had been made, and on `tracks` instead."""
         losses, learner = self.objective.discriminator, self.state.discriminator
         portions = self._next_batch() if tracks is None else [self.loader.any_tracks(tracks)]
         seen = self.state.tracks_seen if step is None else step * self.config.optimiser.batch_size

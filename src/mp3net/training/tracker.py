@@ -1,4 +1,4 @@
-"""Where numbers, sounds and pictures of a run go: metrics.jsonl always, and TensorBoard beside it."""
+"""Where a run's numbers, sounds and pictures go: metrics.jsonl, samples/ and TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mp3net.training.watcher import Watcher
 
 
 class Tracker(Watcher):
-    """Writes to a run directory. On resuming at `tracks_seen`, later lines of an interrupted run are dropped."""
+    """Writes to a run directory. When resuming at `tracks_seen`, later lines of the interrupted run are dropped."""
 
     def __init__(self, run: Path, tracks_seen: int, sample_rate_hz: int) -> None:
         self.run = run
@@ -35,7 +35,7 @@ class Tracker(Watcher):
                 if json.loads(line)["tracks_seen"] <= tracks_seen:
                     kept.append(line + "\n")
             except (ValueError, KeyError):
-                break  # the line that a kill cut short, and nothing after it
+                break  # a line cut short when the run was killed, and everything after it
         write_text(self.metrics_path, "".join(kept))
 
     def logged(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
@@ -48,11 +48,11 @@ class Tracker(Watcher):
     evaluated = logged
 
     def sampled(self, tracks_seen: int, songs: Sequence[Song], real: Sequence[np.ndarray]) -> None:
-        """WAV files, and the same songs with a picture of all spectrograms in TensorBoard."""
+        """WAV files; the same songs and a picture of all spectrograms in TensorBoard."""
         folder = self.run / "samples" / f"tracks-{tracks_seen:012d}"
         for song in songs:
             song.save(folder / f"seed-{song.seed}.wav")
-            mono = song.audio.mean(0)  # TensorBoard plays nothing else
+            mono = song.audio.mean(0)  # TensorBoard plays mono only
             mono = mono / max(1.0, float(np.abs(mono).max()))
             self._board.add_audio(f"generated/seed-{song.seed}", mono, tracks_seen, self.sample_rate_hz)
         clips = [("real", list(real)), ("generated", [song.audio for song in songs])]

@@ -1,4 +1,4 @@
-"""The loop of a training: when to compute, to tell, to save and to stop."""
+"""The training loop: when to compute, report, save and stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mp3net.training.watcher import Watcher
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended. `checkpoint` is None where there is no run directory."""
+    """How a run ended. `checkpoint` is None if there is no run directory."""
 
     tracks_seen: int
     finished: bool
@@ -36,11 +36,11 @@ class Outcome:
 
 
 class Trainer:
-    """Runs a configuration on a dataset in a run directory, from wherever its newest checkpoint stands.
+    """Trains a configuration on a dataset in a run directory, resuming from its newest checkpoint.
 
-    One of several processes (`ranks`) computes its share of every batch; the first one reads and writes the run directory.
-    `heldout` are the crops that evaluations on the way compare with, `init_from` is where a fresh run begins.
-    `problems` says what was wrong with newer checkpoints than the one that was restored.
+    Each of several processes (`ranks`) computes its share of every batch; the first one reads and writes the run directory.
+    `heldout` holds the crops that evaluations during training compare with; a fresh run starts from `init_from`, if given.
+    `problems` says what was wrong with checkpoints newer than the one that was restored.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Trainer:
         self.stop_requested = False
 
     def _begun(self, init_from: Snapshot | None) -> TrainingState:
-        """The state of the newest checkpoint, of the snapshot, or a fresh one; the same in all processes."""
+        """The state from the newest checkpoint or the snapshot, or a fresh one; the same in all processes."""
         state = build_state(self.config, self.device, WholeBatch(self.ranks.count, self.ranks.sum))
         restored = None
         if self.run_directory is not None:
@@ -80,9 +80,9 @@ class Trainer:
         return state
 
     def run(self, *watchers: Watcher) -> Outcome:
-        """Train to the configured number of tracks, or until `stop_requested`; both end with a checkpoint.
+        """Train to the configured number of tracks, or until `stop_requested`; either way a checkpoint is saved.
 
-        Errors: Mp3netError when a loss or a weight is not finite, or a checkpoint cannot be written.
+        Errors: Mp3netError if a loss or a weight is not finite, or a checkpoint cannot be written.
         """
         told: list[Watcher] = list(watchers)
         if self.run_directory is not None:
@@ -122,7 +122,7 @@ class Trainer:
             self._save()
 
     def _stopping(self) -> bool:
-        """Whether any process was asked to stop: then all stop after the same iteration."""
+        """Whether any process was asked to stop; if so, all stop after the same iteration."""
         self.stop_requested = bool(self.ranks.agree(int(self.stop_requested), self.device))
         return self.stop_requested
 

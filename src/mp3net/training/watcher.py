@@ -1,4 +1,4 @@
-"""What a training tells of itself while it runs."""
+"""What a run reports while it trains."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mp3net.generation import Song
 
 
 class Watcher:
-    """Is told what happens, after so many tracks seen; every method may be left as it is."""
+    """Receives reports, each with the number of tracks seen; overriding a method is optional."""
 
     def advanced(self, tracks_seen: int) -> None:
-        """An iteration is done."""
+        """An iteration has finished."""
 
     def logged(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
-        """Means of all readings since the last time."""
+        """Means of all readings since the last report."""
 
     def sampled(self, tracks_seen: int, songs: Sequence[Song], real: Sequence[np.ndarray]) -> None:
         """Songs of fixed seeds, and as many real clips (C, S)."""
@@ -25,4 +25,4 @@ class Watcher:
         """Light metrics."""
 
     def close(self) -> None:
-        """The training ends."""
+        """The run ends."""

@@ -1,1 +1,1 @@
-"""What the two networks are trained towards, one file per objective."""
+"""The training objectives, one file each."""

@@ -1,4 +1,4 @@
-"""What all objectives share: songs of fresh latents, what the discriminator gets to see, and readings of both."""
+"""What all objectives share: generated tracks, what the discriminator sees, and readings of real and generated tracks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Backward = Callable[[Tensor], None]
 class Objective(ABC):
     """The losses of both networks for the tracks whose real coefficients (B, C, T, F) and random numbers are given.
 
-    Each calls `backward` itself as soon as a part of the loss is done, so that a part's graph can be gone when the next one
-    needs the memory, and returns named terms. The losses of tracks (or of whole groups of them, where the discriminator
-    couples samples) add up: a batch may be computed in portions.
+    Each calls `backward` as soon as a part of the loss is computed, so that the part's graph can be freed before the next
+    one needs the memory, and returns named terms. The losses of tracks (or of whole groups of them, if the discriminator
+    couples samples) add up, so a batch may be computed in portions.
     """
 
-    # The term that says how far the discriminator tells real from generated.
+    # The term that says how well the discriminator tells real from generated.
     gap: ClassVar[str]
-    # Discriminator steps after which what a step costs repeats; the first of them costs most.
+    # Discriminator steps after which the cost of a step repeats; the first one costs most.
     cycle_steps: int = 1
 
     def __init__(self, config: Config, networks: Networks, device: torch.device) -> None:
@@ -52,21 +52,21 @@ class Objective(ABC):
 
     @abstractmethod
     def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
-        """The discriminator's losses, handed to `backward`, and their terms."""
+        """Pass the discriminator's losses to `backward` and return their terms."""
 
     @abstractmethod
     def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
-        """The generator's loss, handed to `backward`, and its terms."""
+        """Pass the generator's loss to `backward` and return its terms."""
 
     def readings(self, terms: Mapping[str, float]) -> dict[str, float]:
-        """Terms as they are logged: powers as levels in dB."""
+        """Terms as they are logged, with powers as levels in dB."""
         out = dict(terms)
         for kind in ("real", "generated"):
             out[f"level_db/{kind}"] = 10 * math.log10(max(out.pop(f"power/{kind}"), 1e-14))
         return out
 
     def summary(self, readings: Mapping[str, float]) -> str:
-        """The readings that tell most, for one line of text. Some may be rarer than lines."""
+        """The most informative readings, in one line of text. Some are not present every time."""
         penalty = f"penalty {readings['penalty/gradient']:.3f}  " if "penalty/gradient" in readings else ""
         return (
             f"gap {readings[self.gap]:.3f}  {penalty}"
@@ -84,7 +84,7 @@ class Objective(ABC):
         return fake
 
     def add_masking_noise(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
-        """What the discriminator gets to see: the coefficients with inaudible noise."""
+        """What the discriminator sees: the coefficients with inaudible masking noise."""
         if self.psychoacoustics is None:
             return coefficients
         return self.psychoacoustics.add_masking_noise(coefficients, white=draws.normal(*coefficients.shape[1:]))

@@ -1,4 +1,4 @@
-"""Random numbers addressed by (seed, track, purpose): nothing to save, the same after a resume."""
+"""Random numbers addressed by (seed, track, purpose): there is nothing to save, and they are the same after resuming."""
 
 from __future__ import annotations
 

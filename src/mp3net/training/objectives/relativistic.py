@@ -1,4 +1,4 @@
-"""The second family's objective: scores in pairs, slopes held down on both sides (R3GAN, 2501.05441)."""
+"""The second family's objective: scores in pairs, with gradient penalties on both sides (R3GAN, 2501.05441)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mp3net.training.objectives.draws import TrackDraws
 def pairing_loss(better: Tensor, worse: Tensor) -> Tensor:
     """Scores (B, 1 + n) of tracks and their n parts -> E[log(1 + exp(worse - better))], half for the tracks, half for parts.
 
-    The discriminator's loss with `better` real, the generator's with `better` fake. Unlike one threshold for all, pairs
-    punish a generator that leaves a mode of the data out: every real score has to be beaten by a fake one.
+    The discriminator's loss with `better` real, the generator's with `better` fake. Unlike a single threshold, pairs
+    penalise a generator that leaves out a mode of the data: every real score has to be beaten by a fake one.
     """
     margin = F.softplus(worse - better)
     return (margin[:, 0].mean() + margin[:, 1:].mean()) / 2
 
 
 def squared_slope(scores: Tensor, features: Tensor, signs: Tensor) -> Tensor:
-    """Scores (B, 1 + n) of `features` (B, ...), random signs alike -> squared slope per sample (B,), whose expectation over
-    the signs is the mean of n |grad track|^2 and the mean over parts of |grad part|^2.
+    """Scores (B, 1 + n) of `features` (B, ...), random signs of that shape -> squared slope per sample (B,), whose
+    expectation over the signs is the mean of n |grad track|^2 and the mean over parts of |grad part|^2.
 
-    A track has n times as many features as a part, and their evidence adds up: the factor n lets one weight of the penalty
-    hold the track's score and those of its parts at like gaps, whatever the length. One gradient serves all of them, that of
-    (sqrt(n) s_0 track + sum of s_p part_p / sqrt(n)) / sqrt(2): the product of two scores' gradients has as often the one
-    sign as the other, so only the squares are left. Without signs the products of a track with its parts, which lean on the
-    same features, would double the penalty.
+    A track has n times as many features as a part, and their evidence adds up: with the factor n, one penalty weight keeps
+    the track's score and those of its parts at similar gaps, whatever the length. A single gradient serves them all, that of
+    (sqrt(n) s_0 track + sum of s_p part_p / sqrt(n)) / sqrt(2): the product of two scores' gradients has either sign equally
+    often, so only the squares remain. Without signs, the products of a track with its parts, which rely on the same
+    features, would double the penalty.
     """
     num_parts = scores.shape[1] - 1
     signed = scores * signs
@@ -41,8 +41,8 @@ def squared_slope(scores: Tensor, features: Tensor, signs: Tensor) -> Tensor:
 
 
 class RelativisticObjective(Objective):
-    """Relativistic pairs with R1 and R2, gamma / 2 E[|grad D|^2] on reals and fakes each, at every few steps and as many
-    times heavier; slopes are those towards the front-end's features."""
+    """Relativistic pairs with R1 and R2, gamma / 2 E[|grad D|^2] on reals and fakes each, every few steps with a weight as
+    many times larger; the gradients are with respect to the front-end's features."""
 
     gap = "score/gap"
 
@@ -82,7 +82,7 @@ class RelativisticObjective(Objective):
         return terms
 
     def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
-        """Gradients pass through masking noise and front-end, thresholds included."""
+        """Gradients pass through the masking noise and the front-end, including their thresholds."""
         with torch.no_grad():
             real_scores = self._scores(self._features(real, draws))
         fake_scores = self._scores(self._features(self.synthesise(draws), draws))

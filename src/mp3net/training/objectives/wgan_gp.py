@@ -16,7 +16,7 @@ from mp3net.model.paper.layers import rounded_weights
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
 from mp3net.training.objectives.draws import TrackDraws
 
-# Under the root of the gradient norm, as released: its derivative at zero stays finite.
+# Added under the root of the gradient norm, as in the released code, so that its derivative at zero stays finite.
 NORM_EPSILON = 1e-8
 
 
@@ -32,9 +32,9 @@ def interpolate(real: Tensor, fake: Tensor, share_of_real: Tensor) -> Tensor:
 
 
 def gradient_norm(discriminator: Critic, coefficients: Tensor) -> Tensor:
-    """|grad_x D(x)| per sample (B,), differentiable towards the discriminator's weights.
+    """|grad_x D(x)| per sample (B,), differentiable with respect to the discriminator's weights.
 
-    The gradient is of the sum of all scores: with the minibatch deviation a sample also moves the scores of the others.
+    The gradient is that of the sum of all scores: with the minibatch deviation, a sample also affects the others' scores.
     """
     x = coefficients.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
@@ -108,7 +108,7 @@ class WassersteinObjective(Objective):
             fake = self.synthesise(draws)
             share_of_real = draws.uniform(1, 1, 1)
             noised_real, noised_fake = self.add_masking_noise(real, draws), self.add_masking_noise(fake, draws)
-        # Three passes use the weights: they are rounded once.
+        # Three passes use the weights, so they are rounded once.
         once = {} if self.precision == "float32" else rounded_weights(self.networks.discriminator, torch.bfloat16)
         terms = discriminator_loss(
             partial(self._score, weights=once), noised_real, noised_fake, share_of_real,
@@ -123,7 +123,7 @@ class WassersteinObjective(Objective):
         return {"loss/generator": loss.detach()}
 
     def _score(self, coefficients: Tensor, batches: int = 1, weights: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Scores, computed with `weights` in place of the network's own where there are any."""
+        """Scores, computed with `weights` instead of the network's own if given."""
         with self.autocast():
             scores: Tensor = functional_call(self.networks.discriminator, dict(weights or {}), (coefficients, batches))
         return scores
