@@ -16,7 +16,7 @@ __all__ = ["PRESETS", "MP3net", "imdct", "mdct"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs torch only when it is asked for: `mp3net --help` answers without it."""
+    """Import what needs torch only on demand, so that `mp3net --help` works without it."""
     if name == "MP3net":
         from mp3net.generation import MP3net
 

@@ -26,21 +26,21 @@ _LOSSY_SUBTYPES = {"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYE
 _LOSSLESS_CODECS = {"alac", "flac", "ape", "wavpack", "tta", "mlp", "truehd"}
 # Playlists must not send FFmpeg to other files or to the network.
 _AV_OPTIONS = {"protocol_whitelist": "none"}
-# A decoder that ends this much before the length in the header has lost music, not a header's rounding.
+# If a decoder ends earlier than the header says by more than this, music is missing; it is not just rounding.
 MISSING_SHARE = 0.01
-# At least so many samples of silence or offset stand before and after what is resampled.
+# At least this many samples of silence or offset are put before and after what is resampled.
 HELD_SAMPLES = 4096
 PIPE_BYTES = 0x7FFF0000
 
 
 class UnusableAudioError(Exception):
-    """The file cannot serve as a recording; the message is the reason that the report shows."""
+    """The file cannot be used as a recording; the message is the reason that the report shows."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says. `num_samples` (per channel) is None where the format does not tell; `duration_s` then is
-    what the container believes."""
+    """What a file's header says. `num_samples` (per channel) is None if the format does not say; `duration_s` is then the
+    container's estimate."""
 
     sample_rate_hz: int
     channels: int
@@ -64,7 +64,7 @@ def probe(path: Path) -> AudioInfo:
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             duration_s = max(0, file.frames) / max(1, file.samplerate)
-            if file.format == "RAW":  # libsndfile goes by the name alone then: anything called .au or .vox would be noise
+            if file.format == "RAW":  # libsndfile then goes by the name alone: anything called .au or .vox would be noise
                 raise UnusableAudioError("not audio: samples without a header; convert it to WAV or FLAC first")
             lossless = file.subtype not in _LOSSY_SUBTYPES
             samples = file.frames if file.format != "MP3" or _counts_its_frames(path) else None
@@ -80,22 +80,22 @@ def probe(path: Path) -> AudioInfo:
 
 
 def _check_size(path: Path, file_format: str) -> None:
-    """libsndfile reads what is there of a WAV or AIFF file and says nothing of what its header promises."""
+    """Refuse truncated WAV and AIFF files: libsndfile reads what is there and ignores what their headers promise."""
     if file_format not in ("WAV", "WAVEX", "AIFF"):
         return
     with path.open("rb") as file:
         promised = int.from_bytes(file.read(8)[4:], "big" if file_format == "AIFF" else "little") + 8
     size = path.stat().st_size
-    # Programs that write to a pipe put 0, or some number above 2 GB there.
+    # Programs that write to a pipe put 0 or a number above 2 GB there.
     if 8 < promised < PIPE_BYTES and size < promised * (1 - MISSING_SHARE):
         raise UnusableAudioError(f"truncated: {size} of {promised} bytes are there")
 
 
 def _counts_its_frames(path: Path) -> bool:
-    """Whether an MP3 file says how many frames it has; elsewhere libsndfile guesses from its first ones."""
+    """Whether an MP3 file says how many frames it has; if not, libsndfile guesses from its first ones."""
     with path.open("rb") as file:
         head = file.read(10)
-        if head[:3] == b"ID3":  # its size in four times seven bits
+        if head[:3] == b"ID3":  # its size, in four groups of seven bits
             file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
         else:
             file.seek(0)
@@ -129,7 +129,7 @@ def _probe_av(path: Path) -> AudioInfo:
 def stream(path: Path, sample_rate_hz: int, channels: int) -> Iterator[np.ndarray]:
     """Decode a file block by block: yields float32 (samples, channels) at the wanted rate, in constant memory.
 
-    Resampled with soxr at its HQ setting. Stereo to mono is the mean of both, mono to stereo puts it on both sides.
+    Resampled with soxr at its HQ setting. Stereo to mono is the mean of both channels; mono to stereo copies it to both.
     Errors: UnusableAudioError for undecodable, truncated or non-finite audio.
     """
     info = probe(path)
@@ -153,10 +153,10 @@ def _checked(path: Path, info: AudioInfo, channels: int) -> Iterator[np.ndarray]
 
 
 def _resampled(blocks: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
-    """As if the first and the last sample continued indefinitely: a filter that met zeros there would make clicks out of a
-    constant offset, which nobody can subtract afterwards."""
+    """Resample as if the first and the last sample continued indefinitely: with zeros there, the filter would turn a
+    constant offset into clicks, which nobody can remove afterwards."""
     common = math.gcd(from_hz, to_hz)
-    periods = -(-HELD_SAMPLES * common // min(from_hz, to_hz))  # whole ones: samples stay on their grid
+    periods = -(-HELD_SAMPLES * common // min(from_hz, to_hz))  # whole ones, so that samples stay on their grid
     held, made = periods * from_hz // common, -periods * to_hz // common
     resampler, last, seen = None, np.zeros((0, 1), np.float32), 0
     for block in blocks:
@@ -213,7 +213,7 @@ def _match_channels(block: np.ndarray, channels: int) -> np.ndarray:
 
 
 def read(path: Path, sample_rate_hz: int | None = None, channels: int | None = None) -> tuple[np.ndarray, int]:
-    """A whole file as float32 (C, S) and its sample rate; converted where a rate or channels are given.
+    """A whole file as float32 (C, S) and its sample rate; converted if a rate or channels are given.
 
     Errors: Mp3netError naming the file.
     """
@@ -229,10 +229,10 @@ def read(path: Path, sample_rate_hz: int | None = None, channels: int | None = N
 
 
 def write(path: Path, audio: np.ndarray, sample_rate_hz: int, audio_format: str) -> int:
-    """Write (C, S) audio in [-1, 1] whole or not at all. Returns the sample rate of the file.
+    """Write (C, S) audio in [-1, 1] atomically. Returns the sample rate of the file.
 
-    MP3 knows nine sample rates only: audio at another one is resampled to the next higher.
-    Errors: ValueError for samples beyond [-1, 1] (they would be clipped), Mp3netError for an unwritable place.
+    MP3 supports only nine sample rates; audio at any other rate is resampled to the next higher one, or to 48 kHz.
+    Errors: ValueError for samples beyond [-1, 1] (they would be clipped), Mp3netError if the file cannot be written.
     """
     if audio_format not in FORMATS:
         raise Mp3netError(f"unknown audio format {audio_format!r}; the formats are: {', '.join(FORMATS)}")

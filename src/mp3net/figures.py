@@ -52,7 +52,7 @@ def to_rgb(figure: Figure) -> np.ndarray:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG atomically."""
     with replacing(path) as unfinished:
         FigureCanvasAgg(figure).print_png(unfinished)  # type: ignore[no-untyped-call]
 

@@ -15,18 +15,18 @@ from typing import Any
 from mp3net.errors import Mp3netError
 
 PARTIAL = ".partial"
-"""How the names of what is being written end."""
+"""The suffix of files and folders that are being written."""
 
 
 def local(path: Path, what: str) -> Path:
-    """`path`. Errors: Mp3netError where it was meant as a URL, which would silently become folders of that name."""
+    """Return `path`. Errors: Mp3netError if it was meant as a URL, which would silently become folders of that name."""
     if found := re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path)):
         raise Mp3netError(f"{what} {found[1]}://{found[2]}: a URL; only folders of this machine will do here")
     return path
 
 
 def existing_part(path: Path) -> Path:
-    """`path`, or the nearest folder above it that is there."""
+    """`path`, or the nearest folder above it that exists."""
     return next(part for part in (path.resolve(), *path.resolve().parents) if part.exists())
 
 
@@ -42,11 +42,11 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def replacing(path: Path, shared: bool = False) -> Iterator[Path]:
-    """A hidden name beside `path`, where nothing is: write a file or folder there, and it replaces `path` at the end.
+    """An unused hidden name beside `path`: write a file or folder there, and it replaces `path` at the end.
 
-    So `path` is written whole or not at all, and until then others see what was there before. If the block raises,
-    nothing is left. `shared`: other processes or threads may be writing the same at the same time. A folder at `path`
-    must be empty. Errors: OSError where the disk refuses.
+    This makes writing atomic: until then others see what was there before, and if the block raises, nothing is left.
+    `shared`: other processes or threads may be writing the same at the same time. A folder at `path` must be empty. Errors:
+    OSError if the write fails.
     """
     writer = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
     unfinished = path.with_name(f".{path.name}{writer}{PARTIAL}")
@@ -66,11 +66,11 @@ def _remove(path: Path) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON atomically."""
     write_text(path, json.dumps(data, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8, whole or not at all."""
+    """Write UTF-8 atomically."""
     with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

@@ -21,16 +21,16 @@ from mp3net.model.snapshot import Snapshot, open_snapshot
 BUNDLED = Path(__file__).parent / "bundled"
 FADE_S = 0.01
 CEILING = 0.999
-# A quarter of an hour of 23 ms frames: more wants windows, not one pass.
+# A quarter of an hour of 23 ms frames: more would need windows, not one pass.
 MAX_FRAMES = 40_000
-MAX_SEED = 2**32 - 1  # PyTorch's generator on the CPU looks at 32 bits only: larger seeds would repeat songs
+MAX_SEED = 2**32 - 1  # PyTorch's generator on the CPU uses only 32 bits: larger seeds would repeat songs
 
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class Song:
-    """Generated audio (C, S), float32, as the model made it: its peak may lie beyond 1."""
+    """Generated audio (C, S), float32, as the model made it: its peak may exceed 1."""
 
     audio: np.ndarray
     sample_rate_hz: int
@@ -50,7 +50,7 @@ class Song:
         return CEILING / self.peak if self.peak > 1 else 1.0
 
     def save(self, path: str | Path, audio_format: str | None = None) -> int:
-        """Write the song, lowered by `gain`; the format is the name's unless given. Returns the file's sample rate."""
+        """Write the song, lowered by `gain`; its format is the name's unless given. Returns the file's sample rate."""
         target = Path(path)
         return audio.write(target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower())
 
@@ -84,11 +84,11 @@ class MP3net:
 
     @property
     def song_duration_s(self) -> float:
-        """How long a song is where nothing else is asked for: the tracks of the training without their outer frames."""
+        """The default length of a song: that of a training track without its outer frames."""
         return self.config.song_samples / self.config.audio.sample_rate_hz
 
     def song_samples(self, duration_s: float | None) -> int:
-        """Samples of a song of that duration. Errors: Mp3netError where this model cannot make one."""
+        """Samples of a song of that duration. Errors: Mp3netError if this model cannot make one."""
         audio, model = self.config.audio, self.config.model
         if duration_s is None:
             return self.config.song_samples
@@ -106,12 +106,12 @@ class MP3net:
         return samples
 
     def latent_frames(self, duration_s: float | None = None) -> int:
-        """Frames of the track that a song of that duration is cut out of."""
+        """Frames of the track from which a song of that duration is cut."""
         frames = -(-self.song_samples(duration_s) // self.config.audio.hop_length) + 1
         return self.config.model.whole_frames(frames)
 
     def latent(self, seed: int, duration_s: float | None = None) -> Tensor:
-        """The random numbers (1, Z) of a seed; drawn on the CPU, so they are the same for every device."""
+        """The random numbers (1, Z) of a seed; drawn on the CPU, so they are the same on every device."""
         if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
             raise Mp3netError(f"seed {seed!r}: seeds are whole numbers from 0 to {MAX_SEED}")
         size = self.config.model.latent_size(self.latent_frames(duration_s))
@@ -129,7 +129,7 @@ class MP3net:
     def render(self, z: Tensor, samples: int | None = None) -> Tensor:
         """Latents (B, Z) -> audio (B, C, (T - 1) N), or the first `samples` of them.
 
-        A generated track is a piece out of the middle of music: its first and last N samples would need the frames before
+        A generated track is a piece from the middle of music: its first and last N samples would need the frames before
         and after to cancel their aliasing, so they are left out, and 10 ms fades let the rest start and end in silence.
         """
         sound = imdct(self.coefficients(z), self.config.audio.window, edges="zeros")[..., :samples]
@@ -149,7 +149,7 @@ class MP3net:
 
 
 def fades(samples: int, sample_rate_hz: int) -> Tensor:
-    """(S,) gains: 1 but for raised-cosine ramps of 10 ms (at most half the length) at both ends, starting at 0."""
+    """(S,) gains: 1 except for raised-cosine ramps of 10 ms (at most half the length) at both ends, starting at 0."""
     length = min(round(FADE_S * sample_rate_hz), samples // 2)
     ramp = 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(length) / length)
     return torch.cat([ramp, torch.ones(samples - 2 * length), ramp.flip(0)])

@@ -24,21 +24,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-PRESET_HELP = f"One of: {', '.join(PRESETS)}. `mp3net info` tells what they are."
-# Options of `prepare`, by their place in its --help.
+PRESET_HELP = f"One of: {', '.join(PRESETS)}. `mp3net info` describes them."
+# Options of `prepare`, by their panel in its --help.
 Sound = partial(typer.Option, rich_help_panel="Sound")
 Selection = partial(typer.Option, rich_help_panel="Which recordings")
 Card = partial(typer.Option, rich_help_panel="Card of the dataset")
 Work = partial(typer.Option, rich_help_panel="How the work is done")
-# An option whose default the help text tells, because it depends.
+# An option whose help text states the default, because it varies.
 Open = partial(typer.Option, show_default=False)
 
 # Options that several commands share.
 Snapshot = Annotated[
     Path | None, typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False)
 ]
-Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster where the hardware has it.")]
+Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster if the hardware supports it.")]
 
 
 def _version(wanted: bool) -> None:
@@ -60,44 +60,44 @@ def prepare(
     folder: Annotated[Path | None, typer.Argument(help="Folder of recordings, searched at any depth.")] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Take rate, channels and shortest piece from a preset, and train with it. {PRESET_HELP}"),
+        typer.Option(help=f"Preset to take rate, channels and minimum duration from, and to train with. {PRESET_HELP}"),
     ] = None,
-    sample_rate: Annotated[int | None, Sound(help="Hz; default 22016, or the preset's.")] = None,
-    channels: Annotated[int | None, Sound(help="1 mixes to mono, 2 keeps stereo; default 2, or the preset's.")] = None,
-    level: Annotated[str, Sound(help="peak, loudness (see --loudness) or original.")] = "peak",
+    sample_rate: Annotated[int | None, Sound(help="Sample rate in Hz; default: 22016, or the preset's.")] = None,
+    channels: Annotated[int | None, Sound(help="1 mixes to mono, 2 keeps stereo; default: 2, or the preset's.")] = None,
+    level: Annotated[str, Sound(help="Level of recordings: peak, loudness (see --loudness) or original.")] = "peak",
     loudness: Annotated[
-        float | None, Sound(help="LUFS, for --level loudness; peaks stay below full scale. Default -20.")
+        float | None, Sound(help="LUFS, for --level loudness; peaks stay below full scale. Default: -20.")
     ] = None,
     trim_silence: Annotated[
-        str, Sound(help="Cut ends that stay so many dB below the recording's peak; or off.", metavar="DB")
+        str, Sound(help="Cut ends that stay this many dB below the recording's peak; or off.", metavar="DB")
     ] = "-60",
     keep_dc: Annotated[bool, Sound("--keep-dc", help="Do not subtract the mean of each channel.")] = False,
     min_duration: Annotated[
-        float | None, Selection(help="Skip shorter files, in seconds; default 1, or the preset's track.")
+        float | None, Selection(help="Skip files shorter than this, in seconds; default: 1, or the preset's track.")
     ] = None,
     keep_duplicates: Annotated[
-        bool, Selection("--keep-duplicates", help="Keep the same audio under other names or formats.")
+        bool, Selection("--keep-duplicates", help="Keep copies of the same audio under other names or formats.")
     ] = False,
     heldout: Annotated[
-        float | None, Selection(help="Share of pieces kept from training, to judge results by. Default 0.1.")
+        float | None, Selection(help="Share of pieces held out from training, for evaluation. Default: 0.1.")
     ] = None,
-    split_seed: Annotated[int, Selection(help="Chooses which pieces are held out.")] = 0,
-    maestro: Annotated[Path | None, Selection(help="Instead of FOLDER: the MAESTRO collection, in its own splits.")] = None,
-    years: Annotated[str | None, Selection(help="With --maestro: only these, such as 2004,2006,2008,2009.")] = None,
-    title: Annotated[str, Card(help="What to call the dataset.")] = "",
+    split_seed: Annotated[int, Selection(help="Seed that chooses which pieces are held out.")] = 0,
+    maestro: Annotated[Path | None, Selection(help="Instead of FOLDER: the MAESTRO folder, with its own splits.")] = None,
+    years: Annotated[str | None, Selection(help="With --maestro: only these years, such as 2004,2006,2008,2009.")] = None,
+    title: Annotated[str, Card(help="Name of the dataset.")] = "",
     source: Annotated[str, Card(help="Where the recordings come from.")] = "",
-    licence: Annotated[str, Card(help="Such as CC-BY-4.0.")] = "",
-    workers: Annotated[int, Work(help="Processes that decode at the same time.", min=1)] = os.cpu_count() or 1,
+    licence: Annotated[str, Card(help="Licence of the recordings, such as CC-BY-4.0.")] = "",
+    workers: Annotated[int, Work(help="Number of processes that decode in parallel.", min=1)] = os.cpu_count() or 1,
     shard: Annotated[
-        str | None, Work(help="K/N: decode only this part, as one of N jobs; then once more without it.", metavar="K/N")
+        str | None, Work(help="Decode only part K, as one of N jobs; finally run once more without it.", metavar="K/N")
     ] = None,
     ray: Annotated[str | None, Work(help="Decode on a Ray cluster: its address, auto or local.", metavar="ADDRESS")] = None,
-    dry_run: Annotated[bool, Work("--dry-run", help="Read the headers, print hours and disk need, write nothing.")] = False,
+    dry_run: Annotated[bool, Work("--dry-run", help="Read headers, print hours and disk space, write nothing.")] = False,
 ) -> None:
     """Turn a folder of recordings (WAV, FLAC, OGG, Opus, MP3, M4A/AAC ...) into a dataset.
 
-    Files are recognised by content. Ends with a table of what was kept or left out and why. Interrupted, the same command
-    goes on where it stopped.
+    Files are recognised by content. A table at the end shows what was kept or left out, and why. If interrupted, run the
+    same command again to continue.
     """
     from mp3net.apps.prepare import Request, run
     from mp3net.data.inventory import Provenance
@@ -120,7 +120,7 @@ def parquet(
     data: Annotated[Path, typer.Argument(help="Dataset made by `mp3net prepare`.")],
     out: Annotated[Path, typer.Option(help="Folder for the Parquet files; must be new or empty.")],
 ) -> None:
-    """Export a dataset as Parquet files with a card, as the Hugging Face hub takes them."""
+    """Export a dataset as Parquet files with a card, ready for the Hugging Face hub."""
     from mp3net.apps.prepare import to_parquet
 
     to_parquet(local(data, "DATA"), local(out, "--out"))
@@ -132,8 +132,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="Dataset made by `mp3net prepare`: a folder, or where a copy of it lies (s3://, https://). Default: that "
-            "of the run in --out, where there is one."
+            help="Dataset made by `mp3net prepare`: a folder, or the URL of a copy (s3://, https://). Default: that "
+            "of the run in --out, if there is one."
         ),
     ] = None,
     preset: Annotated[
@@ -144,7 +144,7 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        Open(help="Instead of --preset: a configuration as JSON, such as RUN/run.json of another run.", metavar="FILE.json"),
+        Open(help="Instead of --preset: a configuration as JSON, such as another run's RUN/run.json.", metavar="FILE.json"),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -154,25 +154,25 @@ def train(
     ] = None,
     tracks: Annotated[
         int | None,
-        typer.Option(help="Train until so many tracks were seen, rounded up to whole iterations (run.total_tracks)."),
+        typer.Option(help="Train until this many tracks were seen, rounded up to whole iterations (run.total_tracks)."),
     ] = None,
     device: Device = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each process; default: all cores.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads per process; default: all cores.", min=1)] = None,
     init_from: Annotated[
         Path | None,
-        typer.Option(help="Begin with both networks of this snapshot or run; a run that exists goes on from itself."),
+        typer.Option(help="Start from both networks of this snapshot or run; an existing run resumes instead."),
     ] = None,
     train_blocks: Annotated[
         str | None,
         typer.Option(
-            help="all, or last-N (N from 1): only the N blocks nearest to the audio, in both networks.", metavar="WHICH"
+            help="all, or last-N: only the N blocks (at least 1) nearest to the audio, in both networks.", metavar="WHICH"
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end; nothing is written.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit; nothing is written.")] = False,
 ) -> None:
-    """Train networks on a dataset. The same command again resumes; so does `mp3net train --out RUN`.
+    """Train networks on a dataset. To resume, run the same command again, or `mp3net train --out RUN`.
 
-    Prints the plan first: time, memory, disk. Ctrl-C saves a checkpoint and ends. Listen to RUN/samples, or open
+    Prints the plan first: time, memory, disk. Ctrl-C saves a checkpoint and exits. Listen to RUN/samples, or open
     RUN/tensorboard. On several GPUs or machines: torchrun --nproc-per-node N -m mp3net train ...
     """
     from mp3net.apps.train import Request, run
@@ -191,15 +191,15 @@ def generate(
     duration: Annotated[
         float | None,
         Open(
-            help="Length in seconds, up to a quarter of an hour; default: that of the tracks in training. The paper's "
-            "networks know no other."
+            help="Length in seconds, up to a quarter of an hour; default: that of the training tracks. The paper's "
+            "networks make no other."
         ),
     ] = None,
     out: Annotated[
-        Path | None, Open(help="Folder, or the name of one file; default ./song.FORMAT, or ./songs for several seeds.")
+        Path | None, Open(help="Folder, or the name of one file; default: ./song.FORMAT, or ./songs for several seeds.")
     ] = None,
     audio_format: Annotated[
-        str | None, Open("--format", help="wav, flac, ogg or mp3; default: the ending of --out, else wav.")
+        str | None, Open("--format", help="wav, flac, ogg or mp3; default: the extension of --out, else wav.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     normalize: Annotated[
@@ -224,7 +224,7 @@ def evaluate(
     snapshot: Snapshot = None,
     data: Annotated[
         Path | None,
-        Open(help="Dataset made by `mp3net prepare`: the real music to compare with. Default: what the run was trained on."),
+        Open(help="Dataset made by `mp3net prepare`: the real music to compare with. Default: the run's training data."),
     ] = None,
     audio: Annotated[Path | None, Open(help="Judge the audio files of this folder instead of a snapshot.")] = None,
     samples: Annotated[int, typer.Option(help="Clips per set, at least 32.", min=32)] = 256,
@@ -232,7 +232,7 @@ def evaluate(
         float | None,
         Open(help="Length of a clip; default: the model's songs, or the shortest file above half the median.", min=0.1),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses clips; also the first seed of generated songs.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Chooses the clips; also the first seed of generated songs.", min=0)] = 0,
     measures: Annotated[
         str | None,
         Open(
@@ -240,19 +240,19 @@ def evaluate(
             "piano."
         ),
     ] = None,
-    cache: Annotated[Path | None, Open(help="Where features and the ladder are kept; default: DATA/evaluation.")] = None,
+    cache: Annotated[Path | None, Open(help="Folder for features and the ladder; default: DATA/evaluation.")] = None,
     device: Device = "auto",
     precision: Precision = "float32",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     match_level: Annotated[
-        bool, Open("--match-level", help="With --audio: one gain for all files that gives them the level of real clips.")
+        bool, Open("--match-level", help="With --audio: one gain for all files that gives them the real clips' level.")
     ] = False,
 ) -> None:
-    """Say how good a model is: every number with the floor of real music, an interval, and its place on a ladder of faults.
+    """Rate a model: every number with the floor of real music, an interval, and its place on a ladder of faults.
 
-    The first evaluation with a dataset computes the ladder (minutes) and keeps it. Interrupted, the same command goes on.
-    docs/evaluation.md explains every metric.
+    The first evaluation with a dataset computes the ladder (minutes) and keeps it. If interrupted, run the same command
+    again to continue. docs/evaluation.md explains every metric.
     """
     from mp3net.apps.evaluate import Request, run
 
@@ -270,7 +270,7 @@ def info(
         Path | None, typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.")
     ] = None,
 ) -> None:
-    """Describe a snapshot, a run (and what reproduces it) or a dataset; without a path, list the presets."""
+    """Describe a snapshot, a run (and how to reproduce it) or a dataset; without a path, list the presets."""
     from mp3net.apps.info import run
 
     run(local(path, "PATH") if path is not None else None)

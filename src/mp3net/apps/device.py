@@ -1,4 +1,4 @@
-"""Choosing the processor that computes, and opening a model there."""
+"""Choosing the device to compute on, and opening a model there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU. Mp3netError for one that is not there."""
+    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU. Mp3netError if it is unavailable."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
@@ -30,7 +30,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """This process's own GPU among those of its machine, where `torchrun` started several processes."""
+    """This process's own GPU among those of its machine, if `torchrun` started several processes."""
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

@@ -34,7 +34,7 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Request:
-    """The command line of `mp3net evaluate`; None where nothing was said."""
+    """The command line of `mp3net evaluate`; None for options that were not given."""
 
     out: Path
     snapshot: Path | None = None
@@ -53,7 +53,7 @@ class Request:
 
 
 def run(request: Request) -> None:
-    """Check what can be checked first, evaluate, write the report and print the numbers."""
+    """Check what can be checked beforehand, evaluate, write the report and print the numbers."""
     out = request.out
     _check(request)
     data = _data(request)
@@ -121,7 +121,7 @@ def _data(request: Request) -> Path:
 
 
 def _open_out(out: Path, force: bool) -> None:
-    """Refuse before the work what could only be refused after it."""
+    """Refuse an unusable output folder before the work rather than after it."""
     if out.exists() and not out.is_dir():
         raise Mp3netError(f"--out {out}: is a file; name a folder")
     if (out / JSON_FILE).exists() and not force:

@@ -10,7 +10,7 @@ from mp3net.training.trainer import Trainer
 def describe(title: str, trainer: Trainer) -> str:
     """What is about to happen, what it needs (measured by a probe that changes nothing) and how long it will take.
 
-    Errors: Mp3netError where it does not fit in memory, with the smallest changes that would.
+    Errors: Mp3netError if it does not fit in memory, with the smallest changes that would make it fit.
     """
     config, networks, dataset = trainer.config, trainer.state.networks, trainer.dataset
     settings, steps = config.optimiser, config.objective.discriminator_steps
@@ -21,7 +21,7 @@ def describe(title: str, trainer: Trainer) -> str:
         sum(parameter.numel() for parameter in network.parameters()) / 1e6
         for network in (networks.generator, networks.discriminator)
     )
-    # Weights, two moments each and the averaged generator, once more as a snapshot; 4 bytes per number.
+    # Weights, two moments each and the averaged generator, plus the snapshot; 4 bytes per number.
     checkpoint_gb = config.run.keep_checkpoints * (5 * generator_m + 4 * discriminator_m) * 4e-3
     short = f" ({dataset.num_too_short} shorter ones left out)" if dataset.num_too_short else ""
     each = f" on each of {trainer.ranks.count} processes" if trainer.ranks.count > 1 else ""
@@ -43,7 +43,7 @@ def describe(title: str, trainer: Trainer) -> str:
 
 
 def _pace(trainer: Trainer, rate: float) -> list[str]:
-    """Time left and when there is something to hear, at `rate` tracks per second."""
+    """Time left and when there will be something to hear, at `rate` tracks per second."""
     run, seen = trainer.config.run, trainer.state.tracks_seen
     left = run.total_tracks - seen
     start = f"resuming at {seen:,} tracks" if seen else "starting"

@@ -12,13 +12,13 @@ from mp3net.apps.device import open_model
 from mp3net.errors import Mp3netError
 from mp3net.generation import CEILING, MAX_SEED, Song
 
-# Endings that nobody gives to a folder.
+# Extensions that nobody gives to a folder.
 UNSUPPORTED = ("aac", "aif", "aiff", "au", "m4a", "mp4", "opus", "wma", "webm")
 
 
 @dataclass(frozen=True)
 class Request:
-    """The command line of `mp3net generate`; None where nothing was said."""
+    """The command line of `mp3net generate`; None for options that were not given."""
 
     snapshot: Path | None = None
     seed: str = "1"
@@ -67,7 +67,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def plan_targets(seeds: list[int], out: Path | None, audio_format: str | None) -> dict[int, Path]:
-    """The file of each seed. `out` names one file where it ends like an audio file, otherwise a folder."""
+    """The file of each seed. `out` names one file if it has an audio extension, otherwise a folder."""
     ending = out.suffix[1:].lower() if out is not None else ""
     if audio_format is not None and audio_format not in audio.FORMATS:
         raise Mp3netError(f"--format {audio_format!r}: choose one of {', '.join(audio.FORMATS)}")

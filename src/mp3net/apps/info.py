@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(path: Path | None) -> None:
-    """Print one description; Mp3netError where the folder holds nothing of ours."""
+    """Print one description; Mp3netError if the folder holds nothing made by mp3net."""
     if path is None:
         Console().print(_presets())
     elif (path / INDEX_FILE).exists() or (path / STAGING).exists():
@@ -71,7 +71,7 @@ def _snapshot(path: Path) -> None:
 
 
 def _run(path: Path, origin: Origin) -> None:
-    """The command that makes the same run again, and what it must find."""
+    """Print the command that reproduces the run, and the data and weights it needs."""
     command = ["mp3net", "train", origin.data or "DATA"]
     if origin.preset in PRESETS and origin.preset is not None:
         command += ["--preset", origin.preset]

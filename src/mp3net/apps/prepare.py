@@ -27,13 +27,13 @@ from mp3net.files import local
 SHOWN_PATHS = 3
 
 
-# How users call the settings of a dataset: their names without the units.
+# What users call the settings of a dataset: their names without the units.
 OPTIONS = {name: "--" + re.sub("_(hz|s|db|lufs|share)$", "", name).replace("_", "-") for name in DataConfig.model_fields}
 
 
 @dataclass(frozen=True)
 class Request:
-    """The command line of `mp3net prepare`; None where nothing was said. `settings` are those of `DataConfig`."""
+    """The command line of `mp3net prepare`; None for options that were not given. `settings` are those of `DataConfig`."""
 
     out: Path
     settings: Mapping[str, object]
@@ -50,7 +50,7 @@ class Request:
 
 
 def run(request: Request) -> None:
-    """Prepare with a progress bar and say what became of every file, or say what preparing would take."""
+    """Prepare with a progress bar and say what became of every file, or only say what preparation would take."""
     config = data_config(request)
     recordings = find(request.folder, request.maestro, request.years)
     if request.dry_run:
@@ -143,7 +143,7 @@ def _on_ray(address: str) -> Callable[..., Iterator]:  # type: ignore[type-arg]
 
 
 def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int) -> None:
-    """What preparing would take; writes nothing."""
+    """Say what preparation would take; writes nothing."""
     check_place(out, recordings, config)
     with IsolatedPool(workers) as pool:
         found = survey(recordings, out, config, pool)
@@ -176,12 +176,12 @@ def _bytes(size: float) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Hours, or what does not vanish in two decimals."""
+    """Hours, or seconds if hours would vanish in two decimals."""
     return f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"
 
 
 def to_parquet(data: Path, out: Path) -> None:
-    """Export with a line per file."""
+    """Export, printing a line per file."""
     from mp3net.data.parquet import export_parquet
 
     files = export_parquet(data, out, lambda done, total: print(f"{done}/{total} pieces", flush=True))
@@ -216,7 +216,7 @@ def _state(now: Advance) -> str:
 
 
 def _next_step(request: Request, report: PrepareReport) -> str:
-    """The training command, with the presets that this dataset can serve."""
+    """The training command, with the presets that this dataset suits."""
     out = request.out
     longest = max((file.num_samples for file in report.kept if report.splits[file.piece] == "train"), default=0)
     fitting = [

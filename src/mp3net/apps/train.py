@@ -1,4 +1,4 @@
-"""`mp3net train`: what is trained on what, signals, exit codes and all that is said on the way."""
+"""`mp3net train`: configuration and data, signals, exit codes and all messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Request:
-    """The command line of `mp3net train`; None where nothing was said."""
+    """The command line of `mp3net train`; None for options that were not given."""
 
     out: Path
     data: str | None = None
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is trained on what. `taken` says what was taken from where, where the command line left it out."""
+    """The configuration and the data. `taken` says where those that the command line left out were taken from."""
 
     config: Config
     preset: str | None
@@ -66,7 +66,7 @@ class Choice:
 
 
 def run(request: Request) -> None:
-    """Train, or resume; exits with 128 + signal number when a signal ended it after saving."""
+    """Train or resume; exits with 128 + signal number if a signal ended the run after saving."""
     keep_freed_memory()
     device = local_device(choose_device(request.device))
     if request.threads is not None:
@@ -101,9 +101,9 @@ def run(request: Request) -> None:
 
 
 def choose(request: Request) -> Choice:
-    """Configuration and data, from the command line, the run that exists, or the dataset.
+    """Configuration and data, from the command line, the existing run, or the dataset.
 
-    Errors: Mp3netError where none of them says it, or two do.
+    Errors: Mp3netError if none of them gives one, or --preset and --config both do.
     """
     if request.preset is not None and request.config is not None:
         raise Mp3netError("--preset and --config: give one of them")
@@ -159,7 +159,7 @@ def last_blocks(which: str) -> str:
 
 
 def _beginning(request: Request, config: Config) -> Snapshot | None:
-    """The snapshot that a fresh run begins with. Errors: Mp3netError where it does not fit, or one is needed."""
+    """The snapshot that a fresh run starts from. Errors: Mp3netError if it does not fit, or one is needed but not given."""
     if request.init_from is not None:
         snapshot = open_snapshot(request.init_from)
         check_start(snapshot, config)
@@ -174,7 +174,7 @@ def _beginning(request: Request, config: Config) -> Snapshot | None:
 def _run_directory(request: Request, choice: Choice, dataset: CropDataset, snapshot: Snapshot | None) -> RunDirectory:
     out = request.out
     before = read_origin(out) if saved_checkpoints(out) else None
-    if before is not None:  # a run that exists began with what it began with
+    if before is not None:  # an existing run keeps its own origin
         init_from, init_weights = before.init_from, before.init_weights
     else:
         init_from = str(request.init_from.resolve()) if request.init_from is not None else ""
@@ -185,7 +185,7 @@ def _run_directory(request: Request, choice: Choice, dataset: CropDataset, snaps
 
 
 def _heldout(store: Store, config: Config, say: Callable[[str], None]) -> CropDataset | None:
-    """Held-out crops for the evaluations on the way; None where no held-out piece is long enough."""
+    """Held-out crops for evaluations during training; None if no held-out piece is long enough."""
     try:
         return CropDataset(store, config.track_samples, "heldout")
     except Mp3netError:
@@ -208,7 +208,7 @@ def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) 
 
 
 def _within_memory(steps: Steps, work: Callable[[], T]) -> T:
-    """Run `work`; a GPU that runs out of memory becomes advice."""
+    """Run `work`; if a GPU runs out of memory, raises Mp3netError with advice."""
     try:
         return work()
     except torch.OutOfMemoryError:
@@ -220,7 +220,7 @@ def _within_memory(steps: Steps, work: Callable[[], T]) -> T:
 
 
 class ConsoleWatcher(Watcher):
-    """Says a line for every report; on a terminal there is a bar with tracks and time left below them."""
+    """Prints a line for every report; on a terminal, a bar below them shows tracks and time left."""
 
     def __init__(self, trainer: Trainer, say: Callable[[str], None], console: Console) -> None:
         self.run = trainer.config.run
@@ -270,12 +270,12 @@ def _say(line: str) -> None:
 
 
 def _silent(line: str) -> None:
-    """What the processes other than the first say."""
+    """What processes other than the first print: nothing."""
 
 
 @contextmanager
 def _stop_on_signal(trainer: Trainer, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM lets the current iteration end and saves; a second one ends at once."""
+    """The first Ctrl-C or SIGTERM lets the current iteration end and saves; a second one ends the run at once."""
     received: list[int] = []
 
     def stop(number: int, _: object) -> None:

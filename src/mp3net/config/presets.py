@@ -15,10 +15,10 @@ from mp3net.config.sections import (
 )
 from mp3net.errors import Mp3netError
 
-# The paper's crops are as they were recorded.
+# The paper uses crops as they were recorded.
 UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
 
-# A quarter of the rate for the last seventh brings the sound nearer to real music, at the price of some pitch, which is
+# A quarter of the rate for the last seventh brings the sound nearer to real music, at the cost of some pitch, which is
 # learned at the full rate (docs/results.md).
 _COOLING = ((96_000, 1.0), (98_000, 0.25))
 
@@ -41,7 +41,7 @@ _MONO_11K = AudioConfig(sample_rate_hz=11008, channels=1, num_bins=256)
 
 PRESETS: dict[str, Config] = {
     # The second family: frames of 23 ms, parts of 64 frames, 1.49 s. The first two are for one
-    # CPU core, and each can begin with the weights of the other. First in the table, because they learn soonest.
+    # CPU core, and each can start from the weights of the other. First in the table, because they learn fastest.
     "mp3net2-nano": _second_family(_MONO_11K, Mp3net2Model(), 112_000, _COOLING),
     "mp3net2-6s": _second_family(_MONO_11K, Mp3net2Model(num_parts=4), 400_000),
     "mp3net2-95s": _second_family(AudioConfig(num_bins=512), Mp3net2Model(num_parts=64)),
@@ -54,7 +54,7 @@ PRESETS: dict[str, Config] = {
         run=RunConfig(total_tracks=160_000 * 64),
         augment=UNCHANGED,
     ),
-    # The paper's networks for today's musicians: full bandwidth. Semitones separate from lower pitches on with 256 bins.
+    # The paper's networks for today's musicians: full bandwidth. 256 bins separate semitones down to lower pitches.
     "music44k-95s": Config(audio=AudioConfig(sample_rate_hz=44100, num_bins=256), model=PaperModel(base_bins=4)),
     "music32k-64s": Config(
         audio=AudioConfig(sample_rate_hz=32768, num_bins=256), model=PaperModel(base_frames=2, base_bins=4)

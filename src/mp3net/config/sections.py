@@ -1,4 +1,4 @@
-"""The sections of a configuration: frozen, validated when built. A family is a class with a `kind`, an option a section
+"""The sections of a configuration: frozen, validated when built. A family is a class with a `kind`, an option is a section
 that is present or absent."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 WindowName = Literal["vorbis", "sine"]
 
 
-# Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout. JSON knows lists only.
+# Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout. JSON has only lists.
 Schedule = Annotated[tuple[Annotated[tuple[int, float], Strict(False)], ...], Strict(False)]
 
 
@@ -73,7 +73,7 @@ class PaperModel(_Frozen):
         return self.stddev_group_size
 
     def whole_frames(self, wanted: int | None) -> int:
-        """Frames of a track of at least `wanted` frames: the one length there is. Errors: ValueError for a longer one."""
+        """Frames of a track of at least `wanted` frames: there is only one length. Errors: ValueError for a longer one."""
         if wanted is not None and wanted > self.num_frames:
             raise ValueError("the paper's networks make tracks of one length")
         return self.num_frames
@@ -95,9 +95,9 @@ class PaperModel(_Frozen):
 
 
 class Mp3net2Model(_Frozen):
-    """Sizes of the second family: bins are channels, frames a sequence whose length the weights do not know."""
+    """Sizes of the second family: bins are channels, frames a sequence; the weights do not depend on its length."""
 
-    # Networks and front-end count in the level that each bin has in the training data.
+    # Networks and front-end use the level that each bin has in the training data as their unit.
     calibrated: ClassVar[bool] = True
     # Samples of a batch that are scored together.
     coupled_samples: ClassVar[int | None] = 1
@@ -184,7 +184,7 @@ class DataConfig(_Frozen):
 
 
 class AugmentConfig(_Frozen):
-    """Changes of crops that recordings could have had themselves, drawn anew for every crop."""
+    """Changes that could have happened to the recordings themselves, drawn anew for every crop."""
 
     random_sign: bool = Field(True, description="polarity: inaudible, changes every coefficient")
     swap_channels: bool = Field(True, description="left and right, half of the time; stereo only")
@@ -210,7 +210,7 @@ class MaskingNoise(_Frozen):
 
 
 class WganGp(_Frozen):
-    """The paper's objective (section 3.2): Wasserstein distance, slope 1 in between, drift."""
+    """The paper's objective (section 3.2): Wasserstein distance, gradient penalty (slope 1 in between), drift."""
 
     kind: Literal["wgan_gp"] = "wgan_gp"
     discriminator_steps: int = Field(2, ge=1, description="discriminator updates per generator update")
@@ -230,7 +230,7 @@ class WganGp(_Frozen):
 
 
 class Relativistic(_Frozen):
-    """The second family's: generated and real scores in pairs, slopes of both held down (2501.05441)."""
+    """The second family's objective: generated and real scores in pairs, gradient penalties on both (2501.05441)."""
 
     kind: Literal["relativistic"] = "relativistic"
     discriminator_steps: int = Field(1, ge=1, description="discriminator updates per generator update")
@@ -243,13 +243,13 @@ class Relativistic(_Frozen):
 
     def cost_per_track(self, made: float, scored: float) -> float:
         """As for `WganGp`. Discriminator step: a generator pass; scores of real and fake with their backward passes, 2 x 3;
-        at every few steps the gradient towards the features of both (2) and backward through it (2 x 2). Generator step: 3
+        every few steps the gradient towards the features of both (2) and backward through it (2 x 2). Generator step: 3
         passes of the generator and, its weights being fixed, 2 of the discriminator and 1 more for the real partners."""
         return made + (6 + 6 / self.penalty_every) * scored + (3 * made + 3 * scored) / self.discriminator_steps
 
 
 class OptimiserConfig(_Frozen):
-    """How weights move (paper section 4.2). Progress is counted in tracks seen by the discriminator."""
+    """How weights are updated (paper section 4.2). Progress is counted in tracks seen by the discriminator."""
 
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
@@ -267,7 +267,7 @@ class OptimiserConfig(_Frozen):
 
 
 class RunConfig(_Frozen):
-    """What may differ between the runs of one run directory: it steers bookkeeping, not the mathematics of a step."""
+    """What may change when a run is resumed: it controls bookkeeping, not the mathematics of a step."""
 
     total_tracks: int = Field(6_000_000, ge=1)
     micro_batch_size: int | None = Field(
@@ -289,7 +289,7 @@ class RunConfig(_Frozen):
 
 
 def _kind_or(default: str) -> Callable[[Any], str]:
-    """The kind that a section names; the default's where it names none."""
+    """The kind that a section names; `default` if it names none."""
 
     def kind(section: Any) -> str:
         named = section.get("kind", default) if isinstance(section, dict) else getattr(section, "kind", default)

@@ -1,4 +1,4 @@
-"""Configurations from plain data, single settings by dotted name, differences: at any depth and through unions."""
+"""Configurations from plain data, single settings by dotted name, and differences, at any depth and through unions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _choices(annotation: Any) -> list[type]:
 
 
 def _chosen(sections: list[type[BaseModel]], value: Any) -> list[type[BaseModel]]:
-    """The section that `value` is, or names by its kind; all where it says nothing."""
+    """The section that `value` is, or names by its kind; all if it names none."""
     if isinstance(value, BaseModel):
         return [type(value)]
     if isinstance(value, dict) and len(sections) > 1:
@@ -39,7 +39,7 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
 
 
 def valid_keys(kind: type[BaseModel] = Config, present: Any = None, prefix: str = "") -> list[str]:
-    """Dotted names of all settings below `kind`; with `present`, a configuration or plain data, of the sections that it
+    """Dotted names of all settings below `kind`; with `present`, a configuration or plain data, only of the sections that it
     chooses where there is a choice."""
     keys: list[str] = []
     for name, field in kind.model_fields.items():
@@ -52,8 +52,8 @@ def valid_keys(kind: type[BaseModel] = Config, present: Any = None, prefix: str 
 
 
 def parse_config(data: Any, source: str, kind: type[BaseModel] = Config, names: Mapping[str, str] | None = None) -> Any:
-    """Build `kind` from plain data; every problem is listed as Mp3netError with its key, value and remedy. `names` says how
-    the user calls some of the keys."""
+    """Build `kind` from plain data; an Mp3netError lists every problem with its key, value and remedy. `names` gives the
+    user's names of some keys."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -76,7 +76,7 @@ def _explain(error: ValidationError, data: Any, source: str, kind: type[BaseMode
 
 
 def _dotted(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
-    """A place as users write it: pydantic names the chosen kind of a union as if it were a key."""
+    """A location as users write it: pydantic names the chosen kind of a union as if it were a key."""
     parts: list[str] = []
     sections: list[type[BaseModel]] = [kind]
     for part in map(str, location):
@@ -123,7 +123,7 @@ def override(config: Config, assignments: list[str], source: str = "--set") -> C
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    """What to type instead of a key that is none."""
+    """What to type instead of an invalid key."""
     if RENAMED.get(key) in known:
         return f"{key} is now {RENAMED[key]}"
     section, _, name = key.rpartition(".")
@@ -158,7 +158,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 
 def assignments(base: Config, config: Config) -> list[str]:
-    """What `override` needs to make `config` of `base`: "section.key=value" for everything that differs."""
+    """What `override` needs to turn `base` into `config`: "section.key=value" for everything that differs."""
     before, after = _flat(base.model_dump()), _flat(config.model_dump())
     return [f"{key}={json.dumps(value)}" for key, value in after.items() if key not in before or before[key] != value]
 
@@ -176,9 +176,9 @@ def read_config(path: Path) -> Config:
 
 
 def stored_config(content: Any, path: Path) -> Config:
-    """The configuration in a file of ours, `{"format_version": ..., "config": ...}`, of this or an older format.
+    """The configuration in a file written by mp3net, `{"format_version": ..., "config": ...}`, of this or an older format.
 
-    Errors: Mp3netError that names the file, for a newer format or what is none.
+    Errors: Mp3netError that names the file, for a newer or unknown format.
     """
     config: Config = parse_config(upgrade(content, path).get("config"), str(path))
     return config

@@ -1,4 +1,4 @@
-"""Old files go on working: configurations of earlier formats, rewritten as today's."""
+"""Keeps old files working: configurations of earlier formats, converted to the current one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RENAMED = {
 
 
 def upgrade(content: Any, path: Path) -> dict[str, Any]:
-    """`content` in today's format. Errors: Mp3netError where it is no file of ours or comes from a newer version."""
+    """`content` in the current format. Errors: Mp3netError if it is not a configuration or comes from a newer version."""
     version = content.get("format_version") if isinstance(content, dict) else None
     if version not in range(1, FORMAT_VERSION + 1):
         raise Mp3netError(
@@ -42,7 +42,7 @@ def upgrade(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _from_1(config: Any) -> Any:
-    """One family and one section `train`: the settings as they were, under the paper's kinds."""
+    """Format 1 had one family and one section `train`: its settings are kept, under the paper's kinds."""
     if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in ("model", "train")):
         return config  # not a configuration: its reader says what is wrong
     new = {name: section for name, section in config.items() if name != "train"}

@@ -1,7 +1,7 @@
-"""Changes that the recordings could have had themselves: drawn for every crop, addressed like the crop itself.
+"""Changes that could have happened to the recordings themselves: drawn for every crop, and addressed like the crop.
 
-Nothing that a listener would notice as a change leaks into what the generator learns: polarity is inaudible, left and right
-are a matter of where one sits; level and speed are off unless asked for.
+By default nothing that a listener would notice changes what the generator learns: polarity is inaudible, and left and right
+depend on where one sits; level and speed are off unless requested.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import soxr
 
 from mp3net.config import AugmentConfig
 
-# The resampler's filter needs neighbours on both sides; they are read and cut off again.
+# The resampler's filter needs neighbouring samples on both sides; they are read, then cut off.
 MARGIN_SAMPLES = 512
 KEY_OFFSET = 1 << 64
-"""Seeds have 64 bits at most: keys of the changes are never keys of the crops' places."""
+"""Seeds have at most 64 bits, so the keys of changes never coincide with those of crop positions."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Change:
     speed: float
 
     def source_samples(self, count: int) -> int:
-        """How many samples of the recording give `count` of the crop."""
+        """How many samples of the recording `count` samples of the crop need."""
         return count if self.speed == 1.0 else int(np.ceil(count * self.speed)) + 2 * MARGIN_SAMPLES
 
     def apply(self, audio: np.ndarray, count: int) -> np.ndarray:
@@ -46,7 +46,7 @@ UNCHANGED = Change(1.0, False, 1.0, 1.0)
 
 
 def draw(config: AugmentConfig | None, channels: int, seed: int, index: int) -> Change:
-    """The change of crop `index`; four random numbers are drawn whatever is switched on, so switches do not interfere."""
+    """The change of crop `index`; always draws four random numbers, so that the switches do not affect each other."""
     if config is None:
         return UNCHANGED
     random = np.random.Generator(np.random.Philox(key=seed + KEY_OFFSET, counter=index << 64)).random(4)

@@ -1,4 +1,4 @@
-"""Pieces of remote files on the local disk, up to a size: what was not used for longest goes first."""
+"""A size-limited cache of pieces of remote files on the local disk; the least recently used go first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from mp3net.files import replacing
 
 SLACK = 1 / 16
-"""The folder may exceed its bound by so much between two clean-ups, which need a look at every file."""
+"""The folder may exceed its limit by this share between clean-ups, each of which scans every file."""
 
 
 class RowCache:
@@ -20,19 +20,19 @@ class RowCache:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
-        self._written = int(SLACK * limit_bytes) + 1  # what others left there counts from the first file on
+        self._written = int(SLACK * limit_bytes) + 1  # so that the first `put` counts what others left there
 
     def get(self, key: str) -> bytes | None:
         path = self.folder / key
         try:
             data = path.read_bytes()
-            os.utime(path)  # modification time stands for the last use: access times are often switched off
+            os.utime(path)  # the modification time records the last use, as access times are often switched off
         except OSError:
             return None
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep `data`; a disk that refuses costs speed, not the training."""
+        """Keep `data`; if the disk fails, this costs speed, not the run."""
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
@@ -49,7 +49,7 @@ class RowCache:
             try:
                 status = item.stat()
                 files.append((status.st_mtime_ns, status.st_size, item.path))
-            except FileNotFoundError:  # another process cleans up, too
+            except FileNotFoundError:  # another process is cleaning up, too
                 continue
         total = sum(size for _, size, _ in files) + coming_bytes
         for _, size, path in sorted(files):

@@ -1,4 +1,4 @@
-"""Decoding on a Ray cluster: the same work and the same notes in the staging folder, which all machines must see."""
+"""Decoding on a Ray cluster: the same work and the same notes in the staging folder, which all machines must share."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mp3net.data.isolation import IsolatedPool
 from mp3net.errors import Mp3netError
 
 FILES_PER_TASK = 8
-"""A task starts one isolated process (about a second), so a few files share it; many tasks keep the cluster even."""
+"""A task starts one isolated process (about a second), so a few files share it; many tasks balance the load."""
 
 
 def run_on_ray(
     work: Callable[[Path], FileReport], lost: Callable[[Path, str], FileReport], paths: Iterable[Path], address: str
 ) -> Iterator[tuple[Path, FileReport]]:
-    """What an IsolatedPool does, on the cluster at `address` ("auto": the one this machine belongs to; "local": a new one
-    of this machine's cores), which decides how many tasks run at a time.
+    """Do what an IsolatedPool does on the cluster at `address` ("auto": the one this machine belongs to; "local": a new one
+    with this machine's cores), which decides how many tasks run at a time.
 
-    Errors: Mp3netError where Ray is not installed or there is no such cluster.
+    Errors: Mp3netError if Ray is not installed or there is no such cluster.
     """
     try:
         import ray

@@ -17,13 +17,13 @@ from mp3net.data.augment import draw
 from mp3net.data.storage import LocalStore, Store, open_store
 from mp3net.errors import Mp3netError
 
-# Requests to a remote store at a time: they wait for the network, not for the processor.
+# Concurrent requests to a remote store: they wait for the network, not for the processor.
 REQUESTS = 16
 OPEN_PIECES = 1024
 
 
 class CropDataset:
-    """Crops of `crop_samples` from one split of a prepared dataset, in a folder or behind a URL.
+    """Crops of `crop_samples` from one split of a prepared dataset, in a folder or at a URL.
 
     Every sample position of every piece that is long enough is an equally likely start, so there is no grid: a shift of
     16 samples already changes every coefficient. `augment` changes crops further (data/augment.py).
@@ -54,19 +54,17 @@ class CropDataset:
         # Systems limit how many files a process may map; opening one takes a millisecond.
         self._open = lru_cache(OPEN_PIECES)(lambda number: store.open(usable[number]))
         waits, computes = not isinstance(store, LocalStore), augment is not None and augment.resample_semitones > 0
-        count = (
-            REQUESTS if waits else os.cpu_count() if computes else None
-        )  # threads slow memory-mapped reading down
+        count = REQUESTS if waits else os.cpu_count() if computes else None  # threads slow memory-mapped reading down
         self._threads = ThreadPoolExecutor(count, "crops") if count is not None else None
 
     def locate(self, seed: int, index: int) -> tuple[int, int]:
-        """(piece, start sample) of crop `index`: a counter-based random number, so no order and no state is involved."""
+        """(piece, start sample) of crop `index`: a counter-based random number, independent of order and state."""
         position = int(np.random.Generator(np.random.Philox(key=seed, counter=index)).integers(self.ends[-1]))
         piece = int(np.searchsorted(self.ends, position, side="right"))
         return piece, position - int(self.ends[piece - 1] if piece else 0)
 
     def crop(self, seed: int, index: int) -> np.ndarray:
-        """Crop `index` as float32 (C, S), changed as `augment` says."""
+        """Crop `index` as float32 (C, S), changed by `augment`."""
         number, start = self.locate(seed, index)
         length = int(self.lengths[number])
         change = draw(self.augment, self.data_config.channels, seed, index)
@@ -74,7 +72,7 @@ class CropDataset:
         if need > length:  # too short to be played faster
             change = replace(change, speed=1.0)
             need = self.crop_samples
-        # Centred on the crop that was drawn, as far as the recording reaches.
+        # Centred on the crop that was drawn, as far as the recording allows.
         start = min(max(0, start - (need - self.crop_samples) // 2), length - need)
         return change.apply(self._open(number).read(start, need), self.crop_samples)
 
@@ -86,7 +84,7 @@ class CropDataset:
 
 
 def check_audio(location: str | Path, found: DataConfig, wanted: AudioConfig) -> None:
-    """Refuse a dataset whose sample rate or channels are not the model's."""
+    """Refuse a dataset whose sample rate or channels differ from the model's. Errors: Mp3netError."""
     if (found.sample_rate_hz, found.channels) != (wanted.sample_rate_hz, wanted.channels):
         raise Mp3netError(
             f"{location}: was prepared at {found.sample_rate_hz} Hz with {found.channels} channel(s), but the model needs "

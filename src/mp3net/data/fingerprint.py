@@ -1,8 +1,8 @@
-"""The same audio under another name or in another format, found by what it sounds like.
+"""Finding the same audio under another name or in another format by its sound.
 
 After J. Haitsma and T. Kalker, "A Highly Robust Audio Fingerprinting System" (2002): every 23 ms, 32 bits say whether the
 difference in level between neighbouring bands rose or fell. Lossy coding, resampling, gain and polarity leave most of them
-alone; other recordings, also of the same piece, differ in about half.
+unchanged; other recordings, even of the same piece, differ in about half.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ RATE_HZ = 5000
 HOP_SAMPLES = 116
 WINDOW_SAMPLES = 16 * HOP_SAMPLES
 AUDIBLE_POWER = 1e-9
-"""Below this power per band (about -90 dBFS) there is nothing but rounding to compare."""
+"""Below this power over all bands (about -90 dBFS) there are only rounding errors to compare."""
 
 BLOCK_FRAMES = 86
 COPY_BIT_ERRORS, COPY_QUANTILE = 0.28, 0.97
-"""Two seconds of a copy differ in at most so many bits (0.25 for MP3 at 32 kbit/s), nearly everywhere. Another
+"""Two seconds of a copy differ in at most this share of bits (0.25 for MP3 at 32 kbit/s), nearly everywhere. Another
 arrangement of the same music, played by the same machine, has about the same mean, but differs in far more bits where its
 notes differ."""
 SHORT_FRAMES, SHORT_STRICTNESS = 172, 2.5
-"""A few seconds may look alike by chance: below four, a copy may differ in 0.11 of its bits only (MP3 at 64 kbit/s)."""
+"""A few seconds may look alike by chance: below four, a copy may differ in only 0.11 of its bits (MP3 at 64 kbit/s)."""
 RELATED_BIT_ERRORS = 0.33
-"""On average, for arrangements and takes that share most of their sound. Unrelated recordings: 0.4 to 0.5."""
+"""The most, on average, for arrangements and takes that share most of their sound; unrelated recordings have 0.4 to 0.5."""
 MIN_COVERED = 0.9
 EQUALLY_LONG = 1.02
 MIN_FRAMES = 43
 MIN_VOTES = 2
 MAX_OCCURRENCES = 32
-"""A word found more often says nothing: silence, a held note."""
+"""A word found more often is uninformative: silence, or a held note."""
 MAX_WORDS = 20_000_000
-"""Beyond so many frames the search looks at a fixed part of all possible words, the same part in every recording."""
+"""Beyond this many frames, the search uses a fixed subset of all possible words, the same in every recording."""
 
 
 class Fingerprinter:
-    """Words of 32 bits from audio that arrives as blocks (S, C)."""
+    """32-bit words from audio that arrives in blocks (S, C)."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._resampler = soxr.ResampleStream(sample_rate_hz, RATE_HZ, 1, dtype="float32", quality="LQ")
@@ -56,7 +56,7 @@ class Fingerprinter:
         self._frames(self._resampler.resample_chunk(_mixed(block)))
 
     def words(self) -> np.ndarray:
-        """uint32 (T,), one per 23 ms; 0 where there is too little to hear. Call once, after the last block."""
+        """uint32 (T,), one per 23 ms; 0 where the sound is too quiet. Call once, after the last block."""
         self._frames(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         return np.concatenate([np.zeros(0, np.uint32), *self._words])
 
@@ -82,9 +82,9 @@ def _mixed(block: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Recordings `a` < `b` (numbers in the list that was searched) sound alike over nine tenths of the shorter one.
+    """Recordings `a` < `b` (positions in the searched list) sound alike over nine tenths of the shorter one.
 
-    `bit_errors` is the mean share of differing bits, `worst` that of nearly the worst two seconds.
+    `bit_errors` is the mean share of differing bits, `worst` the share in nearly the worst two seconds.
     """
 
     a: int
@@ -98,7 +98,7 @@ class Likeness:
 
 
 def find_alike(words: Sequence[np.ndarray]) -> list[Likeness]:
-    """All pairs of recordings that are copies of each other, or related. Looks at one or two recordings at a time, so
+    """All pairs of recordings that are copies of each other, or related. Uses one or two recordings at a time, so
     `words` may read them from disk.
     """
     found: dict[tuple[int, int], Likeness] = {}
@@ -110,10 +110,10 @@ def find_alike(words: Sequence[np.ndarray]) -> list[Likeness]:
 
 
 def copies(alike: list[Likeness], lengths: list[int]) -> dict[int, int]:
-    """Copy -> the recording that stays instead.
+    """Copy -> the recording that is kept instead.
 
-    The longest stay. Among those that are equally long (to 2 %), the one that comes first in the list stays, so let better
-    formats come first.
+    The longest are kept. Of those that are equally long (within 2 %), the first in the list is kept, so list better formats
+    first.
     """
     errors = {pair: like.bit_errors for like in alike if like.is_copy for pair in ((like.a, like.b), (like.b, like.a))}
     originals: dict[int, int] = {}
@@ -146,12 +146,12 @@ def _alignments(words: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
     order = np.lexsort((owner, value))
     value, owner, frame = value[order], owner[order], frame[order]
     pairs = []
-    for step in range(1, MAX_OCCURRENCES):  # the word `step` places on in the sorted list is the same
+    for step in range(1, MAX_OCCURRENCES):  # the word `step` places further on in the sorted list is the same
         same = np.flatnonzero(value[step:] == value[:-step])
         same = same[owner[same] != owner[same + step]]
         pairs.append(np.stack([owner[same], owner[same + step], frame[same] - frame[same + step]], 1))
     found, votes = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
-    # The two best places of each pair of recordings; neighbouring offsets share the votes of one place.
+    # The two best offsets of each pair of recordings; neighbouring offsets share the votes of one alignment.
     order = np.lexsort((-votes, found[:, 1], found[:, 0]))
     tried: dict[tuple[int, int], int] = {}
     for (a, b, offset), count in zip(found[order].tolist(), votes[order].tolist(), strict=True):
@@ -161,7 +161,7 @@ def _alignments(words: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
 
 
 def _compare(a: int, b: int, left: np.ndarray, right: np.ndarray, offset: int) -> Likeness | None:
-    """How alike both are where they overlap and both are audible; None where that is too little of the shorter one."""
+    """How alike the two are where they overlap and are audible; None if they overlap too little or are nowhere audible."""
     begin, end = max(0, -offset), min(len(right), len(left) - offset)
     shorter = min(len(left), len(right))
     if end - begin < max(MIN_COVERED * shorter, min(MIN_FRAMES, shorter)):

@@ -1,4 +1,4 @@
-"""The index of a prepared dataset: what it holds, and for which preset it was made. Written last, it marks completeness."""
+"""The index of a prepared dataset: what it holds, and for which preset it was made. Written last, it marks completion."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Index:
 
 
 def read_index(folder: Path) -> Index:
-    """The index of a finished dataset; Mp3netError where there is none."""
+    """The index of a finished dataset; Mp3netError if there is none."""
     path = folder / INDEX_FILE
     if not path.exists():
         unfinished = (folder / STAGING).exists()
         why = " (it holds an unfinished one: run `mp3net prepare` again)" if unfinished else ""
-        # A folder that no `prepare` has written to is most likely one of recordings, and a dataset must not lie among those.
+        # A folder that `prepare` has not written to most likely holds recordings, and a dataset must not lie among those.
         elsewhere = Path("data") / folder.resolve().name
         recordings = folder.is_dir() and not (unfinished or (folder / REPORT_FILE).exists())
         usual = not recordings or elsewhere.resolve() == folder.resolve()
@@ -54,7 +54,7 @@ def read_index(folder: Path) -> Index:
 
 
 def parse_index(index: Any, source: str) -> Index:
-    """The index in the JSON data that `source` holds. Errors: Mp3netError for another format."""
+    """The index in the JSON data from `source`. Errors: Mp3netError for another format."""
     if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
         raise Mp3netError(f"{source}: not a dataset of format {FORMAT_VERSION}; prepare it again with this version")
     config: DataConfig = parse_config(index.get("config"), source, DataConfig)

@@ -13,7 +13,7 @@ from mp3net.config import DataConfig
 from mp3net.files import write_json, write_text
 
 SPLITS = ("train", "heldout")
-# What the table says of a file that is no audio; the rest is unknown, not zero.
+# What the table says about a file that is not audio; the rest is unknown, not zero.
 _WITHOUT_AUDIO = ("split", "path", "piece", "status", "reason")
 REPORT_FILE, TABLE_FILE, CARD_FILE = "report.json", "report.csv", "README.md"
 
@@ -27,7 +27,7 @@ class FileReport:
     status: str  # "kept", "duplicate" or "skipped"
     reason: str = ""
     duplicate_of: str = ""
-    group: str = ""  # recordings that sound alike have one; all of them go to the same split
+    group: str = ""  # shared by recordings that sound alike; all of them go to the same split
     format: str = ""
     lossless: bool = False
     source_rate_hz: int = 0
@@ -43,7 +43,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the user says about the recordings, for the data set card."""
+    """What the user says about the recordings, for the dataset card."""
 
     title: str = "Music recordings"
     source: str = ""
@@ -83,7 +83,7 @@ class PrepareReport:
 
 
 def printable(text: str) -> str:
-    """`text` without what terminals and UTF-8 files cannot hold: control characters, names that are no valid UTF-8."""
+    """`text` with what terminals and UTF-8 files cannot hold escaped: control characters and invalid UTF-8."""
     shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
 
@@ -104,7 +104,7 @@ def write_reports(out: Path, report: PrepareReport) -> None:
 
 
 def write_card(out: Path, report: PrepareReport) -> None:
-    """The data set card in the convention of the Hugging Face hub: a header for programs, prose for people."""
+    """The dataset card in the format of the Hugging Face hub: a header for programs, prose for people."""
     write_text(out / CARD_FILE, _header(report) + "\n" + _prose(report))
 
 
@@ -156,7 +156,7 @@ def _prose(report: PrepareReport) -> str:
 
 
 def index_entry(file: FileReport, split: str) -> dict[str, Any]:
-    """The piece in `dataset.json`."""
+    """The entry of a piece in `dataset.json`."""
     return {
         "piece": file.piece, "split": split, "source": file.path, "num_samples": file.num_samples, "peak": file.peak,
         "first_row_offset": file.first_row_offset, "row_bytes": file.row_bytes, "size_bytes": file.size_bytes,

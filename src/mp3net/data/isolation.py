@@ -1,5 +1,5 @@
-"""Work on files that may be anything, in processes that may be lost: a crash, a flood of memory or an endless loop in a
-decoder costs one file, never the run."""
+"""Work on untrusted files in expendable processes: a crash, excessive memory use or an endless loop in a decoder costs one
+file, never the run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mp3net.errors import Mp3netError
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 << 30
-"""Address space that a worker may take beyond what its libraries have, on Linux: decoding needs a tenth of it."""
+"""Address space that a worker may use beyond that of its libraries, on Linux; decoding needs a tenth of it."""
 BASE_TIMEOUT_S = 120.0
 SLOWEST_BYTES_PER_S = 100_000
 """Network folders and old machines are slow; 10 hours at 64 kbit/s must pass. Endless loops make no progress at all."""
 
 
 class IsolatedPool:
-    """`workers` processes that may be lost; to be used in a `with` statement, which ends them."""
+    """`workers` expendable processes; use it in a `with` statement, which ends them."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -43,12 +43,12 @@ class IsolatedPool:
     def __call__(
         self, work: Callable[[Path], T], lost: Callable[[Path, str], T], paths: Iterable[Path]
     ) -> Iterator[tuple[Path, T]]:
-        """work(path) for every path, in any order; lost(path, reason) where its process was lost.
+        """work(path) for every path, in any order; lost(path, reason) if its process was lost.
 
-        At most two files per process wait at a time, so the number of paths does not matter. Exceptions of `work` are
-        raised.
+        At most two files per process are queued at a time, so the number of paths does not matter. Exceptions from `work`
+        are raised.
 
-        Errors: Mp3netError where the processes cannot even start.
+        Errors: Mp3netError if the processes cannot even start.
         """
         pending: dict[Future[T], Path] = {}
         coming = iter(paths)
@@ -70,7 +70,7 @@ def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T
     except TimeoutError:
         return lost(path, f"took longer than {_timeout_s(path):.0f} s to decode")
     except MemoryError:
-        # A limit of the user's own, ulimit -v, may be lower.
+        # The user's own limit (ulimit -v) may be lower.
         return lost(path, f"needs more memory to decode than {MEMORY_BYTES / 2**30:.0f} GiB, or than it was allowed")
     except BrokenProcessPool:
         raise Mp3netError(
@@ -78,7 +78,7 @@ def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T
             'A script of your own must be a file, and prepare below `if __name__ == "__main__":`'
         ) from None
     except ProcessExpired as error:
-        # Decoders that cannot get memory abort; who sent SIGKILL was most likely the system, out of memory.
+        # Decoders that cannot get memory abort; a SIGKILL most likely came from the system, out of memory.
         return lost(path, f"its decoder crashed (exit code {error.exitcode})")
 
 
@@ -94,13 +94,13 @@ def _limited(work: Callable[[Path], T], path: Path) -> T:
 
 
 def _set_up_worker() -> None:
-    # Ctrl-C reaches all processes of a terminal: the parent decides what becomes of the workers.
+    # Ctrl-C reaches all processes of a terminal: the parent decides what happens to the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Decoders in C remark on bad files there; what matters of it comes back as the reason in the report.
+    # Decoders in C complain about bad files there; what matters is returned as the reason in the report.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     import av  # noqa: F401  before the limit, which counts from what is loaded
 
-    if sys.platform == "linux":  # elsewhere address space cannot be limited, or has nothing to do with memory
+    if sys.platform == "linux":  # elsewhere address space cannot be limited, or is unrelated to memory use
         import resource
 
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""What is known of a recording only after its last sample: mean, peak, silent ends, loudness. Measured block by block."""
+"""What is known about a recording only after its last sample: mean, peak, silent ends, loudness. Measured block by block."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from mp3net.config import DataConfig
 from mp3net.dsp.loudness import Loudness
 
-# Recordings reach this peak, as in the authors' preparation.
+# Recordings are scaled to this peak, as in the authors' preparation.
 PEAK = 0.999
 TRIM_SAMPLES = 1024
-"""Silent ends are found in steps of so many samples: 46 ms at 22 kHz, which also keeps the onset of the first note."""
+"""Silent ends are found in steps of this many samples: 46 ms at 22 kHz, which also keeps the onset of the first note."""
 
 
 class Levels:
-    """Statistics of audio that arrives as blocks (S, C), in memory that grows by a few bytes per second of it."""
+    """Statistics of audio that arrives in blocks (S, C); memory grows by a few bytes per second of audio."""
 
     def __init__(self, config: DataConfig) -> None:
         self.num_samples = 0
@@ -60,7 +60,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Samples [begin, end) are kept; `offset` (C,) is subtracted, then `gain` multiplied. `peak` is that before the gain."""
+    """Samples [begin, end) are kept; `offset` (C,) is subtracted, then `gain` applied. `peak` is that before the gain."""
 
     begin: int
     end: int

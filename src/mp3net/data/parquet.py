@@ -1,4 +1,4 @@
-"""A prepared dataset as Parquet files: smaller, and what most data tools read."""
+"""A prepared dataset as Parquet files: smaller, and readable by most data tools."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def export_parquet(
 ) -> list[Path]:
     """Write SPLIT-00000-of-00003.parquet files and the card; the columns are those of the Arrow files.
 
-    Errors: Mp3netError where `out` holds something already, or the disk refuses.
+    Errors: Mp3netError if `out` already holds something or cannot be written.
     """
     entries = read_index(folder).entries
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

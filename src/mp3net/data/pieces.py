@@ -1,8 +1,8 @@
 """One recording on disk: an Arrow stream file whose rows hold a few seconds each.
 
-Samples are 16-bit, scaled to their row's own peak, so quiet passages keep their resolution. All rows but the last have one
-length, and so have their messages in the file: where a row lies follows from three numbers of the index, and a reader
-over a network asks for exactly the rows of its crop.
+Samples are 16-bit, scaled to their row's own peak, so quiet passages keep their resolution. All rows but the last have the
+same length, and so do their messages in the file: the position of a row follows from three numbers in the index, and a
+reader over a network requests exactly the rows of its crop.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A folder of recordings -> a dataset on disk and a report that accounts for every file.
 
-Every file becomes a piece in a staging folder, with a note beside it; when all have one, duplicates are dropped and the
-pieces are moved to `train/` and `heldout/`. So an interruption costs the files at work, and parts of the files can be
-decoded by any number of processes and machines that share the folder: the last call only renames.
+Every file becomes a piece in a staging folder, with a note beside it; when all files have one, duplicates are dropped and
+the pieces are moved to `train/` and `heldout/`. So an interruption costs only the files in progress, and any number of
+processes and machines that share the folder can decode parts of the files: the last call only renames.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from mp3net.errors import Mp3netError
 from mp3net.files import existing_part, read_json, replacing, write_json
 
 PLAN_FILE = "plan.json"
-# A compressed second takes at least this: bounds what a header's absurd length may predict.
+# A compressed second takes at least this: limits the prediction when a header's length is absurd.
 LEAST_BYTES_PER_S = 500
 FINGERPRINT_BYTES_PER_S = 173
 FREE_SHARE = 0.02
@@ -51,7 +51,7 @@ FREE_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What a file's header promises; `reason` why the file cannot serve, if it is known already."""
+    """What a file's header promises; `reason` is why the file cannot be used, if that is already known."""
 
     path: str
     duration_s: float
@@ -60,7 +60,7 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class Survey:
-    """What preparing will take, before anything is written."""
+    """What preparation will take, before anything is written."""
 
     files: list[Surveyed]
     need_bytes: int
@@ -73,7 +73,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Advance:
-    """How far the preparation is. Seconds are those of audio."""
+    """The progress of the preparation. `done_s` and `total_s` are seconds of audio."""
 
     done: int
     total: int
@@ -92,12 +92,12 @@ class Advance:
 
 Work = Callable[[Path], FileReport]
 Lost = Callable[[Path, str], FileReport]
-# Does work(path) for every path, or lost(path, reason): an IsolatedPool, or a cluster's engine.
+# Calls work(path) for every path, or lost(path, reason): an IsolatedPool, or a cluster's engine.
 Runner = Callable[[Work, Lost, Iterable[Path]], Iterator[tuple[Path, FileReport]]]
 
 
 def survey(recordings: Recordings, out: Path, config: DataConfig, pool: IsolatedPool) -> Survey:
-    """Read every file's header, and predict the disk space that the dataset takes at most while it is made."""
+    """Read every file's header, and predict the most disk space that preparing the dataset will take."""
     look, lost = partial(_look, recordings.folder), partial(_lost_look, recordings.folder)
     paths = [recordings.folder / path for path in recordings.paths]
     found = {item.path: item for _, item in pool(look, lost, paths)}
@@ -133,13 +133,13 @@ def prepare(
     provenance: Provenance | None = None,
     preset: str | None = None,
 ) -> PrepareReport:
-    """Decode, resample and store the recordings into the folder `out`; parallel and resumable.
+    """Decode, resample and store the recordings in the folder `out`; parallel and resumable.
 
-    With `shard`, only that part of the files is decoded, and the dataset stays unfinished: a call without it, when all
-    shards are done, finds nothing left to decode and finishes. Which files go where depends on `config` and the paths
-    only, not on workers, shards, engine or interruptions.
-    `provenance` and `preset` (the one that the dataset is for) are noted in it.
-    Errors: Mp3netError where the disk is too small or refuses, for a finished or foreign dataset in `out`, or when no file
+    With `shard`, only that part of the files is decoded, and the dataset stays unfinished; when all shards are done, a call
+    without `shard` finds nothing left to decode and finishes it. Which files go where depends only on `config` and the
+    paths, not on workers, shards, engine or interruptions.
+    `provenance` and `preset` (the one that the dataset is for) are recorded in it.
+    Errors: Mp3netError if the disk is too small or cannot be written, `out` holds a finished or foreign dataset, or no file
     is usable.
     """
     check_place(out, recordings, config)
@@ -177,7 +177,7 @@ def _decode_all(
     durations = {item.path: item.duration_s for item in looked.files} if looked is not None else {}
     total_s, done_s, started = sum(durations.values()), 0.0, time.monotonic()
     work, lost = partial(_prepare_one, folder, staging, config), partial(_lost, folder, staging)
-    # The longest first: otherwise one process may be left with an hour's recording at the end.
+    # The longest first: otherwise one process may be left with an hour-long recording at the end.
     missing.sort(key=lambda path: (-durations[path], path))
     for path, report in run(work, lost, (folder / path for path in missing)):
         relative = str(path.relative_to(folder))
@@ -198,7 +198,7 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _known(folder: Path, relative: str, staging: Path) -> FileReport | None:
-    """What an earlier call noted about a file that is still the same."""
+    """What an earlier call noted about a file that has not changed since."""
     piece = piece_name(relative)
     try:
         note = json.loads((staging / f"{piece}.json").read_text())
@@ -212,7 +212,7 @@ def _known(folder: Path, relative: str, staging: Path) -> FileReport | None:
 
 
 def _places(staging: Path) -> list[Path]:
-    """Where a finished piece may lie: a call that was stopped in the middle of moving leaves some of them moved."""
+    """Where a finished piece may lie: a call that was interrupted while moving has moved only some of them."""
     return [staging, *(staging.parent / split for split in SPLITS)]
 
 
@@ -253,7 +253,7 @@ def _note(folder: Path, staging: Path, report: FileReport) -> FileReport:
 
 
 def check_place(out: Path, recordings: Recordings, config: DataConfig) -> None:
-    """Errors: Mp3netError where `out` cannot become the dataset of these recordings. Writes nothing."""
+    """Errors: Mp3netError if `out` cannot become the dataset of these recordings. Writes nothing."""
     folder = recordings.folder
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise Mp3netError(f"{out}: lies inside the folder of recordings {folder}; name an --out elsewhere")
@@ -296,7 +296,7 @@ def _finish(
     provenance: Provenance,
     preset: str | None,
 ) -> PrepareReport:
-    """Drop duplicates, move the pieces to their splits, write the reports and, last, the index: it marks completeness."""
+    """Drop duplicates, move the pieces to their splits, write the reports and, last, the index, which marks completeness."""
     files = _curate(files, staging, config)
     kept = [file for file in files if file.status == "kept"]
     free = {file.piece: file.group for file in kept if file.path not in recordings.splits}
@@ -320,7 +320,7 @@ def _finish(
 
 
 class _StoredWords(Sequence[np.ndarray]):
-    """Fingerprints, read when asked for: those of 10,000 hours take 6 GB."""
+    """Fingerprints, read on demand: those of 10,000 hours take 6 GB."""
 
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
@@ -333,9 +333,9 @@ class _StoredWords(Sequence[np.ndarray]):
 
 
 def _curate(files: list[FileReport], staging: Path, config: DataConfig) -> list[FileReport]:
-    """Mark copies as such, and give those that sound alike a common `group`.
+    """Mark copies, and give recordings that sound alike a common `group`.
 
-    Of the same audio, the longest stays; of equal lengths what lost least: lossless, then the higher rate.
+    Of the same audio, the longest is kept; at equal length, the one that lost least: lossless, then the higher rate.
     """
     kept = [file for file in files if file.status == "kept"]
     kept.sort(key=lambda file: (not file.lossless, -file.source_rate_hz, -file.source_channels, file.path))
@@ -359,7 +359,7 @@ def _curate(files: list[FileReport], staging: Path, config: DataConfig) -> list[
 
 
 def _move(out: Path, staging: Path, splits: dict[str, str]) -> None:
-    """Every piece to its split, and nothing else there: an earlier call, stopped while moving, may have split otherwise."""
+    """Move every piece to its split and delete the rest there: an interrupted earlier call may have split differently."""
     for split in SPLITS:
         (out / split).mkdir(exist_ok=True)
     for piece, split in splits.items():

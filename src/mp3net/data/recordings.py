@@ -1,4 +1,4 @@
-"""Which files are to be prepared: those below a folder, or what the table of the MAESTRO collection lists."""
+"""The files to prepare: those below a folder, or those that the table of the MAESTRO collection lists."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Shard:
 @dataclass(frozen=True)
 class Recordings:
     """Files below `folder`, as paths relative to it. `splits` fixes the split of some of them; `unread` says why others
-    cannot even be tried: listed in a table but missing on disk, folders that may not be read."""
+    cannot even be tried: listed in a table but missing on disk, or folders that cannot be read."""
 
     folder: Path
     paths: list[str]
@@ -55,9 +55,9 @@ def parse_shard(text: str) -> Shard:
 
 
 def find_files(folder: Path, refused: Callable[[OSError], None] | None = None) -> list[Path]:
-    """All files below `folder`, sorted by path; hidden ones, linked folders and what is no file (pipes) are left out.
+    """All files below `folder`, sorted by path; hidden ones, linked folders and non-files (pipes) are left out.
 
-    `refused` is told of folders that may not be read. Errors: Mp3netError where `folder` itself is none.
+    `refused` is called for folders that cannot be read. Errors: Mp3netError if `folder` is not a folder.
     """
     if not folder.is_dir():
         what = "is a file; name the folder that holds it" if folder.exists() else "no such folder of recordings"
@@ -70,7 +70,7 @@ def find_files(folder: Path, refused: Callable[[OSError], None] | None = None) -
 
 
 def below(folder: Path) -> Recordings:
-    """Every file of a folder. Errors: Mp3netError where there is none."""
+    """Every file below a folder. Errors: Mp3netError if there is none."""
     unread: dict[str, str] = {}
 
     def refused(error: OSError) -> None:
@@ -83,10 +83,10 @@ def below(folder: Path) -> Recordings:
 
 
 def maestro(folder: Path, years: list[int] | None) -> Recordings:
-    """The recordings of the MAESTRO collection as its own table lists them, of some years or all, in its own splits.
+    """The recordings that the MAESTRO collection's own table lists, for some years or all, in its own splits.
 
     `train` is trained on, `validation` and `test` are held out.
-    Errors: Mp3netError where the table is missing or not MAESTRO's, for years it does not have, where no file is there.
+    Errors: Mp3netError if the table is missing or not MAESTRO's, lacks one of the years, or none of its files exists.
     """
     if not folder.is_dir():
         raise Mp3netError(
@@ -129,7 +129,7 @@ def _maestro_rows(table: Path) -> list[dict[str, str]]:
 
 
 def parse_years(text: str) -> list[int]:
-    """Errors: Mp3netError for anything but years with commas between them."""
+    """Errors: Mp3netError for anything but comma-separated years."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise Mp3netError(f"--years {text!r}: give years with commas between them, such as 2004,2006,2008,2009")
@@ -141,7 +141,7 @@ def _join(numbers: list[int]) -> str:
 
 
 def piece_name(relative: str) -> str:
-    """A name for the piece's file: short, portable, distinct for distinct paths."""
+    """A name for the piece's file: short, portable, and distinct for distinct paths."""
     plain = unicodedata.normalize("NFKD", Path(relative).stem)
     bare = "".join(letter for letter in plain if not unicodedata.combining(letter))  # u for ü
     stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in bare)[:40]
@@ -150,12 +150,12 @@ def piece_name(relative: str) -> str:
 
 
 def split_pieces(groups: Mapping[str, str], heldout_share: float, seed: int) -> dict[str, str]:
-    """Assign whole pieces to "train" or "heldout". `groups` names the group of each piece, empty for none: pieces of one
-    group go together, so that nothing held out has been heard in another arrangement in training.
+    """Assign whole pieces to "train" or "heldout". `groups` gives the group of each piece, empty for none: pieces of one
+    group stay together, so that nothing held out is heard in another arrangement in training.
 
-    The seeded hash of its name ranks each group (a piece without one is a group of its own). Groups are held out in that
-    order while that brings the share nearer to the wanted one. With two or more groups and a share above zero, both parts
-    get at least one; a single group is for training.
+    Groups are ranked by the seeded hash of their names (a piece without one is a group of its own). In that order each is
+    held out if that brings the share closer to the target. With two or more groups and a share above zero, both parts get at
+    least one; a single group is for training.
     """
     members: dict[str, list[str]] = {}
     for piece, group in groups.items():

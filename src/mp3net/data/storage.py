@@ -1,7 +1,7 @@
-"""Where a prepared dataset lies: a folder, an object store (s3://, gs://, az://) or a web server (https://).
+"""Where a prepared dataset is stored: a folder, an object store (s3://, gs://, az://) or a web server (https://).
 
-Remote rows are asked for by byte range, kept in a bounded folder on the local disk, and asked for again with growing pauses
-when the server stalls or fails.
+Remote rows are requested by byte range, kept in a size-limited folder on the local disk, and requested again with growing
+pauses when the server stalls or fails.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 20.0
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a remote store may fail: a request may take `request_s`, all tries of it together `give_up_s`."""
+    """How long a remote store may fail: a request may take `request_s`, all its attempts together `give_up_s`."""
 
     retries: int = RETRIES
     request_s: float = REQUEST_TIMEOUT_S
@@ -49,7 +49,7 @@ class Readable(Protocol):
 
 
 class Store(Protocol):
-    """A dataset somewhere: its index and its recordings."""
+    """A dataset, wherever it is stored: its index and its recordings."""
 
     index: Index
     fingerprint: str
@@ -57,7 +57,7 @@ class Store(Protocol):
     def open(self, entry: Entry) -> Readable: ...
 
     def check(self, entries: list[Entry]) -> None:
-        """Errors: Mp3netError where a cheap check shows that one of them is damaged."""
+        """Errors: Mp3netError if a cheap check shows that one of them is damaged."""
 
 
 def is_remote(location: str | Path) -> bool:
@@ -67,7 +67,7 @@ def is_remote(location: str | Path) -> bool:
 def open_store(location: str | Path, cache: RowCache | None = None, patience: Patience | None = None) -> Store:
     """The dataset at `location`: a folder or a URL. A remote one needs the extra `mp3net[remote]`.
 
-    Errors: Mp3netError where there is no dataset of this format, or the server does not answer.
+    Errors: Mp3netError if there is no dataset of this format, or the server does not answer.
     """
     if is_remote(location):
         return RemoteStore(str(location), cache or default_cache(), patience or Patience())
@@ -75,7 +75,7 @@ def open_store(location: str | Path, cache: RowCache | None = None, patience: Pa
 
 
 def default_cache() -> RowCache:
-    """MP3NET_CACHE (default ~/.cache/mp3net) bounded by MP3NET_CACHE_GB (default 20)."""
+    """The cache in MP3NET_CACHE (default ~/.cache/mp3net), limited to MP3NET_CACHE_GB (default 20)."""
     folder = Path(os.environ.get("MP3NET_CACHE") or Path.home() / ".cache" / "mp3net") / "rows"
     text = os.environ.get("MP3NET_CACHE_GB") or str(DEFAULT_CACHE_BYTES / 2**30)
     try:
@@ -102,7 +102,7 @@ class LocalStore:
         return Piece(self._path(entry))
 
     def check(self, entries: list[Entry]) -> None:
-        """Sizes: a copy that broke off should not be found out in the middle of a training."""
+        """Compares sizes: an incomplete copy should not be discovered in the middle of a run."""
         for entry in entries:
             path = self._path(entry)
             size = path.stat().st_size if path.exists() else 0
@@ -116,7 +116,7 @@ class LocalStore:
 
 
 class RemoteStore:
-    """A dataset behind a URL."""
+    """A dataset at a URL."""
 
     def __init__(self, url: str, cache: RowCache, patience: Patience) -> None:
         self.url = url.rstrip("/")
@@ -138,7 +138,7 @@ class RemoteStore:
         return RemotePiece(self, entry)
 
     def check(self, entries: list[Entry]) -> None:
-        """Nothing: a request for each piece would take longer than finding out by reading."""
+        """Does nothing: a request for each piece would take longer than finding out by reading."""
 
     def get(self, name: str) -> bytes:
         """A whole file."""
@@ -147,7 +147,7 @@ class RemoteStore:
         return self._patiently(name, lambda: bytes(obstore.get(self._store, name).bytes()))
 
     def rows(self, entry: Entry, first: int, last: int) -> list[np.ndarray]:
-        """Rows first .. last - 1 of a piece as float32 (S, C), from the cache where they are, in one request where not."""
+        """Rows first .. last - 1 of a piece as float32 (S, C), from the cache where possible, the rest in one request."""
         name = f"{entry['split']}/{entry['piece']}.arrow"
         keys = [f"{self.fingerprint[:16]}-{entry['piece']}-{row}" for row in range(first, last)]
         found = [_decoded(self._cache.get(key)) for key in keys]
@@ -171,7 +171,7 @@ class RemoteStore:
         return [data[place : place + stride] for place in range(0, end - begin, stride)]
 
     def _patiently(self, name: str, request: Callable[[], bytes]) -> bytes:
-        """The store's library retries refused requests, but not answers that break off: all is retried here instead."""
+        """The store's library retries refused requests but not interrupted answers, so all retries are done here instead."""
         import tenacity
         from obstore.exceptions import NotSupportedError
 
@@ -212,7 +212,7 @@ class RemotePiece:
 
 
 def _decoded(data: bytes | None) -> np.ndarray | None:
-    """The audio of a row's message; None where it is none, or cut short."""
+    """The audio of a row's message; None if it is missing, damaged or cut short."""
     if data is None:
         return None
     try:
@@ -237,7 +237,7 @@ def _connect(url: str, patience: Patience) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The store's own words, and those of the system, without the dump of its insides that follows them."""
+    """The store's own message and that of the system, without the dump of internals that follows."""
     words, _, inside = str(error).partition("Debug source:")
     causes = [cause for cause in re.findall(r'message: "([^"]*)"', inside) if cause not in words]
     return ": ".join([" ".join(words.split()), *causes[:1]])

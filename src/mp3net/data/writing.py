@@ -20,12 +20,12 @@ from mp3net.data.pieces import ROW_SAMPLES, SCHEMA
 from mp3net.files import replacing
 
 SPOOL_BYTES = 64 << 20
-"""Decoded audio waits in memory up to this size, beyond it on the disk of the dataset: 6 minutes of 22 kHz stereo."""
+"""Decoded audio is held in memory up to this size (6 minutes of 22 kHz stereo), beyond it on the disk of the dataset."""
 
 
 @dataclass(frozen=True)
 class WrittenPiece:
-    """What the index needs to know of a piece, and what the curation does."""
+    """What the index and the curation need to know about a piece."""
 
     num_samples: int
     peak: float
@@ -38,11 +38,11 @@ class WrittenPiece:
 
 
 def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> WrittenPiece:
-    """Decode one recording into one Arrow stream file, complete or not at all.
+    """Decode one recording into one Arrow stream file, written atomically.
 
-    Decoded once into a spool, since mean, peak, silent ends and loudness are known at the end only. Memory does not grow
-    with the length of the recording.
-    Errors: audio.UnusableAudioError with the reason why the file cannot serve; OSError where the disk refuses.
+    It is decoded once into a spool, since mean, peak, silent ends and loudness are known only at the end. Memory does not
+    grow with the length of the recording.
+    Errors: audio.UnusableAudioError with the reason why the file cannot be used; OSError if the write fails.
     """
     levels, prints = Levels(config), Fingerprinter(config.sample_rate_hz)
     with replacing(target) as unfinished, tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(target.parent)) as spool:

@@ -8,7 +8,7 @@ cos) as the imaginary part, and turned back by the phase of the bin's middle fre
 
 the same sine has a constant magnitude and turns by exactly pi d per frame. Nothing is lost: A = I cos theta - Q sin theta.
 
-All tensors are (..., T, F), frames by bins, of pieces out of longer tracks (`edges="crop"` of `dsp.mdct`).
+All tensors are (..., T, F), frames by bins, of pieces of longer tracks (`edges="crop"` of `dsp.mdct`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mp3net.config import WindowName
 from mp3net.dsp.constants import constant
 from mp3net.dsp.mdct import imdct, mdct
 
-# Carriers repeat after so many frames, whatever the bin.
+# Carriers repeat after this many frames, whatever the bin.
 CARRIER_FRAMES = 4
 # A level of 1 is 14 dB above the masking threshold.
 LEVEL_SCALE = 0.3
@@ -33,9 +33,9 @@ def mdst(coefficients: Tensor, window_name: WindowName = "vorbis") -> Tensor:
 
         S_k(m) = 1 / (sqrt(2) N)  sum_{n=0}^{2N-1} x(mN + n) w_n sin[ (pi / N) (n + 1/2 + N/2) (k + 1/2) ]
 
-    Read backwards, n becomes 2N - 1 - n, and the angle of the sum (2N + N)(k + 1/2) pi / N minus itself: cos turns into
+    Reversed in time, n becomes 2N - 1 - n, and the angle of the sum (2N + N)(k + 1/2) pi / N minus itself: cos turns into
     -(-1)^k sin. So the MDST is the MDCT of the reversed audio, in reverse, with these signs. The first and the last frame
-    lack the neighbour that cancels their aliasing; they follow from the given coefficients all the same.
+    lack the neighbour that cancels their aliasing; the given coefficients determine them all the same.
     """
     num_bins = coefficients.shape[-1]
     backwards = mdct(imdct(coefficients, window_name, edges="crop").flip(-1), num_bins, window_name, edges="crop")
@@ -52,9 +52,9 @@ def carriers(num_frames: int, like: Tensor) -> tuple[Tensor, Tensor]:
 def baseband(coefficients: Tensor, window_name: WindowName = "vorbis") -> tuple[Tensor, Tensor]:
     """MDCT coefficients (..., T, F) -> I and Q of the baseband, each (..., T, F). Linear and differentiable.
 
-    White noise in A is as strong in I and in Q, and white in both but for what neighbouring frames share (half of their
+    White noise in A is equally strong in I and Q, and white in both except for what neighbouring frames share (half of their
     samples; a correlation of 0.24 with the Vorbis window).
-    Errors: ValueError for an odd number of bins or what is neither float32 nor float64.
+    Errors: ValueError for an odd number of bins or a dtype other than float32 and float64.
     """
     cosine, sine = carriers(coefficients.shape[-2], coefficients)
     quadrature = mdst(coefficients, window_name)

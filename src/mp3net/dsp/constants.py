@@ -1,4 +1,4 @@
-"""Tables that depend on the number of bins alone: built once per precision and device, in float64."""
+"""Tables that depend only on the number of bins: built once per precision and device, in float64."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _built: dict[Hashable, Tensor] = {}
 def constant(make: Callable[[int], Tensor], num_bins: int, like: Tensor) -> Tensor:
     """make(num_bins) in the precision (complex where it is complex) and on the device of `like`.
 
-    Built outside inference mode, because a tensor born inside it could never take part in a later training step. Tensors
-    without content, of passes that only count, are not kept.
+    Built outside inference mode, because a tensor created inside it could not be used in a later training step. Tensors
+    without data, from passes that only count operations, are not kept.
     """
     key = (make, num_bins, like.dtype, like.device)
     if key in _built:

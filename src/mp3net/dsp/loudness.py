@@ -1,4 +1,4 @@
-"""Integrated loudness after ITU-R BS.1770-4, block by block: pyloudnorm, whose filters these are, needs whole recordings."""
+"""Integrated loudness after ITU-R BS.1770-4, block by block: pyloudnorm, whose filters it uses, needs whole recordings."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ STEP_S = 0.1
 STEPS_PER_BLOCK = 4
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = 10.0
-# Gain in dB, quality and frequency in Hz of the filters for the head and for the ear.
+# Gain in dB, Q and frequency in Hz of the K-weighting filters for the head and for the ear.
 K_WEIGHTING = {"high_shelf": (4.0, 1 / math.sqrt(2), 1500.0), "high_pass": (0.0, 0.5, 38.0)}
 
 
 class Loudness:
-    """Loudness of audio that arrives as blocks (S, C), in memory that does not grow with the blocks."""
+    """Loudness of audio that arrives in blocks (S, C), in memory that grows by a few bytes per second."""
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
-        from pyloudnorm import IIRfilter  # half a second, in every worker that decodes
+        from pyloudnorm import IIRfilter  # takes half a second, in every worker that decodes
 
         stages = [IIRfilter(*values, sample_rate_hz, kind) for kind, values in K_WEIGHTING.items()]
         self._filters = [(stage.b * stage.passband_gain, stage.a) for stage in stages]
@@ -51,7 +51,7 @@ class Loudness:
         return round(step * STEP_S * self._rate)
 
     def integrated_lufs(self) -> float | None:
-        """None where nothing is louder than -70 LUFS, or there is less than one block."""
+        """In LUFS; None if nothing is louder than -70 LUFS, or there is less than one block."""
         steps = np.concatenate(self._energies) if self._energies else np.zeros(0)
         if len(steps) < STEPS_PER_BLOCK:
             return None

@@ -50,7 +50,7 @@ def mdct(audio: Tensor, num_bins: int, window_name: WindowName = "vorbis", edges
 
     edges="zeros": the audio is a whole track. It is extended by zeros to whole hops and by one hop of zeros on both
     sides, so T = ceil(S / N) + 1 and `imdct` gives back every sample.
-    edges="crop": the audio is a piece of a longer track, S = (T + 1) N; no zeros enter.
+    edges="crop": the audio is a piece of a longer track, S = (T + 1) N; no zeros are added.
 
     Raises ValueError for an odd number of bins, non-float audio or an S that edges="crop" cannot frame.
     """
@@ -137,7 +137,7 @@ def _dct4_twiddle(num_bins: int) -> Tensor:
 
 @cache
 def _maker(name: WindowName) -> Callable[[int], Tensor]:
-    """What the tables of a window are kept under."""
+    """The key under which the tables of a window are kept."""
     return partial(window, name)
 
 

@@ -39,7 +39,7 @@ def threshold_in_quiet_db(frequency_hz: Tensor) -> Tensor:
 
 
 def spreading_db(distance_bark: Tensor) -> Tensor:
-    """Level by which a masker reaches a place `distance_bark` above it (paper equation 11, sign corrected)."""
+    """Level in dB, relative to the masker, of its spread to `distance_bark` above it (paper equation 11, sign corrected)."""
     shifted = distance_bark + 0.474
     return 15.81 + 7.5 * shifted - 17.5 * torch.sqrt(1 + shifted**2)
 
@@ -47,8 +47,8 @@ def spreading_db(distance_bark: Tensor) -> Tensor:
 def tonality(coefficients: Tensor) -> Tensor:
     """Coefficients (..., F) -> tonality (..., 1) in [0, 1] of each frame (paper equation 13, of intensities).
 
-    min(1, SFM_dB / -60 dB), the spectral flatness SFM being geometric over arithmetic mean of the intensities. 0 is a
-    constant magnitude (and silence), white noise about 0.09, 1 a pure tone.
+    min(1, SFM_dB / -60 dB), where the spectral flatness SFM is the geometric over the arithmetic mean of the intensities. A
+    constant magnitude (or silence) has 0, white noise about 0.09, a pure tone 1.
     """
     intensity = coefficients**2
     # In the logarithmic domain: the geometric mean of intensities near the floor would lose bits in float32.
@@ -121,8 +121,8 @@ class Psychoacoustics(nn.Module):
         """Intensity (..., Z) below which each band is masked by all (paper equations 10-12).
 
         I_mask,j = ( sum_i I_i^alpha 10^{alpha (f_ij - O_j) / 10} )^{1/alpha}, O_j = tau (14.5 + z_j) + (1 - tau) 5.5 dB.
-        The offset depends on the maskee j alone, so the sum over i is one fixed Z x Z matrix product and the offset a
-        factor behind it. `offset_scale` multiplies O_j (the released code's 1 - "drown").
+        The offset depends only on the maskee j, so the sum over i is one fixed Z x Z matrix product and the offset a factor
+        after it. `offset_scale` multiplies O_j (the released code's 1 - "drown").
         """
         spread = bark_intensity.clamp(min=INTENSITY_FLOOR) ** self.alpha @ self.spreading
         offset_db = offset_scale * (tonality * (9.0 + self.band_bark) + 5.5)
@@ -132,7 +132,7 @@ class Psychoacoustics(nn.Module):
     def masking_threshold(
         self, coefficients: Tensor, frame_tonality: Tensor | None = None, offset_scale: float = 1.0
     ) -> Tensor:
-        """Coefficients (..., F) -> amplitude (..., F) under which a change is inaudible (paper equation 14).
+        """Coefficients (..., F) -> amplitude (..., F) below which a change is inaudible (paper equation 14).
 
         The larger of masking and quiet threshold per Bark band, spread back to bins. Finite with finite gradients for
         every finite input, silence included. `frame_tonality` (..., 1) replaces the frames' own.

@@ -21,7 +21,7 @@ from mp3net.data.storage import LocalStore
 from mp3net.errors import Mp3netError
 from mp3net.generation import MAX_SEED, MP3net
 
-# Nearest neighbours, covariances and half-samples of fewer clips say nothing.
+# Nearest neighbours, covariances and half-samples of fewer clips are meaningless.
 MIN_CLIPS = 32
 MIN_PIECES = 4
 MIN_SEEDS = 32
@@ -45,10 +45,10 @@ class ClipFormat:
 
 
 class ClipSet(ABC):
-    """Clips of one length, read when asked for.
+    """Clips of one length, read on demand.
 
-    Clips of one unit are not independent; `names` are those of the units by number. `identity` is what the clips depend on,
-    for caching. `distinct` clips are different; the rest repeat them in turn. `notes` is what should be said of them.
+    Clips of one unit are not independent; `names` are those of the units by number. `identity` encodes what the clips depend
+    on, for caching. The first `distinct` clips differ; the rest repeat them in turn. `notes` are remarks for the report.
     """
 
     def __init__(self, name: str, form: ClipFormat, slots: Sequence[Slot], names: Sequence[str], identity: str = "") -> None:
@@ -105,7 +105,7 @@ class PieceClips(ClipSet):
 
 
 class CutClips(ClipSet):
-    """Clips cut out of whole sounds, of which the last one is kept: clips are read in order."""
+    """Clips cut out of whole sounds; only the latest sound is kept, since clips are read in order."""
 
     _latest: tuple[int, np.ndarray] | None = None
 
@@ -153,7 +153,7 @@ class FileClips(CutClips):
 
 @dataclass(frozen=True)
 class RealSets:
-    """Disjoint real sets of one size: `reference`, `again` (other pieces), and `training` (what models were trained on)."""
+    """`reference` and `again`, disjoint and of one size, and at most as many clips that models were trained on."""
 
     reference: ClipSet
     again: ClipSet
@@ -164,9 +164,9 @@ class RealSets:
 
 
 def draw_slots(lengths: list[int], clip_samples: int, count: int, random: np.random.Generator) -> list[Slot]:
-    """Up to `count` places of clips that do not overlap, spread evenly over the recordings.
+    """Up to `count` places of non-overlapping clips, spread evenly over the recordings.
 
-    A recording of L samples has L // clip_samples slots, begun at a random offset. Each round takes one slot of every
+    A recording of L samples has L // clip_samples slots, starting at a random offset. Each round takes one slot from every
     recording that has any left.
     """
     found = []
@@ -198,9 +198,9 @@ def _capacity(pieces: list[Entry], clip_samples: int) -> int:
 def real_sets(folder: Path, samples: int, clip_samples: int, seed: int) -> RealSets:
     """Draw the real sets of a prepared dataset, disjoint by piece.
 
-    Both come from held-out pieces where there are enough. Otherwise the reference comes from training pieces, or, as a last
+    Both come from held-out pieces if there are enough. Otherwise the reference comes from training pieces, or, as a last
     resort, both from all pieces; `warnings` says so, since a model that copies its training data then looks too good.
-    Fewer than `samples` clips without overlap: as many as there are, with a warning.
+    If fewer than `samples` clips fit without overlap, there are as many as fit, with a warning.
     Errors: Mp3netError for fewer than 32 clips in a set.
     """
     store = LocalStore(folder)
@@ -231,7 +231,7 @@ def _long_enough(index: Index, clip_samples: int) -> list[Entry]:
 def _choose_pieces(
     folder: Path, index: Index, clip_samples: int, random: np.random.Generator
 ) -> tuple[list[Entry], list[Entry], list[str]]:
-    """The pieces of the reference and of the floor, and what has to be said of them."""
+    """The pieces of the reference and of the floor, and the warnings about them."""
     usable = _long_enough(index, clip_samples)
     heldout = [entry for entry in usable if entry["split"] == "heldout"]
     train = [entry for entry in usable if entry["split"] == "train"]
@@ -275,7 +275,7 @@ def _too_few(folder: Path, index: Index, usable: list[Entry], clip_samples: int)
 def generated_set(model: MP3net, samples: int, clip_samples: int, seed: int) -> ClipSet:
     """Clips of generated songs: one per seed for whole tracks, otherwise several slots of at least 32 seeds.
 
-    Songs are as long as in training, or as the clips where these are longer and the model can make any length.
+    Songs are as long as in training, or as the clips if these are longer and the model can make any length.
     Errors: Mp3netError for clips longer than the model's songs.
     """
     audio_config = model.config.audio
@@ -307,19 +307,19 @@ class AudioFolder:
     notes: list[str]
 
     def usual_samples(self) -> int:
-        """A length that most files have: that of the shortest, those under half the median being left out."""
+        """A length that most files have: that of the shortest file, ignoring those under half the median."""
         least = float(np.median(self.num_samples)) / 2
         return min(length for length in self.num_samples if length >= least)
 
     def capacity(self, clip_samples: int) -> int:
-        """How many clips without overlap the files hold."""
+        """How many non-overlapping clips the files hold."""
         return sum(length // clip_samples for length in self.num_samples)
 
 
 def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
-    """Decode every file of `folder` once, to know its length, its power and that it is sound.
+    """Decode every file of `folder` once, to learn its length and power and check that it is intact.
 
-    Errors: Mp3netError where no file is usable.
+    Errors: Mp3netError if no file is usable.
     """
     files, lengths, notes, differing = [], [], [], {}  # type: ignore[var-annotated]
     energy = 0.0
@@ -355,7 +355,7 @@ def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
 def folder_set(
     source: AudioFolder, config: DataConfig, samples: int, clip_samples: int, seed: int, gain: float = 1.0
 ) -> ClipSet:
-    """Clips of the files of a folder, without overlap, spread evenly over the files, all multiplied by `gain`.
+    """Non-overlapping clips from the files of a folder, spread evenly over the files, all multiplied by `gain`.
 
     Errors: Mp3netError for fewer than 32 clips.
     """

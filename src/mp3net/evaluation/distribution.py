@@ -44,14 +44,14 @@ class Distances:
         self.in_reference = squared_distances(reference, reference)
         self.in_candidate = squared_distances(candidate, candidate)
         upper = self.in_reference[np.triu_indices(len(reference), 1)]
-        # Identical reference clips (silence) leave no scale of their own; any positive one tells "equal" from "not".
+        # Identical reference clips (silence) provide no scale; any positive one tells "equal" from "not equal".
         self.bandwidth_squared = float(np.median(upper)) or 1.0
 
 
 def kernel_distance(distances: Distances, reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Kernel audio distance: 100 x the unbiased squared maximum mean discrepancy; about 0, also below, for equal laws.
+    """Kernel audio distance: 100 x the unbiased squared maximum mean discrepancy; about 0, possibly below, for equal laws.
 
-    Gaussian kernel exp(-d^2 / 2 s^2), s being the median distance within the reference. Unbiased at any sample size.
+    Gaussian kernel exp(-d^2 / 2 s^2), where s is the median distance within the reference. Unbiased at any sample size.
     """
 
     def kernel(squared: np.ndarray) -> np.ndarray:
@@ -72,8 +72,8 @@ def density_and_coverage(
 ) -> tuple[float, float]:
     """Density (fidelity) and coverage (diversity) of Naeem et al. 2020; both near 1 for equal laws, coverage at most 1.
 
-    A reference clip's ball reaches to its k-th nearest reference clip. Density: mean number of balls that hold a candidate,
-    over k. Coverage: share of the balls that hold any candidate.
+    A reference clip's ball reaches to its k-th nearest reference clip. Density: mean number of balls that contain a
+    candidate, over k. Coverage: share of the balls that contain any candidate.
     """
     within = np.sort(distances.in_reference[np.ix_(reference, reference)], axis=1)
     radii = within[:, min(k, len(reference) - 1)]  # column 0 is the clip itself

@@ -1,4 +1,4 @@
-"""Embeddings: what turns clips into points, so that distances between sets can be taken.
+"""Embeddings turn clips into points, so that distances between sets can be computed.
 
 An embedding is anything with a `name` and a call (clips (n, C, S), sample rate) -> (n, d). Weights come inside wheels that
 pip installs, so everything works offline.
@@ -96,7 +96,7 @@ def resample(audio: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:
 def wheel_file(package: str, relative: str, sha256: str, install: str) -> Path:
     """A file inside an installed package, found without importing it.
 
-    Errors: Mp3netError where the package is absent or its file is another one than the one known.
+    Errors: Mp3netError if the package is missing or its file is not the known one.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -110,7 +110,7 @@ def wheel_file(package: str, relative: str, sha256: str, install: str) -> Path:
 class Timbre:
     """Activations of CREPE's small pitch network (16 kHz, 64 ms windows, every 0.1 s); each window is scaled to unit
     variance first, so loudness does not matter. Per channel of the last convolution: mean and deviation over windows and
-    the four positions within; d = 128.
+    the four positions within each; d = 128.
     """
 
     name = "timbre"

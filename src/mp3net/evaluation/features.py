@@ -1,4 +1,4 @@
-"""Features of clip sets: computed once in a single pass, kept beside the dataset, read again by the next evaluation."""
+"""Features of clip sets: computed once in a single pass, kept beside the dataset, and reused by the next evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mp3net.evaluation.spectrum import Features, spectrum_features
 from mp3net.evaluation.structure import MIN_CLIP_S, structure_features
 from mp3net.files import replacing
 
-# Raised whenever a feature, a rung or the drawing of clips changes: older files are then ignored.
+# Increase it whenever a feature, a rung or the drawing of clips changes, so that older files are ignored.
 ANALYSIS_VERSION = 3
 DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memorisation")
 MEASURES = (*DEFAULT_MEASURES, "piano")
@@ -32,7 +32,7 @@ def build_extractors(
 ) -> tuple[dict[str, Extractor], dict[str, str]]:
     """Extractors by name, and the reason for each measure that is left out.
 
-    A package that is missing is a reason, or Mp3netError where the measure was asked for by name (`required`).
+    A missing package is such a reason, or raises Mp3netError if the measure was requested by name (`required`).
     """
     extractors: dict[str, Extractor] = {}
     left_out: dict[str, str] = {}
@@ -103,7 +103,7 @@ def batch_size(clips: ClipSet) -> int:
 def extract(
     clips: ClipSet, extractors: dict[str, Extractor], store: FeatureStore, progress: Callable[[int], None]
 ) -> Features:
-    """Features "extractor/name" of all clips: from the store where they are, the rest in one pass over the audio.
+    """Features "extractor/name" of all clips: from the store where available, the rest in one pass over the audio.
 
     `progress` is called with the number of clips done. Errors: Mp3netError for samples that are not finite.
     """

@@ -1,7 +1,7 @@
 """The ladder: real clips degraded in known ways. A metric is only as good as its readings of these.
 
 Every fault is a function (clip (C, S), sample rate, random source) -> clip of the same shape; the random source is addressed
-by the rung and the clip, so a rung is the same whatever is computed before it.
+by the rung and the clip, so a rung does not depend on what is computed before it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VOCODER_WINDOW_S = 0.046
 
 @dataclass(frozen=True)
 class Rung:
-    """One step of the ladder. `fault` is None where the clips themselves are other ones."""
+    """One step of the ladder. `fault` is None if the rung uses other clips instead of degraded ones."""
 
     name: str
     meaning: str
@@ -41,7 +41,7 @@ class Rung:
 
 
 def faint_noise(clip: np.ndarray, sample_rate_hz: int, random: np.random.Generator) -> np.ndarray:
-    """Plus white noise at -70 dBFS."""
+    """Adds white noise at -70 dBFS."""
     noise = 10 ** (NOISE_DB / 20) * random.standard_normal(clip.shape)
     return np.asarray(clip + noise, np.float32)
 
@@ -148,7 +148,7 @@ RUNGS = (REAL_AGAIN, COPIES, ONE_CLIP, *FAULTS)
 
 
 class OneClip(ClipSet):
-    """The first clip of a set over and over."""
+    """The first clip of a set, repeated."""
 
     def __init__(self, clips: ClipSet) -> None:
         slots = [Slot(unit, clips.slots[0].start) for unit in range(len(clips))]

@@ -1,4 +1,4 @@
-"""Metrics light enough for a training run: spectrum and log-mel distances of some songs against held-out clips."""
+"""Metrics cheap enough to compute during training: spectrum and log-mel distances of some songs against held-out clips."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LightEvaluation:
             if family.per_clip:
                 name = f"evaluation/{family.metrics[0].name}"
                 out[f"{name}_real"] = float(self.real[family.needs].mean())
-                # One sound for every song may have the right mean.
+                # The mean may be right even if all songs sound the same.
                 out[f"{name}_spread"] = float(judged[family.needs].std())
                 out[f"{name}_spread_real"] = float(self.real[family.needs].std())
         return out

@@ -1,8 +1,8 @@
 """Memorisation: the nearest passage of the training data to each clip, whatever its shift and gain.
 
 Clips and recordings become log-mel frames every 46 ms. A clip is compared with every position of every training recording
-by normalised correlation, every band's mean over the passage being taken out: a gain is an offset in dB and drops out, a
-filter too, and what is compared is what happens, not how it sounds.
+by normalised correlation after each band's mean over the passage is removed: a gain, which is an offset in dB, cancels out,
+as does a filter. What is compared is what happens, not how it sounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BANDS = 32
 HOP_S = 0.0465
 RANGE_DB = 60.0
 PROBE_S = 6.0
-MIN_DEVIATION_DB = 1.0  # a passage flatter than this is silence: everything would be like it
+MIN_DEVIATION_DB = 1.0  # a passage flatter than this is silence, which would resemble everything
 BLOCK_S = 120.0
 WINDOWS_PER_PRODUCT = 4096
 COPY_QUANTILE = 5.0
@@ -37,7 +37,7 @@ def hop_samples(sample_rate_hz: int) -> int:
 
 
 def describe(sound: np.ndarray, sample_rate_hz: int) -> Tensor:
-    """(C, S) -> level in dB (frames, 32), at least 60 dB below the loudest; frame t is centred on sample t x hop."""
+    """(C, S) -> level in dB (frames, 32), at most 60 dB below the loudest; frame t is centred on sample t x hop."""
     hop = hop_samples(sample_rate_hz)
     power = power_spectrogram(torch.from_numpy(sound), 2 * hop, hop).mean(0)
     level = 10 * torch.log10((mel_filters(sample_rate_hz, 2 * hop, BANDS) @ power).clamp(min=1e-12))
@@ -120,7 +120,7 @@ def search(clips: ClipSet, index: TrainingIndex, exclude_own: bool, progress: Ca
     hop = hop_samples(rate)
     part = min(round(PROBE_S * rate) // hop, clips.form.clip_samples // hop) * hop
     offsets = list(range(0, clips.form.clip_samples - part + 1, part))
-    # Edge frames see beyond the clip: they are left out, here and (by one frame) in the position.
+    # Edge frames extend beyond the clip, so they are left out, here and (by one frame) in the position.
     queries = []
     for number in range(len(clips)):
         sound = clips.batch(number, number + 1)[0]
@@ -166,6 +166,6 @@ def matches(clips: ClipSet, found: Features, index: TrainingIndex) -> list[Match
 def copy_threshold(copies: np.ndarray) -> float:
     """Similarity above which a clip counts as copied: 95 % of exact copies, cut anywhere, reach it.
 
-    How many real clips that were never trained on reach it too is measured beside it: recordings repeat each other.
+    The share of real clips, never trained on, that also reach it is measured too, since recordings repeat each other.
     """
     return float(np.percentile(copies, COPY_QUANTILE))

@@ -1,8 +1,8 @@
 """Every metric: what it measures, what it claims to see and to be blind to, and how it is computed from features.
 
 Features are dicts "extractor/name" -> one row per clip. A metric gives a value and a deviation from real music, 0 being the
-best: only deviations are compared with each other. `sees` and `blind` are claims about the ladder, held against it by the
-tests and again in every report.
+best: only deviations are compared with each other. `sees` and `blind` are claims about the ladder, checked by the tests;
+every report checks `sees` again.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Metric:
     unit: str = ""
     sees: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
-    bounds: tuple[float, float] = (-math.inf, math.inf)  # of the value; intervals end there
-    one_sided: bool = False  # less than real is no fault
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # of the value; intervals are cut there
+    one_sided: bool = False  # less than real is not a fault
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Family:
 
 
 def _single(metric: Metric, key: str, read: Callable[[np.ndarray, np.ndarray], Reading], per_clip: bool = False) -> Family:
-    """A metric of its own: `read` takes the features of the chosen real and judged clips, in float64."""
+    """A single metric: `read` takes the features of the chosen real and judged clips, in float64."""
 
     def build(reference: Features, candidate: Features) -> Measure:
         real, judged = reference[key].astype(np.float64), candidate[key].astype(np.float64)
@@ -70,7 +70,7 @@ def _per_clip(metric: Metric, key: str) -> Family:
 
 
 def _excess(metric: Metric, key: str) -> Family:
-    """Value: the mean over clips; deviation: how far it exceeds that of real clips. Less is no fault."""
+    """Value: the mean over clips; deviation: how far it exceeds that of real clips. Less is not a fault."""
 
     def read(real: np.ndarray, judged: np.ndarray) -> Reading:
         value = float(judged.mean())
@@ -99,7 +99,7 @@ def _histograms(real: np.ndarray, judged: np.ndarray) -> Reading:
     return Reading(distance, distance)
 
 
-# One repeated clip is dense by definition, silence is where some real clip is silent, and small sets have wide balls.
+# One repeated clip is dense by definition, silence lies where some real clip is silent, and small sets have wide balls.
 DENSITY_SEES = ("band noise", "overdriven", "white noise")
 
 

@@ -1,6 +1,6 @@
 """What is played: transcription with the note model of basic-pitch (Apache-2.0), run by ONNX Runtime alone.
 
-The wheel declares TensorFlow, which this does not need: `pip install --no-deps basic-pitch==0.4.0`.
+The wheel depends on TensorFlow, which is not needed here: `pip install --no-deps basic-pitch==0.4.0`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FRAMES_PER_S = RATE_HZ / HOP
 LOWEST_PITCH = 21  # MIDI number of the first of 88 keys
 NUM_PITCHES = 88
 ON = 0.5  # a note begins where its onset, and is confident where its activity, exceeds this
-HOLD = 0.3  # a begun note lasts while its activity stays above this
+HOLD = 0.3  # a note lasts while its activity stays above this
 MIN_NOTE_S = 0.1
 PITCH_GROUP = 2
 WINDOWS_PER_RUN = 16
@@ -32,7 +32,7 @@ INSTALL = "pip install 'mp3net[notes]' && pip install --no-deps basic-pitch==0.4
 
 @dataclass(frozen=True)
 class Note:
-    """One note: MIDI pitch, begin and length."""
+    """One note: MIDI pitch, start and length."""
 
     pitch: int
     start_s: float
@@ -40,7 +40,7 @@ class Note:
 
 
 class NoteModel:
-    """Audio -> probability of sounding and of beginning for each of 88 keys, 86 times a second."""
+    """Audio -> the probabilities that each of 88 keys is sounding and beginning, 86 times a second."""
 
     def __init__(self, threads: int | None = None) -> None:
         path = wheel_file("basic_pitch", "saved_models/icassp_2022/nmp.onnx", SHA256, INSTALL)
@@ -56,7 +56,7 @@ class NoteModel:
     def __call__(self, audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
         """Clips (n, C, S) -> (sounding, beginning), each (n, frames, 88) in [0, 1].
 
-        The model sees windows of 1.99 s that overlap by 30 frames, of which each window gives up half at its ends.
+        The model sees windows of 1.99 s that overlap by 30 frames, half of which are cut off at each end of a window.
         """
         mono = resample(audio, sample_rate_hz, RATE_HZ)
         frames = int(mono.shape[1] / HOP)
@@ -81,7 +81,7 @@ class NoteModel:
 
 
 def find_notes(sounding: np.ndarray, beginning: np.ndarray) -> list[Note]:
-    """(frames, 88) twice -> notes of at least 0.1 s, by begin and pitch.
+    """(frames, 88) twice -> notes of at least 0.1 s, sorted by start and pitch.
 
     A note begins at a local maximum of the onset above 0.5 and lasts until its activity falls below 0.3 or the key is
     struck again.
@@ -93,7 +93,7 @@ def find_notes(sounding: np.ndarray, beginning: np.ndarray) -> list[Note]:
         begins = np.flatnonzero(peaks[:, pitch])
         ends = np.append(begins[1:], len(sounding))
         for begin, limit in zip(begins, ends, strict=True):
-            # Activity rises a little after the onset: the first two frames are granted.
+            # Activity rises a little after the onset: the first two frames always count.
             quiet = np.flatnonzero(sounding[begin + 2 : limit, pitch] < HOLD)
             length_s = (int(quiet[0]) + 2 if len(quiet) else limit - begin) / FRAMES_PER_S
             if length_s >= MIN_NOTE_S:

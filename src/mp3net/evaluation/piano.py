@@ -1,7 +1,7 @@
-"""The slow, good ear: transkun (MIT), a transcriber for piano whose weights come inside its wheel.
+"""The slow but accurate measure: transkun (MIT), a piano transcriber whose weights come inside its wheel.
 
-Five to nine seconds of computing per second of audio, so it hears a few clips only. Wanted without the dependencies that it
-declares: `pip install --no-deps transkun==2.0.1`; of those it uses mir_eval and pretty_midi (extra `[piano]`).
+It takes five to nine seconds per second of audio, so it transcribes only a few clips. Install it without its declared
+dependencies: `pip install --no-deps transkun==2.0.1`; of those it uses mir_eval and pretty_midi (extra `[piano]`).
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class PianoTranscriber:
 
     @torch.inference_mode()
     def notes(self, clip: np.ndarray, sample_rate_hz: int) -> list[Note]:
-        """Clip (C, S) -> notes by begin; pedals are left out."""
+        """Clip (C, S) -> notes sorted by start; pedals are left out."""
         sound = clip.T if sample_rate_hz == self.model.fs else soxr.resample(clip.T, sample_rate_hz, self.model.fs, "HQ")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # its layers ask for gradient checkpointing, also without gradients
+            warnings.simplefilter("ignore", UserWarning)  # its layers request gradient checkpointing even without gradients
             events = self.model.transcribe(torch.from_numpy(np.ascontiguousarray(sound, np.float32)))
         heard = [
             Note(int(event.pitch), float(event.start), float(event.end - event.start)) for event in events if event.pitch > 0
@@ -67,7 +67,7 @@ class PianoTranscriber:
 
 
 def _build(settings: dict[str, Any]) -> Any:
-    """The network. It wants one filter bank of torchaudio, whose values its checkpoint overwrites: zeros will do."""
+    """The network. It needs a filter bank from torchaudio, whose values its checkpoint overwrites, so zeros will do."""
 
     def filters(n_freqs: int, n_mels: int, **_: float) -> torch.Tensor:
         return torch.zeros(n_freqs, n_mels)

@@ -1,4 +1,4 @@
-"""report.json and report.html: one page that holds its pictures and sounds itself."""
+"""report.json and report.html: one self-contained page with its pictures and sounds."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ td.number{white-space:nowrap;font-variant-numeric:tabular-nums}small{color:#666}
 
 
 def save_report(evaluation: Evaluation, out: Path) -> None:
-    """Write report.json and report.html into the folder `out`, each whole or not at all.
+    """Write report.json and report.html into the folder `out`, each atomically.
 
-    Errors: Mp3netError where the folder cannot be written.
+    Errors: Mp3netError if the folder cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def short_interval(estimate: Estimate) -> str:
 
 
 def summary(evaluation: Evaluation) -> list[str]:
-    """What was judged against what, and how it did, in two sentences."""
+    """What was judged against what, and the outcome, in two sentences."""
     judged, real = evaluation.judged, evaluation.real.reference
     length_s = judged.form.clip_samples / judged.form.sample_rate_hz
     alike = [result for result in evaluation.results if result.as_real]
@@ -275,7 +275,7 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def ladder_table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
-    """By metric and rung (and "judged"): deviation over the largest of the metric's ladder; negative where the metric cannot
+    """By metric and rung (and "judged"): deviation over the largest on the metric's ladder; negative if the metric cannot
     tell it from real."""
     table: dict[str, dict[str, float]] = {}
     for result in evaluation.results:
@@ -291,7 +291,7 @@ def ladder_table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
 
 
 def plane(sets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Sets of points (n, d) projected on the first two principal axes of the first set."""
+    """Sets of points (n, d) projected onto the first two principal axes of the first set."""
     first = next(iter(sets.values())).astype(np.float64)
     axes = np.linalg.svd(first - first.mean(0), full_matrices=False)[2][:2]
     return {name: (points - first.mean(0)) @ axes.T for name, points in sets.items()}

@@ -1,4 +1,4 @@
-"""What an evaluation found: every metric with its floor, its ladder and its place there."""
+"""What an evaluation found: every metric with its floor, its ladder and its place on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mp3net.evaluation.statistics import REPLICATES, Score
 
 @dataclass(frozen=True)
 class Result:
-    """One metric of the judged clips, beside the floor and the ladder."""
+    """One metric of the judged clips, with the floor and the ladder."""
 
     metric: Metric
     score: Score
@@ -27,7 +27,7 @@ class Result:
 
     @property
     def as_real(self) -> bool:
-        """Whether neither the deviation nor the value can be told from the floor's: their intervals meet."""
+        """Whether neither the deviation nor the value can be told from the floor's: their intervals overlap."""
         value, floor = self.score.value, self.floor.value
         values_meet = self.metric.one_sided or (value.low <= floor.high and floor.low <= value.high)
         return values_meet and self.score.deviation.low <= self.floor.deviation.high
@@ -68,7 +68,7 @@ class PianoNotes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that a report shows."""
+    """Everything that a report shows."""
 
     candidate: dict[str, Any]
     results: list[Result]
@@ -83,11 +83,11 @@ class Evaluation:
     real_features: Features
 
     def result(self, name: str) -> Result:
-        """The result of a metric by name; KeyError where it was not computed."""
+        """The result of a metric by name; KeyError if it was not computed."""
         return {result.metric.name: result for result in self.results}[name]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data of everything but the features."""
+        """Everything but the features as plain data."""
         reference = self.real.reference
         return {
             "format_version": 1,

@@ -39,7 +39,7 @@ DEFAULT_SAMPLES = 256
 CACHE_FOLDER = "evaluation"
 LISTED_MATCHES = 20
 
-# What is being done, clips done, clips in all.
+# What is being done, clips done, clips in total.
 Progress = Callable[[str, int, int], None]
 
 
@@ -57,22 +57,18 @@ def evaluate(
 ) -> Evaluation:
     """Judge a model, or the audio files of a folder, against the dataset `data`.
 
-    `seconds` is the length of clips; default: the model's songs, or the shortest file. `match_level` multiplies all files of
-    a folder by one gain that gives them the power of the real clips. `measures` names what to compute
-    (default: all but "piano" whose packages are installed, the rest being reported); `embeddings` adds your own. Features
+    `seconds` is the clip length; default: the model's songs, or what most files hold. `match_level` multiplies all files of a
+    folder by one gain that gives them the power of the real clips. `measures` names what to compute (default: all but
+    "piano" whose packages are installed; the rest is reported); `embeddings` adds your own. Features
     and the ladder are kept in `cache` (default: DATA/evaluation). The same arguments give the same numbers.
     Errors: Mp3netError for too few clips, another sample rate, samples that are not finite, unknown or missing measures.
     """
-    wanted = tuple(DEFAULT_MEASURES if measures is None else measures)
-    if unknown := sorted(set(wanted) - set(MEASURES)):
-        raise Mp3netError(f"unknown measures {', '.join(unknown)}; the measures are: {', '.join(MEASURES)}")
+    wanted = _wanted(measures)
     judged_clips, real = _open_sets(candidate, data, samples, seconds, seed, match_level)
     clip_s = judged_clips.form.clip_samples / judged_clips.form.sample_rate_hz
     extractors, left_out = build_extractors(wanted, clip_s, measures is not None, embeddings)
     transcriber = PianoTranscriber() if "piano" in wanted else None
-    if not extractors and "memorisation" not in wanted:
-        reasons = "; ".join(f"{name} {why}" for name, why in left_out.items())
-        raise Mp3netError(f"nothing to compute: {reasons or 'no measure but piano was asked for'}")
+    _check_not_empty(extractors, wanted, left_out)
     session = _Session(real, extractors, FeatureStore(cache or data / CACHE_FOLDER), seed, progress or _silent)
     families = [*FAMILIES, *(embedding_family(custom.name, custom.name) for custom in embeddings)]
     reference, judged = session.features(real.reference), session.features(judged_clips)
@@ -98,6 +94,19 @@ def evaluate(
     )
 
 
+def _wanted(measures: Sequence[str] | None) -> tuple[str, ...]:
+    wanted = tuple(DEFAULT_MEASURES if measures is None else measures)
+    if unknown := sorted(set(wanted) - set(MEASURES)):
+        raise Mp3netError(f"unknown measures {', '.join(unknown)}; the measures are: {', '.join(MEASURES)}")
+    return wanted
+
+
+def _check_not_empty(extractors: dict[str, Extractor], wanted: tuple[str, ...], left_out: dict[str, str]) -> None:
+    if not extractors and "memorisation" not in wanted:
+        reasons = "; ".join(f"{name} {why}" for name, why in left_out.items())
+        raise Mp3netError(f"nothing to compute: {reasons or 'no measure but piano was asked for'}")
+
+
 def _silent(what: str, done: int, total: int) -> None:
     pass
 
@@ -114,7 +123,7 @@ def _describe(candidate: MP3net | Path) -> dict[str, Any]:
 def _open_sets(
     candidate: MP3net | Path, data: Path, samples: int, seconds: float | None, seed: int, match_level: bool
 ) -> tuple[ClipSet, RealSets]:
-    """Clips to be judged and the real sets, all of one number, length and rate."""
+    """The clips to judge and the real sets, all with the same number, length and rate."""
     config = read_index(data).config
     rate = config.sample_rate_hz
     if isinstance(candidate, Path):
@@ -168,7 +177,7 @@ class _Session:
         self, families: Sequence[Family], reference: Features, reference_units: np.ndarray, candidate: Features,
         candidate_units: np.ndarray,
     ) -> dict[str, Score]:  # fmt: skip
-        """Scores by metric, of the families whose features are there."""
+        """Scores by metric, of the families whose features are available."""
         scores: dict[str, Score] = {}
         for family in families:
             if family.needs not in reference or family.needs not in candidate:
@@ -181,7 +190,7 @@ class _Session:
         return scores
 
     def ladder(self, families: Sequence[Family], reference: Features, search: _Search | None) -> dict[str, dict[str, Score]]:
-        """Scores by metric and rung. Kept in the store family by family, so other measures later add to them."""
+        """Scores by metric and rung. Kept in the store family by family, so that other measures can be added later."""
         present = [family for family in families if family.needs in reference]
         missing = [family for family in present if not self._ladder_path(family).exists()]
         scores: dict[str, dict[str, Score]] = {}
@@ -248,7 +257,7 @@ class _Search:
 
 
 def _hear_piano(session: _Session, judged: ClipSet, transcriber: Extractor) -> dict[str, PianoNotes]:
-    """A few clips of the judged, of real ones and of real ones with random signs, which hold no notes."""
+    """Transcribe a few judged clips, real clips, and real clips with random signs, which contain no notes."""
     signs = next(rung for rung in RUNGS if rung.name == "random signs")
     heard = {}
     for clips in (session.real.again, judged, rung_set(signs, session.real, session.seed)):

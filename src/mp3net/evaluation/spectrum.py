@@ -1,4 +1,4 @@
-"""What single clips sound like in numbers that need no learning: levels, pitchedness, faults. Audio is (n, C, S)."""
+"""Descriptors of single clips that need no learned model: levels, pitchedness, faults. Audio is (n, C, S)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Features = dict[str, np.ndarray]
 
 
 def analysis_bins(sample_rate_hz: int) -> int:
-    """The power of two of bins whose width is nearest to the paper's 86 Hz: what is judged must not depend on the judged."""
+    """The power-of-two number of bins whose width is nearest to the paper's 86 Hz, independent of the model judged."""
     return power_of_two(sample_rate_hz / 2 / BIN_WIDTH_HZ)
 
 
 def spectrum_features(audio: np.ndarray, sample_rate_hz: int) -> Features:
-    """Descriptors of clips (n, C, S), one row each; see the functions of this file."""
+    """Descriptors of clips (n, C, S), one row each; see the functions in this file."""
     clips = torch.from_numpy(audio)
     bins = analysis_bins(sample_rate_hz)
     coefficients = mdct(clips, bins)
@@ -66,8 +66,8 @@ def octaves_hz(sample_rate_hz: int) -> list[tuple[float, float]]:
 def octave_flatness(clips: Tensor, sample_rate_hz: int) -> Tensor:
     """Clips (n, C, S) -> (n,) in [0, 1]: spectral flatness within octaves in dB, over -60 dB, mean over octaves and frames.
 
-    The window of 0.186 s separates the partials of notes, and a flatness within one octave ignores the slope of the
-    spectrum: so this sees pitch. About 0.06 for any noise.
+    The window of 0.186 s separates the partials of notes, and the flatness within one octave ignores the slope of the
+    spectrum, so this measures pitch. About 0.06 for any noise.
     """
     length = power_of_two(FLATNESS_WINDOW_S * sample_rate_hz)
     power = power_spectrogram(clips, length, length // 2)
@@ -75,7 +75,7 @@ def octave_flatness(clips: Tensor, sample_rate_hz: int) -> Tensor:
     flatness = []
     for low, high in octaves_hz(sample_rate_hz):
         band = power[:, :, (frequency_hz >= low) & (frequency_hz < high)]
-        # The floor keeps silence at 0: there it is both means.
+        # The floor keeps silence at 0, because there both means equal it.
         geometric = band.clamp(min=POWER_FLOOR).log10().mean(-2)
         arithmetic = band.mean(-2).clamp(min=POWER_FLOOR).log10()
         flatness.append(10 * (geometric - arithmetic) / FLATNESS_FULL_DB)
@@ -83,10 +83,10 @@ def octave_flatness(clips: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 def frame_modulation(clips: Tensor, hop: int) -> Tensor:
-    """Clips (n, C, S) -> (n, 129): power of the level's fluctuation against its frequency, 0 .. 1 cycle per hop.
+    """Clips (n, C, S) -> (n, 129): power of the level's fluctuation by its frequency, 0 .. 1 cycle per hop.
 
     Level in dB of groups of 8 frequencies, in windows of one hop every half hop: a ripple of every other frame would cancel
-    in longer windows, and every half hop it shows wherever the clip begins. Pieces of 128 hops; mean over all.
+    in longer windows, and with half hops it shows wherever the clip begins. Mean over all pieces of 128 hops.
     """
     power = power_spectrogram(clips, hop, hop // 2)[:, :, 1:]
     level_db = 10 * torch.log10(power.clamp(min=1e-10))
@@ -106,14 +106,14 @@ def checkerboard_db(modulation: np.ndarray) -> float:
     excess = []
     for period in STRIDE_PERIODS:
         line = MODULATION_HOPS // period
-        # The Hann window spreads a line over its two neighbours; those behind them are the background.
+        # The Hann window spreads a line over its two neighbours; those beyond them are the background.
         around = [line - 3, line - 2, line + 2, line + 3]
         excess.append(level[line] - level[around].mean())
     return float(max(excess))
 
 
 def clipped_share(clips: Tensor) -> Tensor:
-    """(n,) share of samples at full scale that have two more behind them there: a lone peak is none."""
+    """(n,) share of samples at full scale followed by two more: a lone peak does not count."""
     full = clips.abs() >= CLIP_LEVEL
     return (full[..., :-2] & full[..., 1:-1] & full[..., 2:]).float().mean((1, 2))
 
@@ -126,7 +126,7 @@ def silent_share(clips: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 def loudness_lufs(clip: np.ndarray, sample_rate_hz: int) -> float:
-    """Integrated loudness (ITU-R BS.1770) of (C, S), at least -70 LUFS; clips of less than one block end in silence."""
+    """Integrated loudness (ITU-R BS.1770) of (C, S), at least -70 LUFS; clips under one block are zero-padded."""
     missing = max(int(np.ceil(STEP_S * STEPS_PER_BLOCK * sample_rate_hz)) - clip.shape[1], 0)
     loudness = Loudness(sample_rate_hz, len(clip))
     loudness.add(np.pad(clip, ((0, 0), (0, missing))).T)
@@ -135,7 +135,7 @@ def loudness_lufs(clip: np.ndarray, sample_rate_hz: int) -> float:
 
 
 def stereo_correlation(audio: np.ndarray) -> np.ndarray:
-    """(n, 2, S) -> (n,) correlation of both channels; 1 where either is constant (silence, or mono put on both sides)."""
+    """(n, 2, S) -> (n,) correlation of both channels; 1 if either is constant (silence), or for mono on both sides."""
     centred = audio - audio.mean(-1, keepdims=True)
     product = (centred[:, 0] * centred[:, 1]).mean(-1)
     power = np.sqrt((centred**2).mean(-1).prod(-1))

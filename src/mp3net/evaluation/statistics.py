@@ -1,9 +1,9 @@
 """Uncertainty of a number: half-sampling, the bootstrap without replacement.
 
 A bootstrap with replacement repeats clips, and repeated clips have neighbours at distance zero: density, coverage and the
-Frechet distance would change by that alone. Half of the units drawn without replacement hold no repetition, and a mean over
-m of n units scatters about the mean of all with the variance s^2 (1/m - 1/n), which is s^2 / n at m = n / 2: the very
-variance that is wanted. Units are pieces, files or seeds, since clips of one piece are not independent.
+Frechet distance would change for that reason alone. Half of the units drawn without replacement contain no repeats, and a
+mean over m of n units scatters about the mean of all with the variance s^2 (1/m - 1/n), which is s^2 / n at m = n / 2:
+exactly the variance wanted. Units are pieces, files or seeds, since clips of one piece are not independent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Estimate:
     high: float
 
     def within(self, lowest: float, highest: float) -> Estimate:
-        """The same with its interval cut to what is possible."""
+        """The same value, with its interval cut to the possible range."""
         return Estimate(self.value, max(self.low, lowest), min(self.high, highest))
 
 
@@ -54,7 +54,7 @@ Measure = Callable[[np.ndarray, np.ndarray], dict[str, Reading]]
 def half_samples(units: np.ndarray, replicates: int, random: np.random.Generator) -> Iterator[np.ndarray]:
     """Indices of the clips (n,) that belong to a random half of the units; `units` (n,) numbers the unit of each clip.
 
-    With fewer than 4 units the clips themselves are drawn (callers say so).
+    With fewer than 4 units the clips themselves are drawn (callers report this).
     """
     if len(np.unique(units)) < MIN_UNITS:
         units = np.arange(len(units))
@@ -68,18 +68,18 @@ def estimate(value: float, replicates: np.ndarray, units: int) -> Estimate:
     """The interval of `value` from its values on half-samples (R,).
 
     Half-samples may all be shifted (a Frechet distance grows as samples get fewer), so only their scatter counts:
-    value + quantiles(replicates - their mean), widened by sqrt(m / (n - m)) where n units do not divide into halves.
+    value + quantiles(replicates - their mean), scaled by sqrt(m / (n - m)) if n units do not divide into halves.
     """
     half = max(units // 2, 1)
     scale = np.sqrt(half / max(units - half, 1))
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(replicates - replicates.mean(), [tail, 100 - tail]) * scale
-    # Few distinct replicates (a value of 0 but for rare clips) can lie on one side of their own mean.
+    # With few distinct replicates (a value of 0 except for rare clips), both quantiles can lie on one side of the mean.
     return Estimate(float(value), float(value + min(low, 0)), float(value + max(high, 0)))
 
 
 def resample(measure: Measure, reference_units: np.ndarray, candidate_units: np.ndarray, seed: int) -> dict[str, Score]:
-    """Scores of every reading that `measure` returns, by its name."""
+    """Scores of every reading that `measure` returns, by name."""
     random = np.random.default_rng(seed)
     readings = measure(np.arange(len(reference_units)), np.arange(len(candidate_units)))
     halves = zip(

@@ -27,7 +27,7 @@ MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
 
 def structure_features(audio: np.ndarray, sample_rate_hz: int) -> Features:
-    """Descriptors of clips, one row each; Mp3net evaluates them for clips of 10 s or more."""
+    """Descriptors of clips, one row each; mp3net computes them for clips of 10 s or more."""
     clips = torch.from_numpy(audio)
     chroma = chroma_blocks(clips, sample_rate_hz)
     level = log_mel_db(clips, sample_rate_hz)
@@ -97,12 +97,12 @@ def key_stability(chroma: np.ndarray) -> float:
 
 
 def similarity_matrix(chroma: np.ndarray) -> np.ndarray:
-    """(blocks, 12) -> (blocks, blocks) correlations of chroma, the clip's mean taken out."""
+    """(blocks, 12) -> (blocks, blocks) correlations of chroma, with the clip's mean removed."""
     return np.asarray(_standardise(chroma - chroma.mean(0)) @ _standardise(chroma - chroma.mean(0)).T)
 
 
 def recurrence(chroma: np.ndarray) -> float:
-    """Mean over 2 s passages of their highest correlation with any passage at least 4 s away: how much comes back."""
+    """Mean over 2 s passages of their highest correlation with any passage at least 4 s away: how much recurs."""
     size, lag = round(RECURRENCE_STACK_S / BLOCK_S), round(RECURRENCE_MIN_LAG_S / BLOCK_S)
     matrix = similarity_matrix(chroma)
     count = len(chroma) - size + 1
@@ -112,7 +112,7 @@ def recurrence(chroma: np.ndarray) -> float:
 
 
 def _autocorrelation(curve: np.ndarray) -> np.ndarray:
-    """Of a curve (T,), each lag divided by its overlap; 1 at lag 0, zero everywhere for a constant curve."""
+    """Autocorrelation of a curve (T,), each lag divided by its overlap; 1 at lag 0, zero everywhere for a constant curve."""
     centred = curve - curve.mean()
     spectrum = np.fft.rfft(centred, 2 * len(curve))
     sums = np.fft.irfft(np.abs(spectrum) ** 2)[: len(curve)]
@@ -149,12 +149,12 @@ def _thirds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thirds_timbre_db(mel: np.ndarray) -> np.ndarray:
-    """(n, blocks, bands) in dB -> (n,) root-mean-square difference in dB of first and last third."""
+    """(n, blocks, bands) in dB -> (n,) root-mean-square difference in dB between the first and last third."""
     first, last = _thirds(mel)
     return np.asarray(np.sqrt(np.square(first - last).mean(-1)))
 
 
 def thirds_chroma(chroma: np.ndarray) -> np.ndarray:
-    """(n, blocks, 12) -> (n,) correlation of the pitch classes of first and last third: 1 means the same tones."""
+    """(n, blocks, 12) -> (n,) correlation of the pitch classes of the first and last third: 1 means the same pitches."""
     first, last = _thirds(chroma)
     return np.asarray((_standardise(first) * _standardise(last)).sum(-1))

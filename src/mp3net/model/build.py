@@ -15,21 +15,21 @@ from mp3net.model.paper import discriminator as paper_discriminator
 from mp3net.model.paper import generator as paper_generator
 
 # Both families' networks have: `forward`; `initialise(source)` for fresh weights; `blocks_near_audio(count)` for
-# fine-tuning; `checkpointing`, whether activations are computed again instead of kept. What they take at random is one
-# vector per track, `config.model.latent_size(num_frames)` long.
+# fine-tuning; `checkpointing`, whether activations are recomputed instead of kept. Their random input is one vector per
+# track, `config.model.latent_size(num_frames)` long.
 Generator = paper_generator.Generator | mp3net2_generator.Generator
 Discriminator = paper_discriminator.Discriminator | mp3net2_discriminator.Discriminator
 
 
 def build_generator(config: Config) -> Generator:
-    """The generator, with memory for its weights but no values in them."""
+    """The generator, with uninitialised weights."""
     if isinstance(config.model, Mp3net2Model):
         return mp3net2_generator.Generator(config.model, config.audio)
     return paper_generator.Generator(config.model, config.audio.channels)
 
 
 def build_discriminator(config: Config, whole_batch: WholeBatch | None = None) -> Discriminator:
-    """The discriminator likewise; `whole_batch` tells one that couples the samples of a batch who else computes them."""
+    """The discriminator, likewise; `whole_batch` tells one that couples the samples of a batch which processes share it."""
     if isinstance(config.model, Mp3net2Model):
         return mp3net2_discriminator.Discriminator(config.model, config.audio)
     return paper_discriminator.Discriminator(config.model, config.audio.channels, whole_batch or WholeBatch())
@@ -37,14 +37,14 @@ def build_discriminator(config: Config, whole_batch: WholeBatch | None = None) -
 
 @dataclass(frozen=True)
 class Networks:
-    """The two that are trained against each other."""
+    """The two networks that are trained against each other."""
 
     generator: Generator
     discriminator: Discriminator
 
     @torch.no_grad()
     def calibrate(self, bin_levels: Tensor) -> None:
-        """Tell networks that count in them the levels (F,) of the bins in the training data."""
+        """Give networks that use them the levels (F,) of the bins in the training data."""
         if isinstance(self.generator, mp3net2_generator.Generator):
             self.generator.bin_levels.copy_(bin_levels)
         if isinstance(self.discriminator, mp3net2_discriminator.Discriminator):

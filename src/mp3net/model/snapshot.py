@@ -44,7 +44,7 @@ class Snapshot:
         load_weights(network, self.folder / GENERATOR_FILE)
 
     def load_discriminator(self, network: nn.Module) -> None:
-        """Fill `network`; Mp3netError when the snapshot has no discriminator or another one."""
+        """Fill `network`; Mp3netError if the snapshot has no discriminator or a different one."""
         load_weights(network, self.folder / DISCRIMINATOR_FILE)
 
     @property
@@ -60,7 +60,7 @@ def save_snapshot(
     discriminator: Mapping[str, Tensor] | None,
     metadata: dict[str, Any],
 ) -> None:
-    """Write a snapshot into `folder`, which the caller makes and renames as a whole."""
+    """Create `folder` with a snapshot in it; the caller makes the write atomic by renaming a folder above."""
     folder.mkdir(parents=True)
     content = {"format_version": FORMAT_VERSION, "config": config.model_dump(), "metadata": metadata}
     write_json(folder / CONFIG_FILE, content)
@@ -70,13 +70,13 @@ def save_snapshot(
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors in their default memory format, whatever the one they are used in."""
+    """Write tensors in the default memory format, whatever format they are used in."""
     safetensors.torch.save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-    path.chmod(0o644)  # the library makes files that their owner alone may read; these are made to be shared
+    path.chmod(0o644)  # the library creates files that only their owner may read; these are meant to be shared
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; Mp3netError when it is missing, truncated or no such file."""
+    """Read a safetensors file; Mp3netError when it is missing, truncated or not a safetensors file."""
     try:
         return safetensors.torch.load_file(path)
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
 def open_snapshot(path: Path) -> Snapshot:
     """The snapshot at `path`, that of the checkpoint at `path`, or the latest one of the run directory at `path`.
 
-    Errors: Mp3netError for a path that is neither, a damaged configuration or a newer format.
+    Errors: Mp3netError for a path that is none of these, a damaged configuration or a newer format.
     """
     folder = _latest_of_run(path) if (path / CHECKPOINTS_FOLDER).is_dir() else path
     if (path / SNAPSHOT_FOLDER / CONFIG_FILE).is_file():

@@ -25,7 +25,7 @@ SCORE_DIM = 256
 
 
 class ScoreHead(nn.Module):
-    """(..., W) -> (...): two dense layers in at least float32, because scores differ by little."""
+    """(..., W) -> (...): two dense layers in at least float32, because scores differ only slightly."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ class ScoreHead(nn.Module):
 class Discriminator(nn.Module):
     """Coefficients (B, C, T, F) -> scores (B, 1 + n), larger for more real: the whole track's, then those of its n parts.
 
-    The mirror of the generator behind a fixed front-end (`front_end`, whose output the penalties look at; `judge` does the
-    rest). A part is as long as the reach of one local latent. Samples are scored each for itself.
+    The mirror of the generator after a fixed front-end (`front_end`, on whose output the penalties act; `judge` does the
+    rest). A part is as long as the reach of one local latent. Samples are scored independently.
     """
 
     def __init__(self, config: Mp3net2Model, audio: AudioConfig) -> None:
@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
         return self.judge(self.front_end(coefficients))
 
     def judge(self, features: Tensor) -> Tensor:
-        """The front-end's features (B, T, 6, C, F) -> scores (B, 1 + n). Errors: ValueError where T is no whole parts."""
+        """The front-end's features (B, T, 6, C, F) -> scores (B, 1 + n). Errors: ValueError if T is not whole parts."""
         if features.shape[1] % self.config.frames_per_part:
             raise ValueError(f"{features.shape[1]} frames are no whole parts of {self.config.frames_per_part}")
         x = self.from_bins(features.flatten(2))

@@ -1,4 +1,4 @@
-"""What the second family's discriminator gets to see: the sound as a listener hears it."""
+"""What the second family's discriminator sees: the sound as a listener hears it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mp3net.dsp.baseband import audible_level, baseband
 from mp3net.dsp.psychoacoustics import INTENSITY_FLOOR, Psychoacoustics
 
 FEATURES = 6
-# Share of the threshold's power below which a phase fades away instead of jumping about.
+# Share of the threshold's power below which a phase fades out instead of fluctuating.
 FADE = 1e-3
 TURN_FLOOR = 1e-4
 THRESHOLD_SCALE = 0.4
@@ -23,10 +23,10 @@ class FrontEnd(nn.Module):
     With the baseband c = I + jQ, the masking threshold m of |c| and the audible level L = 0.3 log(1 + |c|^2 / m^2):
 
         L;  L cos phi and L sin phi, phi being the phase of c;
-        sqrt(L L') cos and sin of the turn since the frame before (L' being its level);
+        sqrt(L L') cos and sin of the turn since the previous frame (L' being its level);
         0.4 log(m / g) + 1, the threshold relative to the level g of the bin in the training data.
 
-    All of it is differentiable towards the coefficients, through the threshold too.
+    All six are differentiable with respect to the coefficients, including through the threshold.
     """
 
     bin_levels: Tensor
@@ -59,5 +59,5 @@ class FrontEnd(nn.Module):
 
 
 def _frame_before(x: Tensor) -> Tensor:
-    """(..., T, F) one frame later, silence first."""
+    """(..., T, F) shifted one frame later, with silence first."""
     return F.pad(x, (0, 0, 1, -1))

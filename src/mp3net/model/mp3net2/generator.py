@@ -27,12 +27,12 @@ MAPPING_DIM = 256
 
 
 class Generator(nn.Module):
-    """z (B, global + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32, without bounds.
+    """z (B, global + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32, unbounded.
 
     z is one global latent and n consecutive parts, each with its local latent and the noise of its frames
-    (`Mp3net2Model.latent_size`). Local latents become `base_frames` frames each; all frames see each other once; then every
-    level doubles them. The global latent scales and shifts the channels of every block. Along frames, everything but the
-    attention is local.
+    (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames` frames; all frames see each other once; then every
+    further level doubles them. The global latent scales and shifts the channels of every block. Along frames, everything but
+    the attention is local.
     """
 
     bin_levels: Tensor
@@ -69,7 +69,7 @@ class Generator(nn.Module):
         initialise(self, source)
 
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
-        """The last `count` levels and what makes coefficients of them."""
+        """The last `count` levels and what turns them into coefficients."""
         return [*self.levels[-count:], *self.steps[-count:], self.to_bins]
 
     def forward(self, z: Tensor) -> Tensor:

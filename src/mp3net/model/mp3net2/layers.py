@@ -1,7 +1,7 @@
 """The layers of the second family. Tensors are (B, T, W): the bins of a frame are its channels, frames are a sequence.
 
 Every layer is one matrix product. Convolutions see three frames and repeat the first and the last one at the ends, so a
-network does not care how long the sequence is; attention, used where frames are few, sees all of them.
+network works with any sequence length; attention, used where frames are few, sees all of them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 LEAKY_SLOPE = 0.2
-# Weights that keep the power of a signal that went through a leaky ReLU of random sign.
+# Weights with this gain keep the power of a signal that went through a leaky ReLU with random signs.
 ACTIVE_GAIN = math.sqrt(2)
-# Second layers of residual blocks: the sum of many blocks stays near the power of one.
+# For second layers of residual blocks, so that the sum of many blocks stays near the power of one.
 RESIDUAL_GAIN = 0.3 * ACTIVE_GAIN
 MODULATION_GAIN = 0.5
 # The mean of two independent frames times this has their power.
@@ -33,7 +33,7 @@ def leaky(x: Tensor) -> Tensor:
 
 
 def through(block: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
-    """The block's output; with `recompute` its activations are computed again in the backward pass instead of kept."""
+    """The block's output; with `recompute` its activations are recomputed in the backward pass instead of kept."""
     again = recompute and torch.is_grad_enabled()
     output: Tensor = checkpoint(block, *inputs, use_reentrant=False) if again else block(*inputs)
     return output
@@ -70,16 +70,16 @@ class FrameConv(nn.Module):
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Fresh weights for every layer, drawn in the order in which the layers were made."""
+    """Fresh weights for every layer, drawn in the order in which the layers were created."""
     for layer in network.modules():
         if isinstance(layer, FrameConv):
             layer.initialise(generator)
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(leaky(conv(h))), h = leaky(x) as the latent scales and shifts it, with noise as further channels.
+    """x + conv(leaky(conv(h))), h = leaky(x) scaled and shifted by the latent, with noise as further channels.
 
-    x (B, T, W); `style` (B, S) and `noise` (B, T, K) belong to generators.
+    x (B, T, W); only generators have `style` (B, S) and `noise` (B, T, K).
     """
 
     def __init__(self, width: int, style_dim: int = 0, noise_channels: int = 0) -> None:
@@ -100,10 +100,10 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """x + what every frame takes from all others: (B, T, W) -> (B, T, W). Starts as nothing.
+    """x + what every frame takes from all others: (B, T, W) -> (B, T, W). Starts as the identity.
 
-    Queries and keys are normalised, so that scores stay within +- sqrt(D), and rotated by their frame's number: scores
-    depend on the distance of two frames, and the length is free. Differentiable twice, as the penalty needs.
+    Queries and keys are normalised, so that scores stay within +- sqrt(D), and rotated by their frame number: scores depend
+    on the distance between two frames, and any length works. Twice differentiable, as the penalty needs.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -133,7 +133,7 @@ def unit_power(x: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor) -> Tensor:
-    """(..., T, D): pairs of numbers turned by the frame's number times a frequency of their own (2104.09864)."""
+    """(..., T, D): pairs of numbers rotated by the frame number times a frequency of their own (2104.09864)."""
     frames, half = x.shape[-2], x.shape[-1] // 2
     frequencies = ROTARY_BASE ** (-torch.arange(half, dtype=x.dtype, device=x.device) / half)
     angle = torch.outer(torch.arange(frames, dtype=x.dtype, device=x.device), frequencies)
@@ -143,7 +143,7 @@ def rotate(x: Tensor) -> Tensor:
 
 
 def doubled(x: Tensor) -> Tensor:
-    """Twice as many frames, on straight lines between the given ones: (B, T, W) -> (B, 2 T, W).
+    """Twice as many frames, by linear interpolation: (B, T, W) -> (B, 2 T, W).
 
     The new frames lie a quarter of a step before and after the old ones, as overlapping windows do, so no frame is a copy
     and none stands out: copies would hum at the frame rate.
@@ -153,5 +153,5 @@ def doubled(x: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Half as many frames, the sums of pairs over sqrt(2): (B, T, W) -> (B, T / 2, W)."""
+    """Half as many frames, the sums of pairs divided by sqrt(2): (B, T, W) -> (B, T / 2, W)."""
     return (x[:, ::2] + x[:, 1::2]) * (PAIR_GAIN / 2)

@@ -1,19 +1,19 @@
-"""Convolution with bias and leaky ReLU as one step, twice differentiable at the least cost.
+"""Convolution with bias and leaky ReLU as one step, twice differentiable at the lowest cost.
 
 A convolution y = conv(x, w), its transpose x = back(y, w) and its weight gradient w = weights(x, y) are three faces of one
-trilinear form: the gradients of each are made of the other two,
+trilinear form: the gradients of each consist of the other two,
 
     conv(x, w):  towards x  back(g, w),   towards w  weights(x, g)
     back(y, w):  towards y  conv(g, w),   towards w  weights(g, y)
 
-and processors have a fast kernel for each. They are all that training needs, the gradient penalty's second derivative
-included. What this saves against a chain of PyTorch's own layers (measured in docs/results.md):
+and there is a fast kernel for each. They are all that training needs, including the gradient penalty's second derivative.
+What this saves compared with a chain of PyTorch's own layers (measured in docs/results.md):
 
-- a transposed convolution is `back`, on CPUs several times as fast as the kernel PyTorch has for it;
+- a transposed convolution is `back`, on CPUs several times as fast as PyTorch's own kernel;
 - second derivatives towards weights come from `weights`, not from a convolution whose kernel is as large as the input;
-- leaky ReLU is computed in place and differentiated from its result, which has the sign of its argument: one kept tensor
-  per layer instead of two;
-- leaky ReLU is piecewise linear. Its second derivative is nothing, so that the penalty's second backward pass ends where
+- leaky ReLU is computed in place and differentiated from its result, which has the sign of its argument: one tensor kept per
+  layer instead of two;
+- leaky ReLU is piecewise linear. Its second derivative is omitted, so the penalty's second backward pass ends where
   PyTorch would carry zeros back through the network.
 """
 
@@ -33,7 +33,7 @@ class Convolution:
     """The linear part of a layer: a k x k convolution over (frames, bins), k = 3 or 1, or its transpose.
 
     Padding follows the authors' framework: along an axis of stride 1 one zero on both sides of a 3x3 kernel, along an axis
-    of stride 2 one zero after the end. Weights are (C_out, C_in, k, k), and (C_in, C_out, k, k) where transposed.
+    of stride 2 one zero after the end. Weights are (C_out, C_in, k, k), and (C_in, C_out, k, k) if transposed.
     """
 
     size: int = 3
@@ -49,14 +49,14 @@ class Convolution:
         return first, second, self.size, self.size
 
     def __call__(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(B, C_in, T, F) -> (B, C_out, T / stride, F / stride), or times the strides where transposed; a new tensor."""
+        """(B, C_in, T, F) -> (B, C_out, T / stride, F / stride), or times the strides if transposed; a new tensor."""
         if not self.transposed:
             return F.conv2d(self._extended(x), w, bias, self.stride, self._both_sides)
         value = self._back(x, w)
         return value if bias is None else value.add_(bias[:, None, None])
 
     def weight_gradients(self, x: Tensor, g: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        """Of weights (their values are not used) and bias, from the input and the gradient of the output."""
+        """Gradients of weights (their values are not used) and bias, from the input and the gradient of the output."""
         if self.transposed:
             return self._gradients(x, self._extended(g), w, (False, True, False))[1], g.sum((0, 2, 3))
         found = self._gradients(g, self._extended(x), w, (False, True, True))
@@ -86,7 +86,7 @@ class Convolution:
     def _back(self, y: Tensor, w: Tensor) -> Tensor:
         frames, bins = y.shape[2] * self.stride[0], y.shape[3] * self.stride[1]
         more_frames, more_bins = self._after
-        # Of this tensor only the shape is used.
+        # Only the shape of this tensor is used.
         like = _empty(y, (len(y), w.shape[1], frames + more_frames, bins + more_bins))
         x = cast(Tensor, self._gradients(y, like, w, (True, False, False))[0])
         return x[:, :, :frames, :bins].contiguous(memory_format=torch.channels_last)
@@ -101,8 +101,8 @@ class Convolution:
 def convolve(x: Tensor, w: Tensor, bias: Tensor, form: Convolution, slope: float | None = None) -> Tensor:
     """leaky_relu(form(x, w, bias), slope), without the activation where `slope` is None; in autocast's precision.
 
-    Differentiable towards x, w and bias, and the gradient towards x again towards w and what it was made from; other second
-    derivatives and all third ones raise RuntimeError.
+    Differentiable with respect to x, w and bias, and so is the gradient of x with respect to w and the output gradient.
+    Other second derivatives and all third ones raise RuntimeError.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
@@ -111,14 +111,14 @@ def convolve(x: Tensor, w: Tensor, bias: Tensor, form: Convolution, slope: float
         if not torch.is_grad_enabled():
             return _activated(form(x, w, bias), slope)
         value = _TowardsInput.apply(x, w, bias, form, slope)  # type: ignore[no-untyped-call]
-        # A node of its own, so that a gradient towards inputs alone (the penalty's) never computes those of the weights.
+        # A separate node, so that a gradient of the inputs alone (the penalty's) never computes those of the weights.
         tap = _TowardsWeights.apply(w, bias, x.detach(), value.shape, form)  # type: ignore[no-untyped-call]
         joined: Tensor = _Join.apply(value, tap, slope)  # type: ignore[no-untyped-call]
         return joined
 
 
 def leaky_relu(x: Tensor, slope: float) -> Tensor:
-    """Leaky ReLU whose second derivative is nothing rather than zeros."""
+    """Leaky ReLU whose second derivative is omitted rather than zero."""
     value: Tensor = _Leaky.apply(x, slope)  # type: ignore[no-untyped-call]
     return value
 
@@ -128,7 +128,7 @@ def _activated(fresh: Tensor, slope: float | None) -> Tensor:
 
 
 def _before_activation(g: Tensor, value: Tensor, slope: float | None) -> Tensor:
-    """The gradient before the activation, from the one behind it and its result."""
+    """The gradient before the activation, from the one after it and its result."""
     if slope is None:
         return g
     return cast(Tensor, torch.ops.aten.leaky_relu_backward(g, value.detach(), slope, True))
@@ -154,7 +154,7 @@ class _TowardsInput(torch.autograd.Function):
 
 
 class _Linear(torch.autograd.Function):
-    """form(x, w), differentiable towards both."""
+    """form(x, w), differentiable with respect to both."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, form: Convolution) -> Tensor:

@@ -45,7 +45,7 @@ class Discriminator(nn.Module):
         return [self.from_audio, *self.blocks[:count]]
 
     def forward(self, coefficients: Tensor, batches: int = 1) -> Tensor:
-        """With `batches`, as many consecutive batches of equal size; samples are coupled within each of them only."""
+        """With `batches`, that many consecutive batches of equal size; samples are coupled only within each of them."""
 
         def with_stddev(x: Tensor) -> Tensor:
             return append_minibatch_stddev(x, self.group_size, self.whole_batch, batches)
@@ -56,7 +56,7 @@ class Discriminator(nn.Module):
             x = block(x, recomputed if self.checkpointing else chain)
         if self.stddev_block == len(self.blocks):
             x = with_stddev(x)
-        # Scores differ by little: the last layers stay in float32 under autocast.
+        # Scores differ only slightly, so the last layers stay in float32 under autocast.
         with torch.autocast(x.device.type, enabled=False):
             x = x.flatten(1).to(self.dense.weight.dtype)
             score: Tensor = self.to_score(leaky(self.dense(x))).squeeze(1)

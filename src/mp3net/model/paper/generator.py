@@ -32,7 +32,7 @@ class Generator(nn.Module):
         initialise(self, source)
 
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
-        """The last `count` blocks and the 1x1 convolution behind them."""
+        """The last `count` blocks and the 1x1 convolution after them."""
         return [*self.blocks[-count:], self.to_audio]
 
     def forward(self, z: Tensor) -> Tensor:

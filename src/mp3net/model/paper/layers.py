@@ -3,7 +3,7 @@
 Strides are (frames, bins). Along an axis of stride 2, output i of a convolution sees inputs 2i, 2i + 1, 2i + 2; its
 transpose writes input i to outputs 2i, 2i + 1, 2i + 2 and drops the one beyond the end. Every layer is local along frames.
 
-The paper's stride-1 transposed convolutions are written as plain convolutions: with a 3x3 kernel the two are one
+The paper's stride-1 transposed convolutions are written as plain convolutions: with a 3x3 kernel the two are the same
 operation, up to the order in which the kernel is stored.
 """
 
@@ -28,7 +28,7 @@ def leaky(x: Tensor) -> Tensor:
 class Conv(nn.Module):
     """A convolution of the given form, then leaky ReLU if it is `active`.
 
-    (B, C, T, F) -> (B, C', T / stride, F / stride). Weights have memory but no values until they are initialised or loaded.
+    (B, C, T, F) -> (B, C', T / stride, F / stride). Weights have no values until they are initialised or loaded.
     """
 
     def __init__(self, channels_in: int, channels_out: int, form: Convolution, active: bool = True) -> None:
@@ -42,7 +42,7 @@ class Conv(nn.Module):
         return self.with_weights(x, self.weight, self.bias)
 
     def with_weights(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The layer with these weights in place of its own."""
+        """The layer's output with these weights instead of its own."""
         return convolve(x, weight, bias, self.form, self.slope)
 
     def extra_repr(self) -> str:
@@ -59,7 +59,7 @@ class ConvTranspose(Conv):
 def rounded_weights(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     """Weights and biases of all convolutions by name, rounded to `dtype`: for `torch.func.functional_call`.
 
-    Rounded once for several passes, rather than at every use under autocast; gradients reach the weights of the network.
+    Rounded once for several passes, rather than at every use under autocast; gradients reach the network's weights.
     """
     return {
         f"{name}.{kind}": value.to(dtype)
@@ -98,8 +98,8 @@ Through = Callable[[Sequence[Conv], Tensor], Tensor]
 class OctaveUp(nn.Module):
     """Generator block: (B, c_in, T, F) -> (B, c_out, 4 T, 2 F).
 
-    The F bins stay as they are; a new octave of F bins above is made from the top octave (the upper F / 2 bins), because
-    a bin of twice the index is a frequency of twice the height.
+    The F bins stay as they are; a new octave of F bins above is made from the top octave (the upper F / 2 bins), because a
+    bin of twice the index has twice the frequency.
     """
 
     def __init__(self, channels_in: int, channels_mid: int, channels_out: int) -> None:
@@ -150,10 +150,10 @@ def append_minibatch_stddev(
 ) -> Tensor:
     """(B, C, T, F) -> (B, C + 1, T, F): one number for the whole batch, or per group of consecutive samples, as a channel.
 
-    The population deviation of every element over the batch, sqrt(var + 1e-8), averaged over all elements; in at least
-    float32, because under bfloat16 the squares of small differences vanish. With `whole` the batch is spread over several
-    processes; groups never are. With `batches`, x holds that many consecutive batches of equal size.
-    Raises ValueError where B is not a multiple of `group_size` or `batches`.
+    The population standard deviation of every element over the batch, sqrt(var + 1e-8), averaged over all elements; in at
+    least float32, because under bfloat16 the squares of small differences vanish. With `whole` the batch is spread over
+    several processes; groups never are. With `batches`, x holds that many consecutive batches of equal size.
+    Raises ValueError if B is not a multiple of `group_size` or `batches`.
     """
     whole = whole if whole is not None and group_size is None else WholeBatch()
     together = group_size or len(x) // batches

@@ -1,8 +1,8 @@
-"""Layers whose activations are computed again instead of kept, also for the second derivatives of the gradient penalty.
+"""Layers whose activations are recomputed instead of kept, even for the second derivatives of the gradient penalty.
 
-PyTorch's own activation checkpointing computes a block again when its gradient is asked for; where that gradient is itself
-to be differentiated, everything it computed is then kept, and nothing is saved at the very moment that needs most memory.
-Here the gradient of a chain of layers is a step of its own, which again keeps only what it started from.
+PyTorch's own activation checkpointing recomputes a block when its gradient is needed; if that gradient is itself to be
+differentiated, everything recomputed is then kept, and nothing is saved at the very moment that needs most memory. Here the
+gradient of a chain of layers is a step of its own, which again keeps only its inputs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from mp3net.model.paper.layers import Conv
 
 
 def recomputed(layers: Sequence[Conv], x: Tensor) -> Tensor:
-    """The layers one after the other, keeping x alone.
+    """The layers one after the other, keeping only x.
 
-    Differentiable like `convolve`: towards x and the weights, and the gradient towards x again. With create_graph no
-    gradient goes to the weights, because theirs is not differentiable.
+    Differentiable like `convolve`: with respect to x and the weights, and the gradient of x once more. With create_graph the
+    weights get no gradient, because theirs is not differentiable.
     """
     kind = x.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
@@ -41,7 +41,7 @@ Run = Callable[[Tensor, list[Tensor]], Tensor]
 
 
 def _fresh(tensors: list[Tensor], wanted: list[bool]) -> list[Tensor]:
-    """The same values as the start of a new graph."""
+    """The same values, detached, to start a new graph."""
     return [tensor.detach().requires_grad_(need) for tensor, need in zip(tensors, wanted, strict=True)]
 
 
@@ -66,7 +66,7 @@ class _Chain(torch.autograd.Function):
 
 
 class _TowardsInput(torch.autograd.Function):
-    """The gradient of a chain towards its input, given that of its output."""
+    """The gradient of a chain with respect to its input, given that of its output."""
 
     @staticmethod
     def forward(ctx: Any, run: Run, g: Tensor, x: Tensor, *tensors: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class _TowardsInput(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, v: Tensor) -> Any:
         wanted = list(ctx.needs_input_grad[1:])
-        # The input is always differentiated once; its second derivative is nothing where the chain is piecewise linear.
+        # The input is always differentiated once; its second derivative is omitted where the chain is piecewise linear.
         inputs = _fresh(list(ctx.saved_tensors), [wanted[0], True, *wanted[2:]])
         with torch.enable_grad():
             y = ctx.run(inputs[1], inputs[2:])
