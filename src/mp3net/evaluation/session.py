@@ -57,8 +57,8 @@ def evaluate(
 ) -> Evaluation:
     """Judge a model, or the audio files of a folder, against the dataset `data`.
 
-    `seconds` is the clip length; default: the model's songs, or what most files hold. `match_level` multiplies all files of a
-    folder by one gain that gives them the power of the real clips. `measures` names what to compute (default: all but
+    `seconds` is the clip length; default: the model's songs, or what most files hold. `match_level` multiplies all files of
+    a folder by one gain that gives them the power of the real clips. `measures` names what to compute (default: all but
     "piano" whose packages are installed; the rest is reported); `embeddings` adds your own. Features
     and the ladder are kept in `cache` (default: DATA/evaluation). The same arguments give the same numbers.
     Errors: Mp3netError for too few clips, another sample rate, samples that are not finite, unknown or missing measures.
