@@ -90,7 +90,7 @@ def test_prepare_train_generate(mp3net, tmp_path):
     train += [item for setting in settings for item in ("--set", setting)]
     status, out, _ = mp3net(*train, "--tracks", 32)
     assert status == 0
-    plan = out.splitlines()[:5]
+    plan = out.splitlines()[1:6]
     assert "generator" in plan[0]
     assert "M parameters" in plan[0]
     assert "5 pieces" in plan[1]
@@ -170,7 +170,9 @@ def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, 
     name = "checkpoints/tracks-000000000016/training.safetensors"
     assert Path("runs/again", name).read_bytes() == Path("runs/a", name).read_bytes()
     assert "runs/a: finished, 16 tracks seen. Raise --tracks to go on" in mp3net("train", "--out", "runs/a")[1]
-    status, out, _ = mp3net("train", "data", "--config", "runs/a/run.json", "--out", "runs/c", "--dry-run")
+    mp3net("train", "--out", "runs/a", "--tracks", 8)  # nothing to do: what reproduces the run stays as it is
+    status, out, _ = mp3net("train", "--config", "runs/a/run.json", "--out", "runs/c", "--dry-run")
+    assert out.startswith(f"data {data}, as in runs/a/run.json\n")
     assert (status, "batch 4," in out, "16 of 16 tracks to go" in out) == (0, True, True)
     Path("plain.json").write_text(json.dumps(json.loads(Path("runs/a/run.json").read_text())["config"]))
     assert mp3net("train", "data", "--config", "plain.json", "--out", "runs/c", "--dry-run")[0] == 0
@@ -183,9 +185,11 @@ def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, 
         (["train", "--out", "runs/new"], "name the dataset to train on"),
         (
             ["train", "plain", "--out", "r"],
-            "(of its sample rate and channels there are mp3net2-nano, mp3net2-6s, nano-1.5s, micro-6s)",
+            "(it could serve mp3net2-nano, nano-1.5s)",
         ),
         (["train", "data", "--config", "nowhere.json", "--out", "r"], "nowhere.json: no such file"),
+        (["train", "data", "--config", "runs/a", "--out", "r"], "runs/a: is a folder; name a file, such as runs/a/run.json"),
+        (["train", "runs/a", "--out", "runs/a"], "runs/a: is a run, not a dataset; to resume it: mp3net train --out runs/a"),
         (["evaluate", "--out", "report"], "name the real music to compare with: --data DATA"),
     ):
         status, _, err = mp3net(*arguments)
@@ -193,6 +197,15 @@ def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, 
     shutil.rmtree("data/heldout")
     Path("data/dataset.json").write_text(Path("plain/dataset.json").read_text())
     assert "warning: " in mp3net("evaluate", "runs/a", "--out", "report")[1]
+    shutil.rmtree("data")
+    for command in (["train"], ["evaluate", "runs/a"]):
+        out = "runs/a" if command == ["train"] else "report"
+        status, _, err = mp3net(*command, "--out", out)
+        assert (status, f"{data} is no longer there; if you have moved it, name it" in err) == (2, True), err
+    # Another rate than the preset's: the dataset is not one for that preset.
+    other = ["prepare", "music", "--out", "other", "--preset", "nano-1.5s", "--sample-rate", 8000, "--workers", 2]
+    assert mp3net(*other)[0] == 0
+    assert "prepared for" not in mp3net("info", "other")[1]
 
 
 def test_interrupted_prepare_says_so_and_goes_on(tmp_path):

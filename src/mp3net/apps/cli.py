@@ -60,7 +60,9 @@ def prepare(
     folder: Annotated[Path | None, typer.Argument(help="Folder of recordings, searched at any depth.")] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Preset to take rate, channels and minimum duration from, and to train with. {PRESET_HELP}"),
+        typer.Option(
+            help=f"Take rate, channels and minimum duration from a preset, which `train` then uses too. {PRESET_HELP}"
+        ),
     ] = None,
     sample_rate: Annotated[int | None, Sound(help="Sample rate in Hz; default: 22016, or the preset's.")] = None,
     channels: Annotated[int | None, Sound(help="1 mixes to mono, 2 keeps stereo; default: 2, or the preset's.")] = None,
@@ -144,7 +146,10 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        Open(help="Instead of --preset: a configuration as JSON, such as another run's RUN/run.json.", metavar="FILE.json"),
+        Open(
+            help="Instead of --preset: a configuration as JSON, such as another run's RUN/run.json (which also names its data).",
+            metavar="FILE.json",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -113,6 +113,8 @@ def _data(request: Request) -> Path:
         raise Mp3netError("name the real music to compare with: --data DATA, made by `mp3net prepare`")
     if is_remote(origin.data):
         raise Mp3netError(f"{run} was trained on {origin.data}; copy it here and name the copy with --data")
+    if not Path(origin.data).exists():
+        raise Mp3netError(f"{run}: its dataset {origin.data} is no longer there; if you have moved it, name it with --data")
     store = LocalStore(Path(origin.data))
     print(f"data {origin.data}, as in {run}", flush=True)
     if store.fingerprint != origin.data_sha256:

@@ -39,7 +39,8 @@ def run(request: Request) -> None:
     model.song_samples(request.duration_s)
     existing = [str(path) for path in targets.values() if path.exists()]
     if existing and not request.force:
-        raise Mp3netError(f"{', '.join(existing[:3])}: exists; add --force to overwrite, or name another --out")
+        more = f" and {len(existing) - 3} more" if len(existing) > 3 else ""
+        raise Mp3netError(f"{', '.join(existing[:3])}{more}: exists; add --force to overwrite, or name another --out")
     for seed, target in targets.items():
         started = time.perf_counter()
         song = model.generate(seed, request.duration_s)

@@ -60,9 +60,8 @@ def _snapshot(path: Path) -> None:
     from mp3net.training.origin import RUN_FILE, read_origin
 
     if not path.is_dir():
-        raise Mp3netError(
-            f"{path}: no such folder; name a snapshot, a run directory or a dataset, or nothing for the presets"
-        )
+        what = "is a file" if path.exists() else "no such folder"
+        raise Mp3netError(f"{path}: {what}; name a snapshot, a run directory or a dataset, or nothing for the presets")
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))
     snapshot = open_snapshot(path)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from mp3net.config import PRESETS, DataConfig, parse_config, preset
+from mp3net.config import DataConfig, parse_config, preset, presets_for
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool
 from mp3net.data.preparation import Advance, check_place, prepare, survey
@@ -114,11 +114,18 @@ def _prepared(request: Request, recordings: Recordings, config: DataConfig) -> P
         with _progress(Console()) as progress:
             return prepare(
                 recordings, request.out, config, request.workers, progress=progress, shard=shard, engine=engine,
-                provenance=provenance, preset=request.preset,
+                provenance=provenance, preset=_served_preset(request.preset, config),
             )  # fmt: skip
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+def _served_preset(name: str | None, config: DataConfig) -> str | None:
+    """The preset, unless other options made a dataset that it cannot use."""
+    audio = preset(name).audio if name is not None else None
+    fits = audio is not None and (audio.sample_rate_hz, audio.channels) == (config.sample_rate_hz, config.channels)
+    return name if fits else None
 
 
 def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
@@ -219,12 +226,7 @@ def _next_step(request: Request, report: PrepareReport) -> str:
     """The training command, with the presets that this dataset suits."""
     out = request.out
     longest = max((file.num_samples for file in report.kept if report.splits[file.piece] == "train"), default=0)
-    fitting = [
-        name
-        for name, config in PRESETS.items()
-        if (config.audio.sample_rate_hz, config.audio.channels) == (report.config.sample_rate_hz, report.config.channels)
-        and config.track_samples <= longest
-    ]
+    fitting = presets_for(report.config.sample_rate_hz, report.config.channels, longest)
     if not fitting:
         return "next: no preset has this sample rate, these channels and a track this short; see `mp3net info`"
     named = request.preset in fitting

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from mp3net.apps.device import choose_device, local_device
 from mp3net.apps.forecast import describe
-from mp3net.config import PRESETS, Config, override, preset, read_config
+from mp3net.config import Config, override, preset, presets_for, read_config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.data.storage import Store, is_remote, open_store
 from mp3net.errors import Mp3netError
@@ -35,6 +35,7 @@ from mp3net.training.watcher import Watcher
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MEASURING = "measuring the time and memory of one iteration ..."
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def run(request: Request) -> None:
             return
         title = choice.preset or (str(request.config) if request.config is not None else out.name)
         if request.dry_run:
+            say(MEASURING)
             say(_within_memory(trainer.steps, lambda: describe(title, trainer)))
             say("a dry run: nothing was started or written")
             return
@@ -101,20 +103,18 @@ def run(request: Request) -> None:
 
 
 def choose(request: Request) -> Choice:
-    """Configuration and data, from the command line, the existing run, or the dataset.
+    """Configuration and data, from the command line, the run that exists, or the dataset.
 
-    Errors: Mp3netError if none of them gives one, or --preset and --config both do.
+    Errors: Mp3netError where none of them says it, or two do.
     """
     if request.preset is not None and request.config is not None:
         raise Mp3netError("--preset and --config: give one of them")
     run = read_origin(request.out) if (request.out / RUN_FILE).is_file() else None
-    data = request.data or (run.data if run is not None else "")
-    if not data:
-        raise Mp3netError("name the dataset to train on: mp3net train DATA --out ... (make one with `mp3net prepare`)")
-    taken = [] if request.data else [f"data {data}, as in {request.out}"]
+    other = _other_run(request.config)
+    data, taken = _data(request, run or other, request.out if run is not None else request.config)
     name, config, store = request.preset, None, None
     if request.config is not None:
-        config = read_config(request.config)
+        config, name = read_config(request.config), other.preset if other is not None else None
     elif name is not None:
         config = preset(name)
     elif run is not None:
@@ -129,14 +129,33 @@ def choose(request: Request) -> Choice:
     return Choice(config, name, data, store or open_store(data), "; ".join(taken))
 
 
+def _other_run(config: Path | None) -> Origin | None:
+    """What reproduces the run whose file was given as --config."""
+    if config is not None and config.is_dir():
+        raise Mp3netError(f"--config {config}: is a folder; name a file, such as {config / RUN_FILE} of a run")
+    return read_origin(config.parent) if config is not None and config.name == RUN_FILE and config.is_file() else None
+
+
+def _data(request: Request, origin: Origin | None, place: Path | None) -> tuple[str, list[str]]:
+    """Where the dataset lies, and what has to be said of that."""
+    if request.data is not None:
+        if (Path(request.data) / RUN_FILE).is_file():
+            raise Mp3netError(f"{request.data}: is a run, not a dataset; to resume it: mp3net train --out {request.data}")
+        return request.data, []
+    if origin is None or not origin.data:
+        raise Mp3netError("name the dataset to train on: mp3net train DATA --out ... (make one with `mp3net prepare`)")
+    if not is_remote(origin.data) and not Path(origin.data).exists():
+        raise Mp3netError(
+            f"{place}: its dataset {origin.data} is no longer there; if you have moved it, name it: mp3net train DATA ..."
+        )
+    return origin.data, [f"data {origin.data}, as in {place}"]
+
+
 def _no_preset(data: str, store: Store) -> Config:
     found = store.index.config
-    fitting = [
-        name
-        for name, config in PRESETS.items()
-        if (config.audio.sample_rate_hz, config.audio.channels) == (found.sample_rate_hz, found.channels)
-    ]
-    which = f"of its sample rate and channels there are {', '.join(fitting)}" if fitting else "see `mp3net info`"
+    longest = max((entry["num_samples"] for entry in store.index.entries if entry["split"] == "train"), default=0)
+    fitting = presets_for(found.sample_rate_hz, found.channels, longest)
+    which = f"it could serve {', '.join(fitting)}" if fitting else "see `mp3net info`"
     raise Mp3netError(f"{data}: was prepared without naming a preset; give --preset ({which}) or --config")
 
 
@@ -196,6 +215,7 @@ def _heldout(store: Store, config: Config, say: Callable[[str], None]) -> CropDa
 def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) -> list[int]:
     """Plan, train and say how it ended; returns the signals that were received."""
     try:
+        say(MEASURING)
         say(describe(title, trainer))
         with _stop_on_signal(trainer, say) as received:
             outcome = trainer.run(*([ConsoleWatcher(trainer, say, Console())] if trainer.ranks.first else []))
@@ -203,7 +223,9 @@ def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) 
         say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
         sys.exit(128 + signal.SIGINT)
     say(f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}")
-    say(f"listen: mp3net generate {out}" + ("" if outcome.finished else "   go on: the same command again"))
+    length = " --duration 20" if trainer.config.model.calibrated else ""
+    again = "" if outcome.finished else "   go on: the same command again"
+    say(f"listen: mp3net generate {out}{length} --out {out.name}.wav{again}")
     return received
 
 

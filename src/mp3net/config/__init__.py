@@ -1,6 +1,6 @@
 """Configuration is data: saved as JSON beside the weights. No torch here."""
 
-from mp3net.config.presets import PRESETS, UNCHANGED, preset
+from mp3net.config.presets import PRESETS, UNCHANGED, preset, presets_for
 from mp3net.config.sections import (
     AudioConfig,
     AugmentConfig,
@@ -32,6 +32,6 @@ from mp3net.config.upgrade import FORMAT_VERSION
 __all__ = [
     "FORMAT_VERSION", "PRESETS", "UNCHANGED", "AudioConfig", "AugmentConfig", "Config", "DataConfig", "MaskingNoise",
     "ModelConfig", "Mp3net2Model", "ObjectiveConfig", "OptimiserConfig", "PaperModel", "Relativistic", "RunConfig",
-    "Schedule", "WganGp", "WindowName", "assignments", "differing_keys", "override", "parse_config", "preset", "read_config",
-    "stored_config", "valid_keys",
+    "Schedule", "WganGp", "WindowName", "assignments", "differing_keys", "override", "parse_config", "preset",
+    "presets_for", "read_config", "stored_config", "valid_keys",
 ]  # fmt: skip

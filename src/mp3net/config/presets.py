@@ -73,6 +73,16 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
+def presets_for(sample_rate_hz: int, channels: int, longest_samples: int) -> list[str]:
+    """Names of the presets that recordings of this kind can serve, the longest of which has so many samples."""
+    return [
+        name
+        for name, config in PRESETS.items()
+        if (config.audio.sample_rate_hz, config.audio.channels) == (sample_rate_hz, channels)
+        and config.track_samples <= longest_samples
+    ]
+
+
 def preset(name: str) -> Config:
     """The preset called `name`; Mp3netError lists the valid names."""
     if name not in PRESETS:

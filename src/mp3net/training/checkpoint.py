@@ -51,11 +51,16 @@ class RunDirectory:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock()
-            write_json(note, origin.to_json())
+            if not self._finished():  # a command that has nothing to do leaves what reproduces the run as it is
+                write_json(note, origin.to_json())
         except OSError as error:
             raise Mp3netError(f"{path}: cannot be written: {error.strerror}") from None
         for leftover in self.checkpoints.glob(f".*{PARTIAL}"):
             shutil.rmtree(leftover)
+
+    def _finished(self) -> bool:
+        saved = self.saved()
+        return bool(saved) and int(saved[-1].name.rpartition("-")[2]) >= self.origin.config.run.total_tracks
 
     def _lock(self) -> None:
         """Lock out other processes until this one ends, however it ends; waits for one that is just ending."""

@@ -22,7 +22,7 @@ class Clock:
 
     def left_s(self, tracks_seen: int) -> float:
         elapsed_s = time.monotonic() - self.first[0]
-        return elapsed_s / max(tracks_seen - self.first[1], 1) * (self.total_tracks - tracks_seen)
+        return elapsed_s / max(tracks_seen - self.first[1], 1) * max(self.total_tracks - tracks_seen, 0)
 
 
 class Means:
