@@ -147,7 +147,7 @@ def train(
     config: Annotated[
         Path | None,
         Open(
-            help="Instead of --preset: a configuration as JSON, such as another run's RUN/run.json (which also names its data).",
+            help="Instead of --preset: a configuration as JSON, such as RUN/run.json of a run (which also names its data).",
             metavar="FILE.json",
         ),
     ] = None,
