@@ -9,6 +9,7 @@ from mp3net.config import (
     OptimiserConfig,
     RunConfig,
     WganGp,
+    assignments,
     differing_keys,
     override,
     parse_config,
@@ -198,3 +199,14 @@ def test_foreign_and_newer_files_are_named(tmp_path):
             stored_config(content, tmp_path / "config.json")
     with pytest.raises(Mp3netError, match="unknown key 'optimiser.batchsize'"):
         stored_config({"format_version": 1, "config": {"train": {"batchsize": 4}}}, tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_assignments_lead_from_one_configuration_to_another(name):
+    base = PRESETS[name]
+    changed = override(
+        base, ["objective.masking_noise=null", "optimiser.learning_rate_schedule=[[0, 1], [9, 0.5]]", "audio.window=sine"]
+    )
+    assert override(base, assignments(base, changed)) == changed
+    assert override(changed, assignments(changed, base)) == base
+    assert assignments(base, base) == []

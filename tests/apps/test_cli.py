@@ -176,6 +176,17 @@ def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, 
     assert (status, "batch 4," in out, "16 of 16 tracks to go" in out) == (0, True, True)
     Path("plain.json").write_text(json.dumps(json.loads(Path("runs/a/run.json").read_text())["config"]))
     assert mp3net("train", "data", "--config", "plain.json", "--out", "runs/c", "--dry-run")[0] == 0
+    # A run that began with weights begins with the same ones where its configuration is taken, or says that they are gone.
+    assert mp3net("train", "data", "--out", "runs/d", "--init-from", "runs/again", *chosen, "--tracks", 8)[0] == 0
+    status, out, _ = mp3net("train", "--config", "runs/d/run.json", "--out", "runs/e", "--tracks", 8)
+    assert (status, f"beginning with both networks of {tmp_path / 'runs' / 'again'}" in out) == (0, True)
+    name = "checkpoints/tracks-000000000008/training.safetensors"
+    assert Path("runs/e", name).read_bytes() == Path("runs/d", name).read_bytes()
+    shutil.rmtree("runs/d/checkpoints")
+    assert "beginning with both networks of" in mp3net("train", "--out", "runs/d", "--dry-run")[1]
+    assert mp3net("train", "--out", "runs/again", "--tracks", 24)[0] == 0
+    status, _, err = mp3net("train", "--out", "runs/d", "--dry-run")
+    assert (status, "again: holds other weights (" in err) == (2, True)
     status, out, err = mp3net("evaluate", "runs/a", "--out", "report")
     assert (status, out) == (2, f"data {data}, as in runs/a\n")
     assert f"{data}: too few recordings to evaluate with" in err

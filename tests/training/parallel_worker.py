@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +67,8 @@ def trained(case: Case, data: Path, ranks: Ranks) -> tuple[Trainer, dict[str, to
         for parameter in state.networks.discriminator.parameters():
             parameter.mul_(1.7)
     for name, network, gradients in (
-        ("d", state.networks.discriminator, partial(steps.discriminator_gradients)),
-        ("g", state.networks.generator, partial(steps.generator_gradients)),
+        ("d", state.networks.discriminator, steps.discriminator_gradients),
+        ("g", state.networks.generator, steps.generator_gradients),
     ):
         terms = gradients()
         found |= {f"{name}/grad/{key}": value.grad for key, value in network.named_parameters()}

@@ -1,4 +1,4 @@
-"""`mp3net evaluate`: progress, the closing table and the report around `evaluation.evaluate`."""
+"""`mp3net evaluate`: progress, the closing table and the report around `evaluation.session`."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ class Choice:
     preset: str | None
     data: str
     store: Store
+    init_from: Path | None
     taken: str
 
 
@@ -76,7 +77,7 @@ def run(request: Request) -> None:
     config, out = choice.config, request.out
     check_audio(choice.data, choice.store.index.config, config.audio)
     dataset = CropDataset(choice.store, config.track_samples, augment=config.augment)
-    snapshot = _beginning(request, config)
+    snapshot = _beginning(request, choice)
     with join(device) as ranks:
         say = _say if ranks.first else _silent
         if choice.taken:
@@ -112,6 +113,7 @@ def choose(request: Request) -> Choice:
     run = read_origin(request.out) if (request.out / RUN_FILE).is_file() else None
     other = _other_run(request.config)
     data, taken = _data(request, run or other, request.out if run is not None else request.config)
+    init_from = _initial_weights(request, other or (run if request.preset is None else None))
     name, config, store = request.preset, None, None
     if request.config is not None:
         config, name = read_config(request.config), other.preset if other is not None else None
@@ -125,8 +127,20 @@ def choose(request: Request) -> Choice:
         name = store.index.preset
         config = preset(name) if name is not None else _no_preset(data, store)
         taken.insert(0, f"preset {name}, for which {data} was prepared")
-    config = _adjusted(config, request)
-    return Choice(config, name, data, store or open_store(data), "; ".join(taken))
+    return Choice(_adjusted(config, request), name, data, store or open_store(data), init_from, "; ".join(taken))
+
+
+def _initial_weights(request: Request, origin: Origin | None) -> Path | None:
+    """Where a fresh run begins: as the command line says, or like the run whose configuration is taken."""
+    if request.init_from is not None or origin is None or not origin.init_from or saved_checkpoints(request.out):
+        return request.init_from
+    snapshot = open_snapshot(Path(origin.init_from))
+    if snapshot.digest != origin.init_weights:
+        raise Mp3netError(
+            f"{origin.init_from}: holds other weights ({snapshot.digest}) than those that the run began with "
+            f"({origin.init_weights}); name where to begin with --init-from"
+        )
+    return Path(origin.init_from)
 
 
 def _other_run(config: Path | None) -> Origin | None:
@@ -177,13 +191,13 @@ def last_blocks(which: str) -> str:
     return found[1] or "null"
 
 
-def _beginning(request: Request, config: Config) -> Snapshot | None:
+def _beginning(request: Request, choice: Choice) -> Snapshot | None:
     """The snapshot that a fresh run starts from. Errors: Mp3netError if it does not fit, or one is needed but not given."""
-    if request.init_from is not None:
-        snapshot = open_snapshot(request.init_from)
-        check_start(snapshot, config)
+    if choice.init_from is not None:
+        snapshot = open_snapshot(choice.init_from)
+        check_start(snapshot, choice.config)
         return snapshot
-    if config.optimiser.train_last_blocks is not None and not saved_checkpoints(request.out):
+    if choice.config.optimiser.train_last_blocks is not None and not saved_checkpoints(request.out):
         raise Mp3netError(
             "--train-blocks leaves the other blocks as they are, and here they would be random: begin with --init-from"
         )
@@ -196,7 +210,7 @@ def _run_directory(request: Request, choice: Choice, dataset: CropDataset, snaps
     if before is not None:  # an existing run keeps its own origin
         init_from, init_weights = before.init_from, before.init_weights
     else:
-        init_from = str(request.init_from.resolve()) if request.init_from is not None else ""
+        init_from = str(choice.init_from.resolve()) if choice.init_from is not None else ""
         init_weights = snapshot.digest if snapshot is not None else ""
     place = choice.data if is_remote(choice.data) else str(Path(choice.data).resolve())
     origin = Origin(choice.config, dataset.fingerprint, place, choice.preset, init_from, init_weights)

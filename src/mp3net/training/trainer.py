@@ -85,8 +85,9 @@ class Trainer:
         Errors: Mp3netError if a loss or a weight is not finite, or a checkpoint cannot be written.
         """
         told: list[Watcher] = list(watchers)
-        if self.run_directory is not None:
-            told.append(Tracker(self.run_directory.path, self.state.tracks_seen, self.config.audio.sample_rate_hz))
+        if self.run_directory is not None:  # first, so that what is printed has been written
+            tracker = Tracker(self.run_directory.path, self.state.tracks_seen, self.config.audio.sample_rate_hz)
+            told.insert(0, tracker)
         try:
             self._loop(told)
         finally:
