@@ -26,7 +26,7 @@ from pathlib import Path
 
 import soundfile
 
-from mp3net import audio
+from mp3net.audio.decoding import probe
 from mp3net.config import PRESETS, AugmentConfig, DataConfig
 from mp3net.data.cache import RowCache
 from mp3net.data.dataset import CropDataset
@@ -114,7 +114,7 @@ def profile(folder: Path, scratch: Path) -> None:
 
 def loudness(folder: Path, scratch: Path) -> None:
     path = sorted(folder.rglob("*.flac"))[0]
-    seconds = audio.probe(path).duration_s
+    seconds = probe(path).duration_s
     took = []
     for config in (DataConfig(), DataConfig(level="loudness")):
         write_piece(path, scratch / "x.arrow", "x", config)

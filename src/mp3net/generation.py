@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mp3net import audio
+from mp3net.audio import encoding
 from mp3net.config import Config
 from mp3net.dsp.mdct import imdct
 from mp3net.errors import Mp3netError
@@ -52,7 +52,7 @@ class Song:
     def save(self, path: str | Path, audio_format: str | None = None) -> int:
         """Write the song, lowered by `gain`; its format is the name's unless given. Returns the file's sample rate."""
         target = Path(path)
-        return audio.write(target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower())
+        return encoding.write(target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower())
 
 
 class MP3net:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import soxr
 
-from mp3net import audio
+from mp3net.audio.decoding import probe
 from mp3net.config import DataConfig
 from mp3net.data.fingerprint import Fingerprinter, Likeness, copies, find_alike
 from mp3net.data.preparation import prepare
@@ -123,9 +123,9 @@ def test_formats_that_lost_nothing_are_known(tmp_path):
         ("e.wav", {"subtype": "ULAW"}, False),
     ):  # fmt: skip
         soundfile.write(tmp_path / name, SOUND, RATE, **options)
-        info = audio.probe(tmp_path / name)
+        info = probe(tmp_path / name)
         assert info.lossless == lossless, name
         assert info.duration_s == pytest.approx(20, abs=0.2)
     write_m4a(tmp_path / "f", SOUND, RATE)
-    assert not audio.probe(tmp_path / "f").lossless
-    assert audio.probe(tmp_path / "f").duration_s == pytest.approx(20, abs=0.2)
+    assert not probe(tmp_path / "f").lossless
+    assert probe(tmp_path / "f").duration_s == pytest.approx(20, abs=0.2)

@@ -66,6 +66,9 @@ def prepare(
     ] = None,
     sample_rate: Annotated[int | None, Sound(help="Sample rate in Hz; default: 22016, or the preset's.")] = None,
     channels: Annotated[int | None, Sound(help="1 mixes to mono, 2 keeps stereo; default: 2, or the preset's.")] = None,
+    downmix: Annotated[
+        bool, Sound("--downmix", help="Mix recordings of more than two channels down to stereo, as ITU-R BS.775 says.")
+    ] = False,
     level: Annotated[str, Sound(help="Level of recordings: peak, loudness (see --loudness) or original.")] = "peak",
     loudness: Annotated[
         float | None, Sound(help="LUFS, for --level loudness; peaks stay below full scale. Default: -20.")
@@ -77,6 +80,10 @@ def prepare(
     min_duration: Annotated[
         float | None, Selection(help="Skip files shorter than this, in seconds; default: 1, or the preset's track.")
     ] = None,
+    strict: Annotated[
+        bool,
+        Selection("--strict", help="Leave out files of which music is missing or damaged, instead of keeping the rest."),
+    ] = False,
     keep_duplicates: Annotated[
         bool, Selection("--keep-duplicates", help="Keep copies of the same audio under other names or formats.")
     ] = False,
@@ -107,7 +114,7 @@ def prepare(
     settings = {
         "sample_rate_hz": sample_rate, "channels": channels, "min_duration_s": min_duration, "level": level,
         "loudness_lufs": loudness, "heldout_share": heldout, "split_seed": split_seed, "remove_dc": not keep_dc,
-        "drop_duplicates": not keep_duplicates,
+        "drop_duplicates": not keep_duplicates, "downmix": downmix, "strict": strict,
     }  # fmt: skip
     provenance = Provenance(title or Provenance.title, source, licence)
     request = Request(

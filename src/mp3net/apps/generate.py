@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mp3net import audio
 from mp3net.apps.device import open_model
+from mp3net.audio.encoding import FORMATS
 from mp3net.errors import Mp3netError
 from mp3net.generation import CEILING, MAX_SEED, Song
 
@@ -70,16 +70,16 @@ def parse_seeds(text: str) -> list[int]:
 def plan_targets(seeds: list[int], out: Path | None, audio_format: str | None) -> dict[int, Path]:
     """The file of each seed. `out` names one file if it has an audio extension, otherwise a folder."""
     ending = out.suffix[1:].lower() if out is not None else ""
-    if audio_format is not None and audio_format not in audio.FORMATS:
-        raise Mp3netError(f"--format {audio_format!r}: choose one of {', '.join(audio.FORMATS)}")
-    if ending in audio.FORMATS and out is not None and not out.is_dir():
+    if audio_format is not None and audio_format not in FORMATS:
+        raise Mp3netError(f"--format {audio_format!r}: choose one of {', '.join(FORMATS)}")
+    if ending in FORMATS and out is not None and not out.is_dir():
         if len(seeds) > 1:
             raise Mp3netError(f"--out {out} names one file, but there are {len(seeds)} seeds; name a folder")
         if audio_format not in (None, ending):
             raise Mp3netError(f"--out {out} ends in .{ending}, but --format is {audio_format}; leave one of them out")
         return {seeds[0]: out}
     if ending in UNSUPPORTED:
-        raise Mp3netError(f"--out {out}: cannot write .{ending}; the formats are: {', '.join(audio.FORMATS)}")
+        raise Mp3netError(f"--out {out}: cannot write .{ending}; the formats are: {', '.join(FORMATS)}")
     ending = audio_format or "wav"
     if out is None and len(seeds) == 1:
         return {seeds[0]: Path(f"song.{ending}")}

@@ -25,6 +25,7 @@ from mp3net.errors import Mp3netError
 from mp3net.files import local
 
 SHOWN_PATHS = 3
+SHOWN_DAMAGED = 10
 
 
 # What users call the settings of a dataset: their names without the units.
@@ -139,8 +140,20 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
         return
     if report.hours("heldout") == 0 and report.config.heldout_share > 0:
         yield "warning: nothing is held out to judge results by: a single usable recording, or none in that split"
+    yield from _damage_lines(report)
     yield f"dataset: {out}   every file: {out / TABLE_FILE}, {out / REPORT_FILE}"
     yield _next_step(request, report)
+
+
+def _damage_lines(report: PrepareReport) -> Iterator[str]:
+    """What is missing, file by file, the worst first."""
+    worst = sorted(report.damaged, key=lambda file: -file.missing_s)
+    for file in worst[:SHOWN_DAMAGED]:
+        yield f"missing music: {printable(file.path)}: {file.damage}"
+    if len(worst) > SHOWN_DAMAGED:
+        yield f"missing music: {len(worst) - SHOWN_DAMAGED} more files, in the column damage of {TABLE_FILE}"
+    if worst:
+        yield "These files were kept with what they hold; --strict leaves them out"
 
 
 def _on_ray(address: str) -> Callable[..., Iterator]:  # type: ignore[type-arg]
@@ -252,6 +265,10 @@ def _table(report: PrepareReport) -> Table:
     duration_s = sum(file.num_samples for file in kept) / report.config.sample_rate_hz
     for reason, paths in sorted(report.dropped_by_reason().items()):
         table.add_row(printable(reason), str(len(paths)), "", _some(paths))
+    damaged = report.damaged
+    if damaged:
+        missing_s = sum(file.missing_s for file in damaged)
+        table.add_row("kept, but music is missing", str(len(damaged)), _time(missing_s), _some([f.path for f in damaged]))
     trimmed_s = sum(file.trimmed_s for file in kept)
     if trimmed_s >= 1:
         table.add_row("silent ends cut", "", _time(trimmed_s), "")

@@ -178,6 +178,8 @@ class DataConfig(_Frozen):
         "peak", description="peak: every recording to 0.999; loudness: to loudness_lufs; original: as it is"
     )
     loudness_lufs: float = Field(-20.0, ge=-60, le=0, description="for level = loudness, never above a peak of 0.999")
+    downmix: bool = Field(False, description="recordings of more than two channels are mixed down to stereo")
+    strict: bool = Field(False, description="recordings of which music is missing or damaged are left out")
     drop_duplicates: bool = Field(True, description="the same audio under other names or formats counts once")
     heldout_share: float = Field(0.1, ge=0, lt=1)
     split_seed: int = Field(0, ge=0)

@@ -66,7 +66,8 @@ class Fingerprinter:
         self._rest = mono[count * HOP_SAMPLES :]
         if count:
             frames = np.lib.stride_tricks.sliding_window_view(mono, WINDOW_SAMPLES)[::HOP_SAMPLES]
-            power = np.abs(rfft(frames * self._window)[:, : self._bins[-1]]) ** 2
+            spectrum = rfft(frames * self._window)[:, : self._bins[-1]]
+            power = spectrum.real**2 + spectrum.imag**2
             level = np.add.reduceat(power, self._bins[:-1], axis=1) / WINDOW_SAMPLES**2
             bands = np.concatenate([self._before, level])
             falls = np.diff(np.diff(bands, axis=1), axis=0) < 0

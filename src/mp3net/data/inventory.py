@@ -26,6 +26,8 @@ class FileReport:
     piece: str
     status: str  # "kept", "duplicate" or "skipped"
     reason: str = ""
+    missing_s: float = 0.0
+    damage: str = ""  # what is missing of a kept recording, where and why; empty below 1 % and 2 s
     duplicate_of: str = ""
     group: str = ""  # shared by recordings that sound alike; all of them go to the same split
     format: str = ""
@@ -62,6 +64,11 @@ class PrepareReport:
     @property
     def kept(self) -> list[FileReport]:
         return [file for file in self.files if file.status == "kept"]
+
+    @property
+    def damaged(self) -> list[FileReport]:
+        """The kept recordings of which music is missing."""
+        return [file for file in self.kept if file.damage]
 
     @property
     def size_bytes(self) -> int:
@@ -144,6 +151,7 @@ def _prose(report: PrepareReport) -> str:
             "|---|---|---|",
             *rows,
             "",
+            *_damage_lines(report),
             "Left out:" if dropped else "Nothing was left out.",
             *([""] if dropped else []),
             *dropped,
@@ -153,6 +161,13 @@ def _prose(report: PrepareReport) -> str:
             "",
         ]
     )
+
+
+def _damage_lines(report: PrepareReport) -> list[str]:
+    if not report.damaged:
+        return []
+    lines = [f"- {printable(file.path)}: {file.damage}" for file in report.damaged]
+    return ["Kept although music is missing:", "", *lines, ""]
 
 
 def index_entry(file: FileReport, split: str) -> dict[str, Any]:

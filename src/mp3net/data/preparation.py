@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mp3net import audio
+from mp3net.audio.decoding import UnusableAudioError, probe
 from mp3net.config import DataConfig
 from mp3net.data.fingerprint import copies, find_alike
 from mp3net.data.index import INDEX_FILE, STAGING, Index
@@ -43,8 +43,6 @@ from mp3net.errors import Mp3netError
 from mp3net.files import existing_part, read_json, replacing, write_json
 
 PLAN_FILE = "plan.json"
-# A compressed second takes at least this: limits the prediction when a header's length is absurd.
-LEAST_BYTES_PER_S = 500
 FINGERPRINT_BYTES_PER_S = 173
 FREE_SHARE = 0.02
 
@@ -98,7 +96,7 @@ Runner = Callable[[Work, Lost, Iterable[Path]], Iterator[tuple[Path, FileReport]
 
 def survey(recordings: Recordings, out: Path, config: DataConfig, pool: IsolatedPool) -> Survey:
     """Read every file's header, and predict the most disk space that preparing the dataset will take."""
-    look, lost = partial(_look, recordings.folder), partial(_lost_look, recordings.folder)
+    look, lost = partial(_look, recordings.folder, config.downmix), partial(_lost_look, recordings.folder)
     paths = [recordings.folder / path for path in recordings.paths]
     found = {item.path: item for _, item in pool(look, lost, paths)}
     files = [found[path] for path in recordings.paths]
@@ -109,12 +107,11 @@ def survey(recordings: Recordings, out: Path, config: DataConfig, pool: Isolated
     return Survey(files, round(need * (1 + FREE_SHARE)), shutil.disk_usage(existing_part(out)).free)
 
 
-def _look(folder: Path, path: Path) -> Surveyed:
+def _look(folder: Path, downmix: bool, path: Path) -> Surveyed:
     relative = str(path.relative_to(folder))
     try:
-        info = audio.probe(path)
-        return Surveyed(relative, min(info.duration_s, path.stat().st_size / LEAST_BYTES_PER_S))
-    except audio.UnusableAudioError as error:
+        return Surveyed(relative, probe(path, downmix).duration_s)
+    except UnusableAudioError as error:
         return Surveyed(relative, 0.0, str(error))
 
 
@@ -223,9 +220,9 @@ def _prepare_one(folder: Path, staging: Path, config: DataConfig, path: Path) ->
     for place in _places(staging):
         (place / f"{piece}.arrow").unlink(missing_ok=True)
     try:
-        info = audio.probe(path)
+        info = probe(path, config.downmix)
         written = write_piece(path, staging / f"{piece}.arrow", piece, config)
-    except audio.UnusableAudioError as error:
+    except UnusableAudioError as error:
         return _note(folder, staging, FileReport(relative, piece, "skipped", str(error)))
     with replacing(staging / f"{piece}.npy") as unfinished, unfinished.open("wb") as file:
         np.save(file, written.words)
@@ -233,7 +230,7 @@ def _prepare_one(folder: Path, staging: Path, config: DataConfig, path: Path) ->
         relative, piece, "kept", format=info.format, lossless=info.lossless, source_rate_hz=info.sample_rate_hz,
         source_channels=info.channels, num_samples=written.num_samples, trimmed_s=written.trimmed_s, peak=written.peak,
         loudness_lufs=written.loudness_lufs, first_row_offset=written.first_row_offset, row_bytes=written.row_bytes,
-        size_bytes=written.size_bytes,
+        size_bytes=written.size_bytes, missing_s=written.missing_s, damage=written.damage,
     )  # fmt: skip
     return _note(folder, staging, report)
 

@@ -12,7 +12,8 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from mp3net import audio
+from mp3net.audio.decoding import UnusableAudioError
+from mp3net.audio.reading import Stream
 from mp3net.config import DataConfig
 from mp3net.data.fingerprint import Fingerprinter
 from mp3net.data.level import Levels, Outcome
@@ -35,6 +36,8 @@ class WrittenPiece:
     row_bytes: int
     size_bytes: int
     words: np.ndarray
+    missing_s: float
+    damage: str
 
 
 def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> WrittenPiece:
@@ -42,16 +45,17 @@ def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> W
 
     It is decoded once into a spool, since mean, peak, silent ends and loudness are known only at the end. Memory does not
     grow with the length of the recording.
-    Errors: audio.UnusableAudioError with the reason why the file cannot be used; OSError if the write fails.
+    Errors: UnusableAudioError with the reason why the file cannot be used; OSError if the write fails.
     """
     levels, prints = Levels(config), Fingerprinter(config.sample_rate_hz)
     with replacing(target) as unfinished, tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(target.parent)) as spool:
-        for block in audio.stream(source, config.sample_rate_hz, config.channels):
+        stream = Stream(source, config.sample_rate_hz, config.channels, config.downmix)
+        for block in stream:
             levels.add(block)
             prints.add(block)
             spool.write(np.ascontiguousarray(block, "<f4").data)
         outcome = levels.finish(config)
-        _check_usable(outcome, config)
+        _check_usable(outcome, stream, config)
         first_row_offset, row_bytes = _write_rows(unfinished, spool, piece, outcome, config)
     kept = outcome.end - outcome.begin
     return WrittenPiece(
@@ -63,17 +67,28 @@ def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> W
         row_bytes=row_bytes,
         size_bytes=target.stat().st_size,
         words=prints.words(),
+        missing_s=stream.damage.missing_s,
+        damage=str(stream.damage),
     )
 
 
-def _check_usable(outcome: Outcome, config: DataConfig) -> None:
+def _check_usable(outcome: Outcome, stream: Stream, config: DataConfig) -> None:
+    silence = 10 ** (config.silence_peak_db / 20)
+    damage = str(stream.damage)
+    if config.strict and damage:
+        raise UnusableAudioError(f"--strict: {damage}")
     duration_s = (outcome.end - outcome.begin) / config.sample_rate_hz
     if outcome.end == 0:
-        raise audio.UnusableAudioError("holds no samples")
-    if outcome.peak < 10 ** (config.silence_peak_db / 20):
-        raise audio.UnusableAudioError(f"silent: its peak is below {config.silence_peak_db:g} dBFS")
+        raise UnusableAudioError("holds no samples")
+    if outcome.peak < silence <= stream.source_swing and config.channels == 1:
+        raise UnusableAudioError(
+            "silent in mono: left and right are opposite (in antiphase) and cancel each other; invert one of them in an "
+            "audio editor, or prepare with --channels 2"
+        )
+    if outcome.peak < silence:
+        raise UnusableAudioError(f"silent: its peak is below {config.silence_peak_db:g} dBFS")
     if duration_s < config.min_duration_s:
-        raise audio.UnusableAudioError(f"shorter than {config.min_duration_s:.4g} s")
+        raise UnusableAudioError(f"shorter than {config.min_duration_s:.4g} s")
 
 
 def _write_rows(path: Path, spool: IO[bytes], piece: str, outcome: Outcome, config: DataConfig) -> tuple[int, int]:

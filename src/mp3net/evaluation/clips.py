@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mp3net import audio
+from mp3net.audio.decoding import UnusableAudioError, probe
+from mp3net.audio.reading import Stream, read
 from mp3net.config import DataConfig
 from mp3net.data.index import Entry, Index
 from mp3net.data.recordings import find_files
@@ -147,7 +148,7 @@ class FileClips(CutClips):
         self.files, self.gain = files, gain
 
     def sound(self, unit: int) -> np.ndarray:
-        sound = audio.read(self.files[unit], self.form.sample_rate_hz, self.form.channels)[0]
+        sound = read(self.files[unit], self.form.sample_rate_hz, self.form.channels)[0]
         return sound * np.float32(self.gain)
 
 
@@ -326,14 +327,17 @@ def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
     for path in find_files(folder):
         name = path.relative_to(folder)
         try:
-            info = audio.probe(path)
+            info = probe(path)
             length, peak = 0, 0.0
-            for block in audio.stream(path, config.sample_rate_hz, config.channels):
+            stream = Stream(path, config.sample_rate_hz, config.channels)
+            for block in stream:
                 length, peak = length + len(block), max(peak, float(np.abs(block).max()))
                 energy += float(np.square(block, dtype=np.float64).sum())
-        except audio.UnusableAudioError as error:
+        except UnusableAudioError as error:
             notes.append(f"skipped {name}: {error}")
             continue
+        if said := str(stream.damage):
+            notes.append(f"{name}: {said}")
         if peak < SILENT_PEAK:
             notes.append(f"{name} is silent; it is judged like the others")
         files.append(path)
