@@ -12,7 +12,6 @@ import argparse
 import cProfile
 import functools
 import http.server
-import os
 import pstats
 import resource
 import shutil
@@ -34,6 +33,7 @@ from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.data.storage import Patience, RemoteStore, open_store
 from mp3net.data.writing import write_piece
+from mp3net.machine import usable_cpus
 
 # Tracks that the discriminator sees per second: measured on two cores, estimated for one H100 (docs/training.md).
 NEEDS = {"nano-1.5s": ("2 cores", 29.0), "piano-5s": ("H100", 32.2), "piano-95s": ("H100", 18.5)}
@@ -168,7 +168,7 @@ def loading(folder: Path, scratch: Path) -> None:
         data = scratch / name
         config = DataConfig(sample_rate_hz=preset.audio.sample_rate_hz, channels=preset.audio.channels)
         if not data.exists():
-            prepare(below(folder), data, config, os.cpu_count() or 1)
+            prepare(below(folder), data, config, usable_cpus())
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(RangeHandler, directory=str(data)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         plain, resampled = AugmentConfig(), AugmentConfig(resample_semitones=0.5)
@@ -201,7 +201,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         if arguments.only != "loading":
-            rate(arguments.folder, scratch, os.cpu_count() or 1)
+            rate(arguments.folder, scratch, usable_cpus())
             profile(arguments.folder, scratch)
             loudness(arguments.folder, scratch)
             ten_hours(long_file(arguments.folder, scratch, arguments.hours), scratch)

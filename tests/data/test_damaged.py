@@ -10,8 +10,10 @@ import soundfile
 
 from mp3net.apps import prepare as app
 from mp3net.config import DataConfig
+from mp3net.data.isolation import IsolatedPool
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
+from mp3net.data.surveying import survey
 from mp3net.errors import Mp3netError
 from tests.audio.faults import damaged, encoded, halved
 from tests.recordings import music
@@ -83,9 +85,6 @@ def test_six_channels_are_kept_when_asked(tmp_path):
 
 def test_a_prediction_is_bounded_by_the_size_of_the_file(tmp_path):
     """A FLAC header may promise 24 million hours."""
-    from mp3net.data.isolation import IsolatedPool
-    from mp3net.data.preparation import survey
-
     source = tmp_path / "in"
     source.mkdir()
     data = bytearray(encoded("FLAC"))

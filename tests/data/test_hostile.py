@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,8 +22,9 @@ from mp3net.config import DataConfig
 from mp3net.data import isolation
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.isolation import IsolatedPool
-from mp3net.data.preparation import prepare, survey
+from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
+from mp3net.data.surveying import survey
 from mp3net.errors import Mp3netError
 from tests.data.hostile import write_hostile
 from tests.recordings import music, write_folder
@@ -59,6 +61,11 @@ def misbehave(path: Path) -> str:
         ctypes.string_at(0)
     if what == ".abort":
         os.abort()
+    if what in (".killed", ".killed_once"):  # as the system does when memory runs out
+        first = path.read_text() == "fine"
+        path.write_text("tried")
+        if first or what == ".killed":
+            os.kill(os.getpid(), signal.SIGKILL)
     if what == ".loop":
         while True:
             pass
@@ -73,7 +80,7 @@ def test_what_a_decoder_may_do_costs_one_file(tmp_path, monkeypatch):
     for number in range(24):
         kind = [".good", ".crash", ".good", ".abort", ".good", ".flood"][number % 6]
         paths.append(tmp_path / f"{number}{kind}")
-    paths.append(tmp_path / "x.loop")
+    paths += [tmp_path / "x.loop", tmp_path / "x.killed", tmp_path / "x.killed_once"]
     for path in paths:
         path.write_text("fine")
     with IsolatedPool(2) as pool:
@@ -82,6 +89,8 @@ def test_what_a_decoder_may_do_costs_one_file(tmp_path, monkeypatch):
     expected = {
         ".good": "fine", ".crash": "its decoder crashed (exit code -11)", ".abort": "its decoder crashed (exit code -6)",
         ".flood": "needs more memory to decode than 2 GiB, or than it was allowed", ".loop": "took longer than 6 s to decode",
+        ".killed": "the system killed its decoder twice (signal 9), also with no other beside it: out of memory?",
+        ".killed_once": "tried",
     }  # fmt: skip
     assert {path: expected[path.suffix] for path in paths} == found
 
@@ -174,7 +183,7 @@ def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path, monkeypa
             prepare(below(source), disk / "out", CONFIG, 2)
         assert not list(disk.rglob("*.arrow"))
         # Something else fills the disk in the middle: what was predicted does not help.
-        monkeypatch.setattr("mp3net.data.preparation.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 0, 2**40))
+        monkeypatch.setattr("mp3net.data.surveying.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 0, 2**40))
         with pytest.raises(Mp3netError, match=r"cannot be written: .*No space left.*same command goes on"):
             prepare(below(source), disk / "out", CONFIG, 1)
         assert not (disk / "out" / INDEX_FILE).exists()

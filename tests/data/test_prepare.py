@@ -13,12 +13,13 @@ from mp3net.audio.decoding import UnusableAudioError, probe
 from mp3net.config import DataConfig
 from mp3net.data import preparation as module
 from mp3net.data.dataset import CropDataset
-from mp3net.data.index import read_index
-from mp3net.data.inventory import REPORT_FILE
+from mp3net.data.index import STAGING, read_index
+from mp3net.data.inventory import REPORT_FILE, SPLITS
 from mp3net.data.level import PEAK
 from mp3net.data.pieces import Piece
-from mp3net.data.preparation import Advance, check_place, prepare
+from mp3net.data.preparation import Advance, prepare
 from mp3net.data.recordings import below, split_pieces
+from mp3net.data.staging import check_place
 from mp3net.errors import Mp3netError
 from tests.recordings import music, write_folder
 
@@ -72,7 +73,7 @@ def test_prepare_keeps_the_good_and_explains_the_bad(tmp_path):
     config, pieces = index.config, index.entries
     assert config == CONFIG
     assert sum(piece["split"] == "heldout" for piece in pieces) == 2
-    assert not (out / module.STAGING).exists()
+    assert not (out / STAGING).exists()
     assert report.size_bytes == sum(path.stat().st_size for path in out.rglob("*.arrow"))
     assert report.hours("train") + report.hours("heldout") == pytest.approx(6 * 3 / 3600, rel=0.05)
 
@@ -153,9 +154,9 @@ def test_interrupted_preparation_goes_on_and_gives_the_same(tmp_path, monkeypatc
     assert not (tmp_path / "out" / "dataset.json").exists()
     with pytest.raises(Mp3netError, match="unfinished"):
         read_index(tmp_path / "out")
-    with pytest.raises(Mp3netError, match="other settings"):
+    with pytest.raises(Mp3netError, match=r"unfinished dataset of other settings .*sample_rate_hz: 22016 -> 8000; .* Give"):
         prepare(below(source), tmp_path / "out", DataConfig(sample_rate_hz=8000), 1)
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / module.STAGING).glob("*.arrow")}
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / STAGING).glob("*.arrow")}
     assert stamps
     prepare(below(source), tmp_path / "out", CONFIG, 2)
     moved = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
@@ -179,7 +180,7 @@ def test_a_stop_while_moving_leaves_no_piece_in_two_splits(tmp_path, monkeypatch
     for path in sorted(source.iterdir())[:1]:
         path.unlink()
     report = prepare(below(source), out, half, 2)
-    for split in module.SPLITS:
+    for split in SPLITS:
         found = {path.stem for path in (out / split).glob("*.arrow")}
         assert found == {piece for piece, part in report.splits.items() if part == split}
 
@@ -254,9 +255,10 @@ def test_looking_only_refuses_what_preparing_would(tmp_path, monkeypatch):
         patch.setattr(os, "access", lambda path, mode: False)
         with pytest.raises(Mp3netError, match="may not be written to"):
             check_place(out, below(source), CONFIG)
-    (out / "dataset.json").write_text("{}")
-    with pytest.raises(Mp3netError, match="already holds a finished dataset"):
-        check_place(out, below(source), CONFIG)
+    prepare(below(source), out, CONFIG, 1)
+    check_place(out, below(source), CONFIG)
+    with pytest.raises(Mp3netError, match=r"holds a dataset of other settings .*level: 'peak' -> 'original'"):
+        check_place(out, below(source), CONFIG.model_copy(update={"level": "original"}))
 
 
 def test_foreign_and_finished_folders_are_left_alone(tmp_path):
@@ -268,8 +270,11 @@ def test_foreign_and_finished_folders_are_left_alone(tmp_path):
         prepare(below(source), out, CONFIG, 1)
     (out / "mine.txt").unlink()
     prepare(below(source), out, CONFIG, 2)
-    with pytest.raises(Mp3netError, match="already holds a finished dataset"):
-        prepare(below(source), out, CONFIG, 1)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    write_folder(tmp_path / "elsewhere")
+    with pytest.raises(Mp3netError, match=r"folder of recordings: .*in -> .*elsewhere"):
+        prepare(below(tmp_path / "elsewhere"), out, CONFIG, 1)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_unwritable_place_is_one_line(tmp_path):

@@ -146,7 +146,7 @@ def test_two_trainings_do_not_share_a_run_directory(tiny_data, tmp_path):
             time.sleep(0.01)
         second = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
         assert second.returncode != 0
-        assert "another training is at work there" in second.stderr
+        assert "mp3net train (process " in second.stderr
         assert process.poll() is None
     finally:
         process.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -96,7 +95,10 @@ def prepare(
     title: Annotated[str, Card(help="Name of the dataset.")] = "",
     source: Annotated[str, Card(help="Where the recordings come from.")] = "",
     licence: Annotated[str, Card(help="Licence of the recordings, such as CC-BY-4.0.")] = "",
-    workers: Annotated[int, Work(help="Number of processes that decode in parallel.", min=1)] = os.cpu_count() or 1,
+    workers: Annotated[
+        int | None,
+        Work(help="Number of processes that decode in parallel; default: what processors and memory allow.", min=1),
+    ] = None,
     shard: Annotated[
         str | None, Work(help="Decode only part K, as one of N jobs; finally run once more without it.", metavar="K/N")
     ] = None,
@@ -180,6 +182,9 @@ def train(
             help="all, or last-N: only the N blocks (at least 1) nearest to the audio, in both networks.", metavar="WHICH"
         ),
     ] = None,
+    data_changed: Annotated[
+        bool, typer.Option("--data-changed", help="Go on with a run although its dataset has changed; the run keeps a note.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit; nothing is written.")] = False,
 ) -> None:
     """Train networks on a dataset. To resume, run the same command again, or `mp3net train --out RUN`.
@@ -192,6 +197,7 @@ def train(
     request = Request(
         out=local(out, "--out"), data=data, preset=preset, config=config, settings=tuple(settings or ()), tracks=tracks,
         train_blocks=train_blocks, device=device, threads=threads, init_from=init_from, dry_run=dry_run,
+        data_changed=data_changed,
     )  # fmt: skip
     run(request)
 

@@ -24,6 +24,7 @@ from mp3net.evaluation.features import MEASURES
 from mp3net.evaluation.report import HTML_FILE, JSON_FILE, number, save_report, short_interval, summary
 from mp3net.evaluation.result import Evaluation
 from mp3net.evaluation.session import DEFAULT_SAMPLES, Progress, evaluate
+from mp3net.locks import LOCK_FILE, Lock
 from mp3net.training.origin import find_run, read_origin
 
 CAPTION = (
@@ -64,7 +65,7 @@ def run(request: Request) -> None:
     started = time.monotonic()
     _open_out(out, request.force)
     try:
-        with _progress(console) as progress:
+        with Lock(out, "mp3net evaluate").acquire(), _progress(console) as progress:
             evaluation = evaluate(
                 candidate,
                 data,
@@ -77,8 +78,10 @@ def run(request: Request) -> None:
                 progress=progress,
             )
     except Mp3netError:
-        with suppress(OSError):
-            out.rmdir()  # unless something is in it
+        with suppress(OSError):  # nothing else is in a new folder
+            if {path.name for path in out.iterdir()} == {LOCK_FILE}:
+                (out / LOCK_FILE).unlink()
+                out.rmdir()
         raise
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)

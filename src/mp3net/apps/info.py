@@ -83,6 +83,8 @@ def _run(path: Path, origin: Origin) -> None:
     print(
         f"run {path}, by mp3net {origin.version or 'before 0.1.0'}, on data with the fingerprint {origin.data_sha256[:12]}"
     )
+    for earlier in origin.earlier_data:
+        print(f"up to {earlier['until_tracks']:,} tracks its data had the fingerprint {earlier['data_sha256'][:12]}")
     if origin.init_weights:
         print(f"began with the weights {origin.init_weights} of {origin.init_from}")
     print(f"reproduce: {shlex.join(command)} --out NEW")

@@ -18,9 +18,11 @@ from rich.table import Table
 
 from mp3net.config import DataConfig, parse_config, preset, presets_for
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
-from mp3net.data.isolation import IsolatedPool
-from mp3net.data.preparation import Advance, check_place, prepare, survey
+from mp3net.data.isolation import IsolatedPool, default_workers
+from mp3net.data.preparation import Advance, prepare
 from mp3net.data.recordings import LOOKED_FOR, Recordings, below, maestro, parse_shard, parse_years
+from mp3net.data.staging import check_place
+from mp3net.data.surveying import survey
 from mp3net.errors import Mp3netError
 from mp3net.files import local
 
@@ -44,7 +46,7 @@ class Request:
     years: str | None = None
     preset: str | None = None
     provenance: Provenance = field(default_factory=Provenance)
-    workers: int = 1
+    workers: int | None = None
     shard: str | None = None
     ray: str | None = None
     dry_run: bool = False
@@ -55,13 +57,21 @@ def run(request: Request) -> None:
     config = data_config(request)
     recordings = find(request.folder, request.maestro, request.years)
     if request.dry_run:
-        dry_run(recordings, request.out, config, request.workers)
+        dry_run(recordings, request.out, config, request.workers or default_workers())
         return
     report = _prepared(request, recordings, config)
     console = Console()
+    if report.added == []:
+        known = sum(file.status == "kept" for file in report.files)
+        _line(console, f"nothing to add: {request.out} holds all {known} usable recordings of {recordings.folder}")
+        return
     console.print(_table(report), markup=False)
     for line in _closing_lines(request, report):
-        console.print(line, soft_wrap=True, markup=False)
+        _line(console, line)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def data_config(request: Request) -> DataConfig:
@@ -111,15 +121,22 @@ def _prepared(request: Request, recordings: Recordings, config: DataConfig) -> P
     provenance = replace(said, source=said.source or recordings.source, licence=said.licence or recordings.licence)
     shard = parse_shard(request.shard) if request.shard is not None else None
     engine = _on_ray(request.ray) if request.ray is not None else None
+    before = signal.signal(signal.SIGTERM, _interrupt)  # what batch systems send before they kill
     try:
         with _progress(Console()) as progress:
             return prepare(
-                recordings, request.out, config, request.workers, progress=progress, shard=shard, engine=engine,
-                provenance=provenance, preset=_served_preset(request.preset, config),
+                recordings, request.out, config, request.workers or default_workers(), progress=progress, shard=shard,
+                engine=engine, provenance=provenance, preset=_served_preset(request.preset, config),
             )  # fmt: skip
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _served_preset(name: str | None, config: DataConfig) -> str | None:
@@ -141,6 +158,11 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
     if report.hours("heldout") == 0 and report.config.heldout_share > 0:
         yield "warning: nothing is held out to judge results by: a single usable recording, or none in that split"
     yield from _damage_lines(report)
+    if report.added:
+        yield (
+            f"added {len(report.added)} recordings; those that were there are as they were. A run on this dataset goes on "
+            "with the new ones by `mp3net train --out RUN --data-changed`"
+        )
     yield f"dataset: {out}   every file: {out / TABLE_FILE}, {out / REPORT_FILE}"
     yield _next_step(request, report)
 

@@ -53,6 +53,7 @@ class Request:
     threads: int | None = None
     init_from: Path | None = None
     dry_run: bool = False
+    data_changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def run(request: Request) -> None:
         run_directory = _run_directory(request, choice, dataset, snapshot) if ranks.first else None
         heldout = _heldout(choice.store, config, say)
         trainer = Trainer(config, dataset, run_directory, device, heldout, ranks, snapshot)
+        for earlier in run_directory.origin.earlier_data if run_directory is not None else ():
+            say(f"data: up to {earlier['until_tracks']:,} tracks that of {earlier['data_sha256'][:12]}, then changed")
         for problem in trainer.problems:
             say(f"warning: {problem}")
         if snapshot is not None and trainer.state.tracks_seen == 0:
@@ -213,8 +216,21 @@ def _run_directory(request: Request, choice: Choice, dataset: CropDataset, snaps
         init_from = str(choice.init_from.resolve()) if choice.init_from is not None else ""
         init_weights = snapshot.digest if snapshot is not None else ""
     place = choice.data if is_remote(choice.data) else str(Path(choice.data).resolve())
-    origin = Origin(choice.config, dataset.fingerprint, place, choice.preset, init_from, init_weights)
+    origin = Origin(
+        choice.config, dataset.fingerprint, place, choice.preset, init_from, init_weights,
+        earlier_data=_earlier_data(request, before, dataset),
+    )  # fmt: skip
     return RunDirectory(out, origin, touch=not request.dry_run)
+
+
+def _earlier_data(request: Request, before: Origin | None, dataset: CropDataset) -> tuple[dict[str, object], ...]:
+    """What the run was trained on before its data changed, with --data-changed also that of up to now."""
+    if before is None:
+        return ()
+    if not request.data_changed or before.data_sha256 == dataset.fingerprint:
+        return before.earlier_data
+    tracks_seen = int(saved_checkpoints(request.out)[-1].name.rpartition("-")[2])
+    return *before.earlier_data, {"data_sha256": before.data_sha256, "data": before.data, "until_tracks": tracks_seen}
 
 
 def _heldout(store: Store, config: Config, say: Callable[[str], None]) -> CropDataset | None:

@@ -136,7 +136,7 @@ def _unknown(key: str, known: list[str]) -> str:
     return f"unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "") + f"; {valid}"
 
 
-def differing_keys(left: Config, right: Config) -> list[str]:
+def differing_keys(left: BaseModel, right: BaseModel) -> list[str]:
     """Dotted names whose values differ, each with both values: "optimiser.seed: 0 -> 1"."""
     a, b = _flat(left.model_dump()), _flat(right.model_dump())
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -16,6 +15,7 @@ from mp3net.config import AudioConfig, AugmentConfig, DataConfig
 from mp3net.data.augment import draw
 from mp3net.data.storage import LocalStore, Store, open_store
 from mp3net.errors import Mp3netError
+from mp3net.machine import usable_cpus
 
 # Concurrent requests to a remote store: they wait for the network, not for the processor.
 REQUESTS = 16
@@ -54,7 +54,7 @@ class CropDataset:
         # Systems limit how many files a process may map; opening one takes a millisecond.
         self._open = lru_cache(OPEN_PIECES)(lambda number: store.open(usable[number]))
         waits, computes = not isinstance(store, LocalStore), augment is not None and augment.resample_semitones > 0
-        count = REQUESTS if waits else os.cpu_count() if computes else None  # threads slow memory-mapped reading down
+        count = REQUESTS if waits else usable_cpus() if computes else None  # threads slow memory-mapped reading down
         self._threads = ThreadPoolExecutor(count, "crops") if count is not None else None
 
     def locate(self, seed: int, index: int) -> tuple[int, int]:

@@ -110,22 +110,22 @@ def find_alike(words: Sequence[np.ndarray]) -> list[Likeness]:
     return [found[key] for key in sorted(found)]
 
 
-def copies(alike: list[Likeness], lengths: list[int]) -> dict[int, int]:
+def copies(alike: list[Likeness], lengths: list[int], settled: int = 0) -> dict[int, int]:
     """Copy -> the recording that is kept instead.
 
     The longest are kept. Of those that are equally long (within 2 %), the first in the list is kept, so list better formats
-    first.
+    first. The first `settled` of the list are kept in any case.
     """
     errors = {pair: like.bit_errors for like in alike if like.is_copy for pair in ((like.a, like.b), (like.b, like.a))}
     originals: dict[int, int] = {}
-    kept: list[int] = []
-    for number in sorted(range(len(lengths)), key=lambda number: (-lengths[number], number)):
+    kept = list(range(settled))
+    for number in sorted(range(settled, len(lengths)), key=lambda number: (-lengths[number], number)):
         original = min((k for k in kept if (number, k) in errors), key=lambda k: errors[number, k], default=None)
         if original is None:
             kept.append(number)
         else:
             originals[number] = original
-    for longest in kept:
+    for longest in kept[settled:]:
         equal = [n for n, k in originals.items() if k == longest and lengths[n] * EQUALLY_LONG >= lengths[k]]
         better = min([longest, *equal])
         if better != longest:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mp3net.config import DataConfig
-from mp3net.files import write_json, write_text
+from mp3net.errors import Mp3netError
+from mp3net.files import read_json, write_json, write_text
 
 SPLITS = ("train", "heldout")
 # What the table says about a file that is not audio; the rest is unknown, not zero.
@@ -41,6 +42,7 @@ class FileReport:
     first_row_offset: int = 0
     row_bytes: int = 0
     size_bytes: int = 0
+    source_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,15 @@ class Provenance:
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """The outcome of `prepare`. `splits` gives "train" or "heldout" for each kept piece; empty for a shard."""
+    """The outcome of `prepare`. `splits` gives "train" or "heldout" for each kept piece; empty for a shard. `added` are the
+    paths that were added to a finished dataset; None if it is new."""
 
     files: list[FileReport]
     splits: dict[str, str]
     config: DataConfig
     provenance: Provenance = field(default_factory=Provenance)
+    folder: str = ""
+    added: list[str] | None = None
 
     @property
     def kept(self) -> list[FileReport]:
@@ -99,7 +104,7 @@ def write_reports(out: Path, report: PrepareReport) -> None:
     """`report.json` and `report.csv`."""
     counts = {status: sum(f.status == status for f in report.files) for status in ("kept", "duplicate", "skipped")}
     files = [asdict(file) | {"split": report.splits.get(file.piece, "")} for file in report.files]
-    facts = {"size_bytes": report.size_bytes, "config": report.config.model_dump(), "files": files}
+    facts = {"folder": report.folder, "size_bytes": report.size_bytes, "config": report.config.model_dump(), "files": files}
     write_json(out / REPORT_FILE, counts | facts)
     table = io.StringIO()
     writer = csv.DictWriter(table, ["split", *(item.name for item in fields(FileReport))], lineterminator="\n")
@@ -108,6 +113,15 @@ def write_reports(out: Path, report: PrepareReport) -> None:
         known = row if row["format"] else {key: value for key, value in row.items() if key in _WITHOUT_AUDIO}
         writer.writerow(known | {"path": printable(row["path"]), "duplicate_of": printable(row["duplicate_of"])})
     write_text(out / TABLE_FILE, table.getvalue())
+
+
+def stored_reports(out: Path) -> list[FileReport]:
+    """What `report.json` says about every file. Errors: Mp3netError if it is not there or not of this version."""
+    content, known = read_json(out / REPORT_FILE), {item.name for item in fields(FileReport)}
+    try:
+        return [FileReport(**{name: value for name, value in file.items() if name in known}) for file in content["files"]]
+    except (KeyError, TypeError, AttributeError):
+        raise Mp3netError(f"{out / REPORT_FILE}: not a report of this version; prepare into another --out") from None
 
 
 def write_card(out: Path, report: PrepareReport) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +17,13 @@ from typing import TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from mp3net.errors import Mp3netError
+from mp3net.machine import available_memory_bytes, usable_cpus
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 << 30
 """Address space that a worker may use beyond that of its libraries, on Linux; decoding needs a tenth of it."""
+WORKER_BYTES, MEMORY_SHARE = 200 << 20, 0.8
+"""What a worker usually takes (133 MB, and its spool), and how much of the free memory all of them may."""
 BASE_TIMEOUT_S = 120.0
 SLOWEST_BYTES_PER_S = 100_000
 """Network folders and old machines are slow; 10 hours at 64 kbit/s must pass. Endless loops make no progress at all."""
@@ -45,23 +49,41 @@ class IsolatedPool:
     ) -> Iterator[tuple[Path, T]]:
         """work(path) for every path, in any order; lost(path, reason) if its process was lost.
 
-        At most two files per process are queued at a time, so the number of paths does not matter. Exceptions from `work`
-        are raised.
+        At most two files per process are queued at a time, so the number of paths does not matter. Files whose process the
+        system killed, most likely for lack of memory, are tried once more at the end, with nothing beside them. Exceptions
+        from `work` are raised.
 
         Errors: Mp3netError if the processes cannot even start.
         """
-        pending: dict[Future[T], Path] = {}
-        coming = iter(paths)
-        while True:
-            for path in coming:
-                pending[self._pool.schedule(_limited, args=(work, path), timeout=_timeout_s(path))] = path
-                if len(pending) >= 2 * self.workers:
-                    break
-            if not pending:
-                break
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                path = pending.pop(future)
+        killed: list[Path] = []
+        for path, future in self._done(work, iter(paths), 2 * self.workers):
+            if _was_killed(future):
+                killed.append(path)
+            else:
                 yield path, _outcome(future, lost, path)
+        for path, future in self._done(work, iter(killed), 1):
+            yield path, _outcome(future, lost, path)
+
+    def _done(self, work: Callable[[Path], T], coming: Iterator[Path], at_once: int) -> Iterator[tuple[Path, Future[T]]]:
+        pending: dict[Future[T], Path] = {}
+        while True:
+            for path in islice(coming, at_once - len(pending)):
+                pending[self._pool.schedule(_limited, args=(work, path), timeout=_timeout_s(path))] = path
+            if not pending:
+                return
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                yield pending.pop(future), future
+
+
+def _was_killed(future: Future[T]) -> bool:
+    error = future.exception()
+    return isinstance(error, ProcessExpired) and error.exitcode == -signal.SIGKILL
+
+
+def default_workers() -> int:
+    """As many processes as this one may use processors, and as fit into the memory that is left."""
+    memory = available_memory_bytes()
+    return max(1, min(usable_cpus(), usable_cpus() if memory is None else int(memory * MEMORY_SHARE / WORKER_BYTES)))
 
 
 def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T:
@@ -78,7 +100,9 @@ def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T
             'A script of your own must be a file, and prepare below `if __name__ == "__main__":`'
         ) from None
     except ProcessExpired as error:
-        # Decoders that cannot get memory abort; a SIGKILL most likely came from the system, out of memory.
+        if error.exitcode == -signal.SIGKILL:
+            return lost(path, "the system killed its decoder twice (signal 9), also with no other beside it: out of memory?")
+        # Decoders that cannot get memory abort.
         return lost(path, f"its decoder crashed (exit code {error.exitcode})")
 
 

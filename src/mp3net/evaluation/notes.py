@@ -5,7 +5,6 @@ The wheel depends on TensorFlow, which is not needed here: `pip install --no-dep
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.embeddings import resample, wheel_file
 from mp3net.evaluation.spectrum import Features
+from mp3net.machine import usable_cpus
 
 RATE_HZ = 22050
 HOP = 256
@@ -49,7 +49,7 @@ class NoteModel:
         except ModuleNotFoundError:
             raise Mp3netError(f"onnxruntime is not installed; install it with: {INSTALL}") from None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or usable_cpus()
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -13,11 +13,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from mp3net.config import differing_keys
 from mp3net.errors import Mp3netError
 from mp3net.files import PARTIAL, read_json, replacing, write_json
+from mp3net.locks import Lock
 from mp3net.model.snapshot import CHECKPOINTS_FOLDER, SNAPSHOT_FOLDER, load_tensors, save_snapshot, save_tensors
 from mp3net.training.origin import RUN_FILE, Origin, read_origin
 from mp3net.training.state import TrainingState
@@ -25,8 +24,6 @@ from mp3net.training.state import TrainingState
 FORMAT_VERSION = 1
 STATE_FILE = "state.json"
 TENSORS_FILE = "training.safetensors"
-# A training run that has just been stopped may still be saving.
-LOCK_WAIT_S = 3.0
 
 
 class RunDirectory:
@@ -50,7 +47,7 @@ class RunDirectory:
             return
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            self._lock()
+            self._lock = Lock(path, "mp3net train", reentrant=True).acquire()  # until this process ends
             if not self._finished():  # a command that has nothing to do leaves what reproduces the run as it is
                 write_json(note, origin.to_json())
         except OSError as error:
@@ -62,16 +59,6 @@ class RunDirectory:
         saved = self.saved()
         return bool(saved) and int(saved[-1].name.rpartition("-")[2]) >= self.origin.config.run.total_tracks
 
-    def _lock(self) -> None:
-        """Lock out other processes until this one ends, however it ends; waits for one that is just ending."""
-        self._held = FileLock(self.path / "lock", timeout=LOCK_WAIT_S, is_singleton=True)
-        try:
-            self._held.acquire()
-        except Timeout:
-            raise Mp3netError(
-                f"{self.path}: another training is at work there; name another --out, or stop that one"
-            ) from None
-
     def _check_same(self) -> None:
         before = read_origin(self.path)
         changed = [line for line in differing_keys(before.config, self.origin.config) if not line.startswith("run.")]
@@ -80,8 +67,12 @@ class RunDirectory:
                 f"{self.path}: holds a run of another configuration; differing: {'; '.join(changed)}. "
                 "Give the old values to go on, or another --out to start anew"
             )
-        if before.data_sha256 != self.origin.data_sha256:
-            raise Mp3netError(f"{self.path}: this run was trained on another dataset; name that one, or another --out")
+        allowed = {self.origin.data_sha256, *(earlier["data_sha256"] for earlier in self.origin.earlier_data)}
+        if before.data_sha256 not in allowed:
+            raise Mp3netError(
+                f"{self.path}: this run was trained on another dataset, or on this one before it changed. To go on with the "
+                f"data of now, add --data-changed; to begin a new run with its weights: --init-from {self.path} --out NEW"
+            )
 
     def saved(self) -> list[Path]:
         """Complete checkpoints, oldest first."""

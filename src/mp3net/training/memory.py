@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from mp3net.machine import available_memory_bytes
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -79,11 +81,8 @@ def available_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
-    info = Path("/proc/meminfo")
-    if device.type != "cpu" or not info.exists():
-        return None
-    line = next(line for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
-    return int(line.split()[1]) * 1024 + _resident_now()
+    available = available_memory_bytes() if device.type == "cpu" else None
+    return available + _resident_now() if available is not None else None
 
 
 def _resident_now() -> int:

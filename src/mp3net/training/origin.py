@@ -16,7 +16,8 @@ RUN_FILE = "run.json"
 @dataclass(frozen=True)
 class Origin:
     """The configuration and its origin: the dataset's fingerprint and location, the name of the preset if one was given, and
-    where the initial weights came from."""
+    where the initial weights came from. `earlier_data` has the fingerprints of datasets that the run was trained on before,
+    each with the number of tracks up to which."""
 
     config: Config
     data_sha256: str
@@ -25,6 +26,7 @@ class Origin:
     init_from: str = ""
     init_weights: str = ""
     version: str = __version__
+    earlier_data: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         facts = {name: value for name, value in vars(self).items() if name != "config"}
@@ -36,7 +38,8 @@ def read_origin(run: Path) -> Origin:
     content = read_json(run / RUN_FILE)
     config = stored_config(content, run / RUN_FILE)
     names = ("data_sha256", "data", "preset", "init_from", "init_weights", "version")
-    return Origin(config, **{"data_sha256": "", "version": ""} | {name: content[name] for name in names if name in content})
+    facts = {"data_sha256": "", "version": ""} | {name: content[name] for name in names if name in content}
+    return Origin(config, **facts, earlier_data=tuple(content.get("earlier_data", ())))
 
 
 def find_run(path: Path) -> Path | None:

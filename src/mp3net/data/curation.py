@@ -1,0 +1,79 @@
+"""Which recordings stay, and which of them are held out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mp3net.config import DataConfig
+from mp3net.data.fingerprint import copies, find_alike
+from mp3net.data.inventory import FileReport
+from mp3net.data.recordings import split_pieces
+
+
+class _StoredWords(Sequence[np.ndarray]):
+    """Fingerprints, read on demand: those of 10,000 hours take 6 GB."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, number: Any) -> Any:
+        return np.load(self._paths[number], allow_pickle=False)
+
+
+def curate(
+    files: list[FileReport], words: Mapping[str, Path], config: DataConfig, stay: Collection[str] = ()
+) -> list[FileReport]:
+    """Mark copies, and give recordings that sound alike a common `group`. `words`: the files of the fingerprints by piece.
+
+    Of the same audio, the longest is kept; at equal length, the one that lost least: lossless, then the higher rate. Pieces
+    in `stay` are kept whatever they resemble.
+    """
+    kept = [file for file in files if file.status == "kept"]
+    kept.sort(key=lambda file: (
+        file.piece not in stay, not file.lossless, -file.source_rate_hz, -file.source_channels, file.path
+    ))  # fmt: skip
+    alike = find_alike(_StoredWords([words[file.piece] for file in kept]))
+    settled = sum(file.piece in stay for file in kept)
+    originals = copies(alike, [file.num_samples for file in kept], settled) if config.drop_duplicates else {}
+    group = list(range(len(kept)))
+    for like in alike:  # the smallest number of a group names it; there are few pairs, so renaming all is fast enough
+        low, high = sorted((group[like.a], group[like.b]))
+        group = [low if number == high else number for number in group]
+    sizes = Counter(group)
+    changed = {
+        file.path: replace(file, group=kept[group[number]].piece if sizes[group[number]] > 1 else "")
+        for number, file in enumerate(kept)
+    }
+    for copy, original in originals.items():
+        path = kept[original].path
+        changed[kept[copy].path] = replace(
+            changed[kept[copy].path], status="duplicate", reason=f"the same audio as {path}", duplicate_of=path
+        )
+    return [changed.get(file.path, file) for file in files]
+
+
+def assign_splits(
+    kept: list[FileReport], config: DataConfig, listed: Mapping[str, str], settled: Mapping[str, str]
+) -> dict[str, str]:
+    """Piece -> split. `listed` fixes those of some paths, `settled` those of pieces that a finished dataset already has: new
+    recordings that sound like one of them go where it is."""
+    splits = {file.piece: settled[file.piece] for file in kept if file.piece in settled}
+    splits |= {file.piece: listed[file.path] for file in kept if file.path in listed}
+    of_group = {file.group: splits[file.piece] for file in kept if file.group and file.piece in settled}
+    splits |= {file.piece: of_group[file.group] for file in kept if file.piece not in splits and file.group in of_group}
+    free = {file.piece: file.group for file in kept if file.piece not in splits}
+    share = config.heldout_share
+    if settled and free:  # so that the share of the whole is right
+        held = sum(split == "heldout" for split in splits.values())
+        wanted = round(share * len(kept)) - held
+        share = min(max(wanted / len(free), 0.0), 0.99)
+    return splits | split_pieces(free, share, config.split_seed)
