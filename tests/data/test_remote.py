@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 import time
 from pathlib import Path
@@ -211,6 +212,13 @@ def test_the_cache_of_the_environment(monkeypatch, tmp_path):
 def test_locations():
     assert [is_remote(text) for text in ("s3://b/p", "https://h/p", "data/piano", "C:\\data")] == [True, True, False, False]
     assert not is_remote(Path("s3://b"))
+
+
+def test_messages_name_the_folder_or_url_of_a_store(folder, server, tmp_path):
+    for store, place in ((LocalStore(folder), str(folder)), (remote(server, tmp_path), server.url)):
+        assert (str(store), f"{[store]}") == (place, f"[{place}]")
+        with pytest.raises(Mp3netError, match=f"^{re.escape(place)}: none of its 4 train pieces is as long as one crop"):
+            CropDataset(store, 8000 * 3600)
 
 
 @pytest.fixture(scope="module")

@@ -49,10 +49,12 @@ class Readable(Protocol):
 
 
 class Store(Protocol):
-    """A dataset, wherever it is stored: its index and its recordings."""
+    """A dataset, wherever it is stored: its index and its recordings. As text it is the folder or URL that it stands for."""
 
     index: Index
     fingerprint: str
+
+    def __str__(self) -> str: ...
 
     def open(self, entry: Entry) -> Readable: ...
 
@@ -98,6 +100,8 @@ class LocalStore:
     def __str__(self) -> str:
         return str(self._folder)
 
+    __repr__ = __str__  # messages that list stores show them by their repr
+
     def open(self, entry: Entry) -> Piece:
         return Piece(self._path(entry))
 
@@ -133,6 +137,8 @@ class RemoteStore:
 
     def __str__(self) -> str:
         return self.url
+
+    __repr__ = __str__
 
     def open(self, entry: Entry) -> RemotePiece:
         return RemotePiece(self, entry)
