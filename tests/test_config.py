@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from mp3net.config import (
     PRESETS,
+    AudioConfig,
+    AugmentConfig,
     Config,
+    DataConfig,
     MaskingNoise,
+    Mp3net2Model,
     OptimiserConfig,
+    PaperModel,
+    Relativistic,
     RunConfig,
     WganGp,
     assignments,
@@ -64,6 +73,34 @@ def test_unknown_key_lists_the_valid_ones():
 def test_bad_values_are_named(data, message):
     with pytest.raises(Mp3netError, match=message):
         parse_config(data, "file")
+
+
+SECTIONS = (
+    AudioConfig, AugmentConfig, DataConfig, Mp3net2Model, OptimiserConfig, PaperModel, Relativistic, RunConfig, WganGp,
+)  # fmt: skip
+REAL_SETTINGS = [
+    (section, key)
+    for section in SECTIONS
+    for key, field in section.model_fields.items()
+    if re.search(r"\bfloat\b", str(field.annotation))
+]
+
+
+@pytest.mark.parametrize(("section", "key"), REAL_SETTINGS)
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "NaN"])
+def test_no_setting_may_be_infinite_or_no_number(section, key, value):
+    """Python's JSON has these three words."""
+    found = json.loads(f"[[8, {value}]]" if key.endswith("_schedule") else value)
+    with pytest.raises(Mp3netError, match=rf"^file: {key}\S*: Input should be a finite number \(found -?(inf|nan)\)"):
+        parse_config({key: found}, "file", section)
+
+
+def test_settings_of_the_command_line_must_be_finite():
+    assert {"learning_rate", "drift_weight", "gain_db", "min_duration_s"} <= {key for _, key in REAL_SETTINGS}
+    with pytest.raises(Mp3netError, match=r"^--set: optimiser.learning_rate: Input should be a finite number \(found inf\)"):
+        override(Config(), ["optimiser.learning_rate=Infinity"])
+    with pytest.raises(Mp3netError, match="optimiser.learning_rate_schedule.0.1: Input should be a finite number"):
+        override(Config(), ["optimiser.learning_rate_schedule=[[0, NaN]]"])
 
 
 def test_override_and_differing_keys():

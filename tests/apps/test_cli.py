@@ -307,6 +307,8 @@ def test_normalize(mp3net):
         (["prepare", "--maestro", "nowhere", "--out", "data"], "--maestro nowhere: no such folder"),
         (["parquet", "http://a.org/data", "--out", "p"], "DATA http://a.org/data: a URL"),
         (["evaluate", "--data", "http://a.org/data", "--out", "p"], "--data http://a.org/data: a URL"),
+        (["evaluate", "--data", "d", "--out", "p", "--seconds", "inf"], "--seconds inf: give the length of a clip in seconds"),
+        (["prepare", ".", "--out", "d", "--min-duration", "inf"], "prepare: --min-duration: Input should be a finite number"),
         (["train", "d", "--preset", "nano-1.5s", "--out", "s3://bucket/r"], "--out s3://bucket/r: a URL"),
         (["prepare", ".", "--out", "d", "--loudness", "-14"], "--loudness -14 belongs to --level loudness"),
         (["prepare", "--maestro", ".", "--out", "d", "--heldout", "0.2"], "--maestro has splits of its own"),

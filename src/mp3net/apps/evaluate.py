@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -94,6 +95,8 @@ def _check(request: Request) -> None:
         raise Mp3netError("give a snapshot or --audio, not both")
     if request.match_level and request.audio is None:
         raise Mp3netError("--match-level is for --audio: songs of a snapshot have the level that the model gives them")
+    if request.seconds is not None and not math.isfinite(request.seconds):
+        raise Mp3netError(f"--seconds {request.seconds:g}: give the length of a clip in seconds, such as 5")
     if _names(request.measures) == []:
         raise Mp3netError(f"--measures is empty; name some of: {', '.join(MEASURES)}")
 
