@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from mp3net.apps.console import plain_console
 from mp3net.config import PRESETS, assignments, preset
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.inventory import SPLITS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def run(path: Path | None) -> None:
     """Print one description; Mp3netError if the folder holds nothing made by mp3net."""
     if path is None:
-        Console().print(_presets())
+        plain_console().print(_presets())
     elif (path / INDEX_FILE).exists() or (path / STAGING).exists():
         _dataset(path)
     else:

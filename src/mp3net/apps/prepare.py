@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from mp3net.apps.console import plain_console
 from mp3net.config import DataConfig, parse_config, preset, presets_for
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool
@@ -58,10 +60,10 @@ def run(request: Request) -> None:
         dry_run(recordings, request.out, config, request.workers)
         return
     report = _prepared(request, recordings, config)
-    console = Console()
-    console.print(_table(report), markup=False)
+    console = plain_console()
+    console.print(_table(report))
     for line in _closing_lines(request, report):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
 
 
 def data_config(request: Request) -> DataConfig:
@@ -112,7 +114,7 @@ def _prepared(request: Request, recordings: Recordings, config: DataConfig) -> P
     shard = parse_shard(request.shard) if request.shard is not None else None
     engine = _on_ray(request.ray) if request.ray is not None else None
     try:
-        with _progress(Console()) as progress:
+        with _progress(plain_console()) as progress:
             return prepare(
                 recordings, request.out, config, request.workers, progress=progress, shard=shard, engine=engine,
                 provenance=provenance, preset=_served_preset(request.preset, config),
@@ -134,14 +136,15 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
     if request.shard is not None:
         count = parse_shard(request.shard).count
         yield (
-            f"shard {request.shard}: decoded into {out}. When all {count} are, the same command without --shard finishes "
+            f"shard {request.shard}: decoded into {quote(str(out))}. When all {count} are, the same command without --shard finishes "
             "the dataset"
         )
         return
     if report.hours("heldout") == 0 and report.config.heldout_share > 0:
         yield "warning: nothing is held out to judge results by: a single usable recording, or none in that split"
     yield from _damage_lines(report)
-    yield f"dataset: {out}   every file: {out / TABLE_FILE}, {out / REPORT_FILE}"
+    table, report_file = (quote(str(out / name)) for name in (TABLE_FILE, REPORT_FILE))
+    yield f"dataset: {quote(str(out))}   every file: {table}, {report_file}"
     yield _next_step(request, report)
 
 
@@ -178,17 +181,17 @@ def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int)
         reasons.setdefault(reason, []).append(path)
     for reason, paths in sorted(reasons.items()):
         table.add_row(f"skipped: {printable(reason)}", str(len(paths)), _some(paths))
-    console = Console()
+    console = plain_console()
     if not usable:
         seen = ", ".join(f"{reason} ({len(paths)})" for reason, paths in sorted(reasons.items()))
         raise Mp3netError(
             f"{recordings.folder}: none of {len(found.files)} files is audio: {printable(seen)}; looked for {LOOKED_FOR}"
         )
-    console.print(table, markup=False)
+    console.print(table)
     disk = f"{_bytes(found.need_bytes)} at most while preparing, {_bytes(found.free_bytes)} are free"
     if found.need_bytes > found.free_bytes:
         raise Mp3netError(f"{out}: {disk}; free space or name an --out on another disk")
-    console.print(f"disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True, markup=False)
+    console.print(f"disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True)
 
 
 def _bytes(size: float) -> str:
@@ -219,7 +222,7 @@ def _progress(console: Console) -> Iterator[Callable[[Advance], None]]:
 
         yield line
         return
-    columns = (TextColumn("preparing"), BarColumn(), TextColumn("{task.fields[state]}"))
+    columns = (TextColumn("preparing"), BarColumn(), TextColumn("{task.fields[state]}", markup=False))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("prepare", total=None, state="reading headers")
 
@@ -246,7 +249,8 @@ def _next_step(request: Request, report: PrepareReport) -> str:
     others = [name for name in fitting if name != request.preset] if named else fitting[1:]
     which = "" if named else f" --preset {fitting[0]}"
     more = f"   (or --preset {', '.join(others)})" if others else ""
-    return f"next: mp3net train {out}{which} --out runs/{out.name}{more}"
+    run = Path("runs") / out.resolve().name
+    return f"next: mp3net train {quote(str(out))}{which} --out {quote(str(run))}{more}"
 
 
 def _some(paths: list[str]) -> str:

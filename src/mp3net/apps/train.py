@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mp3net.apps.console import plain_console
 from mp3net.apps.device import choose_device, local_device
 from mp3net.apps.forecast import describe
 from mp3net.config import Config, override, preset, presets_for, read_config
@@ -154,7 +156,8 @@ def _data(request: Request, origin: Origin | None, place: Path | None) -> tuple[
     """Where the dataset lies, and what has to be said of that."""
     if request.data is not None:
         if (Path(request.data) / RUN_FILE).is_file():
-            raise Mp3netError(f"{request.data}: is a run, not a dataset; to resume it: mp3net train --out {request.data}")
+            resume = f"mp3net train --out {quote(request.data)}"
+            raise Mp3netError(f"{request.data}: is a run, not a dataset; to resume it: {resume}")
         return request.data, []
     if origin is None or not origin.data:
         raise Mp3netError("name the dataset to train on: mp3net train DATA --out ... (make one with `mp3net prepare`)")
@@ -232,14 +235,15 @@ def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) 
         say(MEASURING)
         say(describe(title, trainer))
         with _stop_on_signal(trainer, say) as received:
-            outcome = trainer.run(*([ConsoleWatcher(trainer, say, Console())] if trainer.ranks.first else []))
+            outcome = trainer.run(*([ConsoleWatcher(trainer, say, plain_console())] if trainer.ranks.first else []))
     except KeyboardInterrupt:
         say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
         sys.exit(128 + signal.SIGINT)
     say(f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}")
     length = " --duration 20" if trainer.config.model.calibrated else ""
     again = "" if outcome.finished else "   go on: the same command again"
-    say(f"listen: mp3net generate {out}{length} --out {out.name}.wav{again}")
+    song = quote(f"{out.resolve().name}.wav")
+    say(f"listen: mp3net generate {quote(str(out))}{length} --out {song}{again}")
     return received
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mp3net.config import DataConfig, parse_config
@@ -48,7 +49,7 @@ def read_index(folder: Path) -> Index:
         elsewhere = Path("data") / folder.resolve().name
         recordings = folder.is_dir() and not (unfinished or (folder / REPORT_FILE).exists())
         usual = not recordings or elsewhere.resolve() == folder.resolve()
-        way = f"FOLDER --out {folder}" if usual else f"{folder} --out {elsewhere}"
+        way = f"FOLDER --out {quote(str(folder))}" if usual else f"{quote(str(folder))} --out {quote(str(elsewhere))}"
         raise Mp3netError(f"{folder}: holds no prepared dataset{why}; make one with `mp3net prepare {way}`")
     return parse_index(read_json(path), str(path))
 
