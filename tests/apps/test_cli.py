@@ -6,10 +6,8 @@ import json
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -56,25 +54,6 @@ def test_training_reads_a_dataset_from_a_web_server(mp3net, tmp_path, monkeypatc
     status, _, errors = mp3net("train", "ftp://x/y", "--preset", "nano-1.5s", "--out", "runs/z")
     assert status == 2
     assert "ftp://x/y: not a place to read from" in errors
-
-
-def test_prepare_needs_one_place_and_can_look_only(mp3net, tmp_path):
-    status, _, errors = mp3net("prepare", "--out", "data")
-    assert (status, "either a FOLDER of recordings or --maestro DIR" in errors) == (2, True)
-    write_folder(tmp_path / "music")
-    status, _, errors = mp3net("prepare", "music", "--out", "data", "--years", "2004")
-    assert (status, "--years belongs to --maestro" in errors) == (2, True)
-    status, out, _ = mp3net("prepare", "music", "--out", "data", "--dry-run")
-    assert (status, "Nothing was written" in out, (tmp_path / "data").exists()) == (0, True, False)
-    for shard in ("1/2", "2/2"):
-        status, out, _ = mp3net("prepare", "music", "--out", "data", "--shard", shard)
-        assert status == 0
-        assert "the same command without --shard finishes the dataset" in " ".join(out.split())
-    status, out, _ = mp3net("prepare", "music", "--out", "data", "--licence", "CC0-1.0", "--source", "made by a test")
-    assert status == 0
-    assert 'license: "cc0-1.0"' in (tmp_path / "data" / "README.md").read_text()
-    status, out, _ = mp3net("parquet", "data", "--out", "parquet")
-    assert (status, "wrote 2 Parquet files" in out) == (0, True)
 
 
 def test_prepare_train_generate(mp3net, tmp_path):
@@ -219,27 +198,6 @@ def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, 
     assert "prepared for" not in mp3net("info", "other")[1]
 
 
-def test_interrupted_prepare_says_so_and_goes_on(tmp_path):
-    (tmp_path / "music").mkdir()
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * 44100)
-    for index in range(40):
-        soundfile.write(tmp_path / "music" / f"{index}.wav", noise, 44100)
-    command = [sys.executable, "-m", "mp3net", "prepare", "music", "--out", "data", "--workers", "1"]
-    # Started in the background, tests inherit that Ctrl-C is ignored; the command must not.
-    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, **heeding) as process:
-        while not list((tmp_path / "data").rglob("*.arrow")) and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        assert process.stderr.read() == "interrupted; the same command goes on where this one stopped\n"
-    assert process.returncode == 130
-    assert not (tmp_path / "data" / "dataset.json").exists()
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert (tmp_path / "data" / "dataset.json").exists()
-
-
 def test_generate_without_arguments_uses_the_bundled_snapshot(mp3net, tmp_path):
     status, out, _ = mp3net("generate")
     assert status == 0
@@ -307,8 +265,14 @@ def test_normalize(mp3net):
         (["prepare", "--maestro", "nowhere", "--out", "data"], "--maestro nowhere: no such folder"),
         (["parquet", "http://a.org/data", "--out", "p"], "DATA http://a.org/data: a URL"),
         (["evaluate", "--data", "http://a.org/data", "--out", "p"], "--data http://a.org/data: a URL"),
-        (["evaluate", "--data", "d", "--out", "p", "--seconds", "inf"], "--seconds inf: give the length of a clip in seconds"),
-        (["prepare", ".", "--out", "d", "--min-duration", "inf"], "prepare: --min-duration: Input should be a finite number"),
+        (
+            ["evaluate", "--data", "d", "--out", "p", "--seconds", "inf"],
+            "--seconds inf: give the length of a clip in seconds",
+        ),
+        (
+            ["prepare", ".", "--out", "d", "--min-duration", "inf"],
+            "prepare: --min-duration: Input should be a finite number",
+        ),
         (["train", "d", "--preset", "nano-1.5s", "--out", "s3://bucket/r"], "--out s3://bucket/r: a URL"),
         (["prepare", ".", "--out", "d", "--loudness", "-14"], "--loudness -14 belongs to --level loudness"),
         (["prepare", "--maestro", ".", "--out", "d", "--heldout", "0.2"], "--maestro has splits of its own"),
@@ -323,6 +287,8 @@ def test_normalize(mp3net):
             "--trim-silence nan: give dB relative to the peak, such as -60",
         ),
         (["prepare", HERE, "--out", HERE / "data", "--dry-run"], "lies inside the folder of recordings"),
+        (["prepare", HERE, "--out", "d", "--shard", "0/4"], "--shard '0/4': give K/N with K from 1 to N, such as 3/64"),
+        (["prepare", HERE, "--out", "d", "--shard", "0/4", "--dry-run"], "--shard '0/4': give K/N with K from 1 to N"),
         (["prepare", HERE, "--out", "d", "--dry-run"], "files is audio: empty file (1), not audio ("),
     ],
 )

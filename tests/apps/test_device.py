@@ -66,7 +66,9 @@ def test_every_process_of_torchrun_has_a_gpu_of_its_own(gpus, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert local_device(torch.device("cuda")) == torch.device("cuda", 1)
     assert current == [torch.device("cuda", 1)]
-    with pytest.raises(Mp3netError, match="^--device cuda:0: torchrun gives every process a GPU of its own.*CUDA_VISIBLE_DEV"):
+    with pytest.raises(
+        Mp3netError, match="^--device cuda:0: torchrun gives every process a GPU of its own.*CUDA_VISIBLE_DEV"
+    ):
         local_device(torch.device("cuda", 0))
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(Mp3netError, match="process 3 of this machine has no GPU of its own; .*nproc-per-node 2 uses all"):

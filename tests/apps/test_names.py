@@ -11,8 +11,8 @@ import soundfile
 
 from mp3net.apps import evaluate
 from mp3net.apps.console import plain_console
-from mp3net.errors import Mp3netError
 from mp3net.data.index import read_index
+from mp3net.errors import Mp3netError
 from tests.recordings import music, write_folder
 
 ODD = "my [bold] :smile: music"

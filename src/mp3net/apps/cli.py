@@ -37,7 +37,9 @@ Open = partial(typer.Option, show_default=False)
 Snapshot = Annotated[
     Path | None, typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False)
 ]
-Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N (GPU N of several, from 0) or mps.")]
+Device = Annotated[
+    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N (GPU N of several, from 0) or mps.")
+]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster if the hardware supports it.")]
 
 

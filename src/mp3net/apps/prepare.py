@@ -21,8 +21,8 @@ from mp3net.apps.console import plain_console
 from mp3net.config import DataConfig, parse_config, preset, presets_for
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool
-from mp3net.data.preparation import Advance, check_place, prepare, survey
-from mp3net.data.recordings import LOOKED_FOR, Recordings, below, maestro, parse_shard, parse_years
+from mp3net.data.preparation import Advance, Runner, check_place, prepare, survey
+from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, below, maestro, parse_shard, parse_years
 from mp3net.errors import Mp3netError
 from mp3net.files import local
 
@@ -56,10 +56,12 @@ def run(request: Request) -> None:
     """Prepare with a progress bar and say what became of every file, or only say what preparation would take."""
     config = data_config(request)
     recordings = find(request.folder, request.maestro, request.years)
+    shard = parse_shard(request.shard) if request.shard is not None else None
+    engine = _on_ray(request.ray) if request.ray is not None else None
     if request.dry_run:
-        dry_run(recordings, request.out, config, request.workers)
+        dry_run(recordings, request.out, config, request.workers, shard)
         return
-    report = _prepared(request, recordings, config)
+    report = _prepared(request, recordings, config, shard, engine)
     console = plain_console()
     console.print(_table(report))
     for line in _closing_lines(request, report):
@@ -108,11 +110,11 @@ def trim_threshold(text: str) -> float | None:
     return threshold_db
 
 
-def _prepared(request: Request, recordings: Recordings, config: DataConfig) -> PrepareReport:
+def _prepared(
+    request: Request, recordings: Recordings, config: DataConfig, shard: Shard | None, engine: Runner | None
+) -> PrepareReport:
     said = request.provenance
     provenance = replace(said, source=said.source or recordings.source, licence=said.licence or recordings.licence)
-    shard = parse_shard(request.shard) if request.shard is not None else None
-    engine = _on_ray(request.ray) if request.ray is not None else None
     try:
         with _progress(plain_console()) as progress:
             return prepare(
@@ -136,8 +138,8 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
     if request.shard is not None:
         count = parse_shard(request.shard).count
         yield (
-            f"shard {request.shard}: decoded into {quote(str(out))}. When all {count} are, the same command without --shard finishes "
-            "the dataset"
+            f"shard {request.shard}: decoded into {quote(str(out))}. When all {count} are, the same command without --shard "
+            "finishes the dataset"
         )
         return
     if report.hours("heldout") == 0 and report.config.heldout_share > 0:
@@ -159,15 +161,19 @@ def _damage_lines(report: PrepareReport) -> Iterator[str]:
         yield "These files were kept with what they hold; --strict leaves them out"
 
 
-def _on_ray(address: str) -> Callable[..., Iterator]:  # type: ignore[type-arg]
-    from mp3net.data.cluster import run_on_ray
+def _on_ray(address: str) -> Runner:
+    """Errors: Mp3netError if Ray is not installed."""
+    from mp3net.data.cluster import check_installed, run_on_ray
 
+    check_installed()
     return partial(run_on_ray, address=address)
 
 
-def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int) -> None:
-    """Say what preparation would take; writes nothing."""
+def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int, shard: Shard | None = None) -> None:
+    """Say what preparation, or that part of it, would take; writes nothing."""
     check_place(out, recordings, config)
+    if shard is not None:
+        recordings = recordings.only(shard)
     with IsolatedPool(workers) as pool:
         found = survey(recordings, out, config, pool)
     usable = [file for file in found.files if not file.reason]
@@ -182,7 +188,7 @@ def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int)
     for reason, paths in sorted(reasons.items()):
         table.add_row(f"skipped: {printable(reason)}", str(len(paths)), _some(paths))
     console = plain_console()
-    if not usable:
+    if not usable and shard is None:
         seen = ", ".join(f"{reason} ({len(paths)})" for reason, paths in sorted(reasons.items()))
         raise Mp3netError(
             f"{recordings.folder}: none of {len(found.files)} files is audio: {printable(seen)}; looked for {LOOKED_FOR}"
@@ -191,7 +197,8 @@ def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int)
     disk = f"{_bytes(found.need_bytes)} at most while preparing, {_bytes(found.free_bytes)} are free"
     if found.need_bytes > found.free_bytes:
         raise Mp3netError(f"{out}: {disk}; free space or name an --out on another disk")
-    console.print(f"disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True)
+    part = f"shard {shard.number}/{shard.count} alone; " if shard is not None else ""
+    console.print(f"{part}disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True)
 
 
 def _bytes(size: float) -> str:
