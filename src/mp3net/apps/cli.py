@@ -210,10 +210,14 @@ def generate(
         ),
     ] = None,
     out: Annotated[
-        Path | None, Open(help="Folder, or the name of one file; default: ./song.FORMAT, or ./songs for several seeds.")
+        Path | None,
+        Open(
+            help="Folder, or the name of one file, or - for standard output; default: ./song.FORMAT, or ./songs for several "
+            "seeds."
+        ),
     ] = None,
     audio_format: Annotated[
-        str | None, Open("--format", help="wav, flac, ogg or mp3; default: the extension of --out, else wav.")
+        str | None, Open("--format", help="wav, flac, ogg (.oga too) or mp3; default: the extension of --out, else wav.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     normalize: Annotated[
