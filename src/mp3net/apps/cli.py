@@ -288,7 +288,7 @@ def info(
         Path | None, typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.")
     ] = None,
 ) -> None:
-    """Describe a snapshot, a run (and how to reproduce it) or a dataset; without a path, list the presets."""
+    """Describe a snapshot, a run (how to reproduce it) or a dataset (how to finish it); without a path, list the presets."""
     from mp3net.apps.info import run
 
     run(local(path, "PATH") if path is not None else None)

@@ -23,8 +23,12 @@ def run(path: Path | None) -> None:
     """Print one description; Mp3netError if the folder holds nothing made by mp3net."""
     if path is None:
         plain_console().print(_presets())
-    elif (path / INDEX_FILE).exists() or (path / STAGING).exists():
+    elif (path / INDEX_FILE).exists():
         _dataset(path)
+    elif (path / STAGING).exists():
+        from mp3net.apps.unfinished import describe_unfinished
+
+        print(describe_unfinished(path))
     else:
         _snapshot(path)
 
@@ -56,7 +60,7 @@ def _dataset(path: Path) -> None:
 
 
 def _snapshot(path: Path) -> None:
-    from mp3net.model.snapshot import open_snapshot
+    from mp3net.model.snapshot import CHECKPOINTS_FOLDER, CONFIG_FILE, SNAPSHOT_FOLDER, open_snapshot
     from mp3net.training.origin import RUN_FILE, read_origin
 
     if not path.is_dir():
@@ -64,9 +68,22 @@ def _snapshot(path: Path) -> None:
         raise Mp3netError(f"{path}: {what}; name a snapshot, a run directory or a dataset, or nothing for the presets")
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))
+    elif not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):
+        raise Mp3netError(_foreign(path))
     snapshot = open_snapshot(path)
     print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
     print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))
+
+
+def _foreign(path: Path) -> str:
+    """What to do with a folder that mp3net has not written to."""
+    from mp3net.apps.unfinished import holds_recordings
+
+    if not holds_recordings(path):
+        return f"{path}: holds no snapshot, run or dataset, and no recordings"
+    out = Path("data") / path.resolve().name
+    command = shlex.join(["mp3net", "prepare", str(path), "--out", str(out)])
+    return f"{path}: holds recordings; this makes a dataset of them, which `mp3net train` can learn from: {command}"
 
 
 def _run(path: Path, origin: Origin) -> None:
