@@ -6,12 +6,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from mp3net.apps.unfinished import holds_recordings
 from mp3net.config import PRESETS
 from mp3net.data.index import read_index
 from mp3net.words import counted, mono_or_stereo
-from tests.recordings import write_folder
+from tests.recordings import music, write_folder
 
 FOLDER = "my [old] music"
 
@@ -90,6 +91,26 @@ def test_presets_can_be_told_from_what_a_plan_holds():
         for config in PRESETS.values()
     }
     assert len(kinds) == len(PRESETS)
+
+
+def test_one_is_singular(mp3net, tmp_path):
+    (tmp_path / "one").mkdir()
+    soundfile.write(tmp_path / "one" / "a.wav", music(4, 11008, 1), 11008)
+    status, out, _ = mp3net("prepare", "one", "--out", "data", "--preset", "nano-1.5s", "--shard", "1/1")
+    assert (status, "prepared 1 of 1 file, " in out) == (0, True)
+    assert "Now the same command without --shard finishes the dataset" in " ".join(out.split())
+    assert "unfinished dataset data: 1 file decoded" in mp3net("info", "data")[1]
+    assert mp3net("prepare", "one", "--out", "data", "--preset", "nano-1.5s")[0] == 0
+    out = mp3net("info", "data")[1]
+    assert (": 11008 Hz, mono, prepared for" in out, "train: 1 piece, " in out, "heldout: 0 pieces, " in out) == (True,) * 3
+    status, out, _ = mp3net("train", "data", "--out", "r", "--device", "cpu", "--tracks", 8, "--dry-run")
+    assert (status, "data: 1 piece, " in out, "2 discriminator steps per" in out) == (0, True, True)
+    status, _, err = mp3net("train", "data", "--preset", "micro-6s", "--out", "r")
+    assert (status, "data: its only train piece is not as long as one crop of 5.96 s" in err) == (2, True)
+    status, out, _ = mp3net("parquet", "data", "--out", "parquet")
+    assert (status, out.splitlines()[0], "wrote 1 Parquet file, " in out) == (0, "1 of 1 piece", True)
+    status, _, err = mp3net("train", "data", "--preset", "piano-5s", "--out", "r")
+    assert "was prepared at 11008 Hz, mono, but the model needs 22016 Hz, stereo" in err
 
 
 def test_words():

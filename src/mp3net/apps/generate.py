@@ -14,6 +14,7 @@ from mp3net.apps.device import open_model
 from mp3net.audio.encoding import FORMATS
 from mp3net.errors import Mp3netError
 from mp3net.generation import CEILING, MAX_SEED, MP3net, Song, format_called
+from mp3net.words import mono_or_stereo
 
 # Extensions that nobody gives to a folder.
 UNSUPPORTED = ("aac", "aif", "aiff", "au", "m4a", "mp4", "opus", "wma", "webm")
@@ -138,8 +139,7 @@ def plan_targets(seeds: list[int], out: Path | None, audio_format: str | None) -
 def _describe(song: Song, file_rate_hz: int, took_s: float) -> str:
     resampled = f" (resampled to {file_rate_hz} Hz for MP3)" if file_rate_hz != song.sample_rate_hz else ""
     lowered = f", lowered by {1 / song.gain:.3f}x to avoid clipping" if song.gain < 1 else ""
-    channels = "stereo" if len(song.audio) == 2 else "mono"
     return (
-        f"{song.duration_s:.2f} s {channels} at {song.sample_rate_hz} Hz{resampled}, seed {song.seed}, "
-        f"made in {took_s:.2f} s, peak {song.peak:.3f}{lowered}"
+        f"{song.duration_s:.2f} s {mono_or_stereo(len(song.audio))} at {song.sample_rate_hz} Hz{resampled}, "
+        f"seed {song.seed}, made in {took_s:.2f} s, peak {song.peak:.3f}{lowered}"
     )

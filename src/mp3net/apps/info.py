@@ -14,6 +14,7 @@ from mp3net.config import PRESETS, assignments, preset
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.inventory import SPLITS
 from mp3net.errors import Mp3netError
+from mp3net.words import counted, mono_or_stereo
 
 if TYPE_CHECKING:
     from mp3net.training.origin import Origin
@@ -39,7 +40,7 @@ def _presets() -> Table:
         audio, model = config.audio, config.model
         table.add_row(
             name,
-            f"{audio.sample_rate_hz} Hz {'stereo' if audio.channels == 2 else 'mono'}",
+            f"{audio.sample_rate_hz} Hz {mono_or_stereo(audio.channels)}",
             f"{audio.num_bins} x {model.num_frames}",
             f"{config.track_duration_s:.2f} s",
             model.kind,
@@ -53,10 +54,11 @@ def _dataset(path: Path) -> None:
     index = read_index(path)
     config = index.config
     prepared_for = f", prepared for the preset {index.preset}" if index.preset is not None else ""
-    print(f"dataset {path}: {config.sample_rate_hz} Hz, {config.channels} channel(s){prepared_for}")
+    print(f"dataset {path}: {config.sample_rate_hz} Hz, {mono_or_stereo(config.channels)}{prepared_for}")
     for split in SPLITS:
         lengths = [entry["num_samples"] / config.sample_rate_hz for entry in index.entries if entry["split"] == split]
-        print(f"{split}: {len(lengths)} pieces, {sum(lengths) / 3600:.2f} h, longest {max(lengths, default=0):.1f} s")
+        longest_s = max(lengths, default=0)
+        print(f"{split}: {counted(len(lengths), 'piece')}, {sum(lengths) / 3600:.2f} h, longest {longest_s:.1f} s")
 
 
 def _snapshot(path: Path) -> None:

@@ -25,6 +25,7 @@ from mp3net.data.preparation import Advance, Runner, check_place, prepare, surve
 from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, below, maestro, parse_shard, parse_years
 from mp3net.errors import Mp3netError
 from mp3net.files import local
+from mp3net.words import counted
 
 SHOWN_PATHS = 3
 SHOWN_DAMAGED = 10
@@ -137,9 +138,10 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
     out = request.out
     if request.shard is not None:
         count = parse_shard(request.shard).count
+        done = "Now" if count == 1 else f"When all {count} are,"
         yield (
-            f"shard {request.shard}: decoded into {quote(str(out))}. When all {count} are, the same command without --shard "
-            "finishes the dataset"
+            f"shard {request.shard}: decoded into {quote(str(out))}. {done} the same command without --shard finishes the "
+            "dataset"
         )
         return
     if report.hours("heldout") == 0 and report.config.heldout_share > 0:
@@ -191,7 +193,8 @@ def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int,
     if not usable and shard is None:
         seen = ", ".join(f"{reason} ({len(paths)})" for reason, paths in sorted(reasons.items()))
         raise Mp3netError(
-            f"{recordings.folder}: none of {len(found.files)} files is audio: {printable(seen)}; looked for {LOOKED_FOR}"
+            f"{recordings.folder}: no audio in {counted(len(found.files), 'file')}: {printable(seen)}; looked for "
+            f"{LOOKED_FOR}"
         )
     console.print(table)
     disk = f"{_bytes(found.need_bytes)} at most while preparing, {_bytes(found.free_bytes)} are free"
@@ -214,8 +217,9 @@ def to_parquet(data: Path, out: Path) -> None:
     """Export, printing a line per file."""
     from mp3net.data.parquet import export_parquet
 
-    files = export_parquet(data, out, lambda done, total: print(f"{done}/{total} pieces", flush=True))
-    print(f"wrote {len(files)} Parquet files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB, into {out}")
+    files = export_parquet(data, out, lambda done, total: print(f"{done} of {counted(total, 'piece')}", flush=True))
+    size_mb = sum(file.stat().st_size for file in files) / 1e6
+    print(f"wrote {counted(len(files), 'Parquet file')}, {size_mb:.1f} MB, into {out}")
 
 
 @contextmanager
@@ -242,7 +246,7 @@ def _progress(console: Console) -> Iterator[Callable[[Advance], None]]:
 def _state(now: Advance) -> str:
     minutes, seconds = divmod(round(now.left_s), 60)
     left = f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-    return f"{now.done}/{now.total} files, {now.times_real_time:.0f} x real time, {left} left"
+    return f"{now.done} of {counted(now.total, 'file')}, {now.times_real_time:.0f} x real time, {left} left"
 
 
 def _next_step(request: Request, report: PrepareReport) -> str:

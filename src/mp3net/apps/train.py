@@ -34,6 +34,7 @@ from mp3net.training.state import check_start
 from mp3net.training.steps import Steps
 from mp3net.training.trainer import Trainer
 from mp3net.training.watcher import Watcher
+from mp3net.words import counted
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -92,7 +93,7 @@ def run(request: Request) -> None:
         if snapshot is not None and trainer.state.tracks_seen == 0:
             say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
         if trainer.state.tracks_seen >= config.run.total_tracks:
-            say(f"{out}: finished, {trainer.state.tracks_seen:,} tracks seen. Raise --tracks to go on")
+            say(f"{out}: finished, {counted(trainer.state.tracks_seen, 'track')} seen. Raise --tracks to go on")
             return
         title = choice.preset or (str(request.config) if request.config is not None else out.name)
         if request.dry_run:
@@ -239,7 +240,8 @@ def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) 
     except KeyboardInterrupt:
         say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
         sys.exit(128 + signal.SIGINT)
-    say(f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}")
+    ended = "finished" if outcome.finished else "stopped"
+    say(f"{ended} at {counted(outcome.tracks_seen, 'track')}; saved {outcome.checkpoint}")
     length = " --duration 20" if trainer.config.model.calibrated else ""
     again = "" if outcome.finished else "   go on: the same command again"
     song = quote(f"{out.resolve().name}.wav")
