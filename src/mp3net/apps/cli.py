@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mp3net import __version__
 from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
 from mp3net.files import local
 
+# What is added where a command itself does not say what an interruption left; the others have nothing to add.
+AFTER_INTERRUPTION = {"train": " before training began; the same command begins again"}
+
+
+class _Commands(TyperGroup):
+    """Ctrl-C at any time, also while libraries are still loading, ends a command with one line and exit status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print(f"interrupted{AFTER_INTERRUPTION.get(ctx.invoked_subcommand or '', '')}", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+
+
 app = typer.Typer(
     name="mp3net",
+    cls=_Commands,
     help="Train a generator on your own recordings and make music with it: prepare, train, generate, evaluate.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

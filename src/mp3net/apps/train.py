@@ -238,7 +238,8 @@ def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) 
         with _stop_on_signal(trainer, say) as received:
             outcome = trainer.run(*([ConsoleWatcher(trainer, say, plain_console())] if trainer.ranks.first else []))
     except KeyboardInterrupt:
-        say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
+        kept = "what the last checkpoint holds is kept, the same command goes on from there"
+        say(f"interrupted; {kept if saved_checkpoints(out) else 'nothing was saved yet, the same command begins again'}")
         sys.exit(128 + signal.SIGINT)
     ended = "finished" if outcome.finished else "stopped"
     say(f"{ended} at {counted(outcome.tracks_seen, 'track')}; saved {outcome.checkpoint}")
