@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from mp3net.apps.generate import parse_seeds, plan_targets
+from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED
 from tests.data.test_remote import Server
@@ -249,15 +250,20 @@ def test_normalize(mp3net):
             "--tracks: run.total_tracks: Input should be greater",
         ),
         (["prepare", ".", "--out", "../data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
-        (["prepare", ".", "--out", "../data", "--preset", "piano"], "unknown preset 'piano'; the presets are: mp3net2-nano"),
-        (["train", "data", "--preset", "piano", "--out", "r"], "unknown preset 'piano'; the presets are: mp3net2-nano"),
+        (["prepare", ".", "--out", "../data", "--preset", "x"], "unknown preset 'x'; the presets are: mp3net2-nano"),
+        (
+            ["train", "data", "--preset", "piano", "--out", "r"],
+            "unknown preset 'piano'; did you mean piano-95s or piano-5s?",
+        ),
         (["train", "nowhere", "--preset", "nano-1.5s", "--out", "r"], "make one with `mp3net prepare FOLDER --out nowhere`"),
         (["train", HERE, "--preset", "nano-1.5s", "--out", "r"], f"`mp3net prepare {HERE} --out data/{HERE.name}`"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--set", "optimiser.batchsize=1"],
-            "did you mean optimiser.batch_size?; the valid keys are: optimiser.batch_size, optimiser.learning_rate",
+            "did you mean optimiser.batch_size? `mp3net info PRESET` prints all",
         ),
         (["info", "nowhere"], "nowhere: no such folder"),
+        (["train", "d", "--config", "nano-1.5s", "--out", "r"], "for the preset of that name, give --preset nano-1.5s"),
+        (["train", "d", "--config", HERE / "__init__.py", "--out", "r"], "cannot be read as JSON: it is empty"),
         (["info", "https://a.org/data"], "PATH https://a.org/data: a URL; only folders of this machine will do here"),
         (["prepare", HERE, "--out", "http://a.org/data"], "--out http://a.org/data: a URL"),
         (["prepare", "s3://bucket/music", "--out", "data"], "FOLDER s3://bucket/music: a URL"),
@@ -306,6 +312,8 @@ def test_info_lists_presets_and_describes_the_bundled_snapshot(mp3net):
     status, out, _ = mp3net("info")
     assert status == 0
     assert "piano-95s" in out
+    status, out, _ = mp3net("info", "micro-6s")
+    assert (status, json.loads(out)) == (0, json.loads(json.dumps(PRESETS["micro-6s"].model_dump())))
     status, out, _ = mp3net("info", BUNDLED)
     assert status == 0
     assert "tracks_seen" in out

@@ -303,10 +303,11 @@ def evaluate(
 @app.command()
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.")
+        Path | None,
+        typer.Argument(help="Snapshot, run directory or dataset, or the name of a preset; default: list the presets."),
     ] = None,
 ) -> None:
-    """Describe a snapshot, a run (how to reproduce it) or a dataset (how to finish it); without a path, list the presets."""
+    """Describe a snapshot, a run (how to reproduce it), a dataset (how to finish it) or a preset (all settings, as JSON)."""
     from mp3net.apps.info import run
 
     run(local(path, "PATH") if path is not None else None)

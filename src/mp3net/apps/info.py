@@ -24,6 +24,8 @@ def run(path: Path | None) -> None:
     """Print one description; Mp3netError if the folder holds nothing made by mp3net."""
     if path is None:
         plain_console().print(_presets())
+    elif str(path) in PRESETS and not path.exists():
+        print(json.dumps(preset(str(path)).model_dump(), indent=1))
     elif (path / INDEX_FILE).exists():
         _dataset(path)
     elif (path / STAGING).exists():
@@ -67,7 +69,7 @@ def _snapshot(path: Path) -> None:
 
     if not path.is_dir():
         what = "is a file" if path.exists() else "no such folder"
-        raise Mp3netError(f"{path}: {what}; name a snapshot, a run directory or a dataset, or nothing for the presets")
+        raise Mp3netError(f"{path}: {what}; name a snapshot, a run directory, a dataset or a preset, or nothing for all")
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))
     elif not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from mp3net.apps.console import plain_console
 from mp3net.apps.device import choose_device, local_device
 from mp3net.apps.forecast import describe
-from mp3net.config import Config, override, preset, presets_for, read_config
+from mp3net.config import PRESETS, Config, override, preset, presets_for, read_config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.data.storage import Store, is_remote, open_store
 from mp3net.errors import Mp3netError
@@ -148,6 +148,8 @@ def _initial_weights(request: Request, origin: Origin | None) -> Path | None:
 
 def _other_run(config: Path | None) -> Origin | None:
     """What reproduces the run whose file was given as --config."""
+    if config is not None and str(config) in PRESETS and not config.exists():
+        raise Mp3netError(f"--config {config}: no such file; for the preset of that name, give --preset {config}")
     if config is not None and config.is_dir():
         raise Mp3netError(f"--config {config}: is a folder; name a file, such as {config / RUN_FILE} of a run")
     return read_origin(config.parent) if config is not None and config.name == RUN_FILE and config.is_file() else None

@@ -7,7 +7,6 @@ pauses when the server stalls or fails.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from mp3net.data.cache import RowCache
 from mp3net.data.index import INDEX_FILE, Entry, Index, parse_index, read_index
 from mp3net.data.pieces import ROW_SAMPLES, SCHEMA, Piece, row_samples
 from mp3net.errors import Mp3netError
+from mp3net.files import parse_json
 
 DEFAULT_CACHE_BYTES = 20 << 30
 RETRIES = 8
@@ -130,11 +130,7 @@ class RemoteStore:
         self._patience = patience
         self._cache = cache
         text = self.get(INDEX_FILE)
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise Mp3netError(f"{self.url}/{INDEX_FILE}: cannot be read as JSON: {error}") from None
-        self.index = parse_index(data, f"{self.url}/{INDEX_FILE}")
+        self.index = parse_index(parse_json(text, f"{self.url}/{INDEX_FILE}"), f"{self.url}/{INDEX_FILE}")
         self.fingerprint = hashlib.sha256(text).hexdigest()
 
     def __str__(self) -> str:
