@@ -31,11 +31,11 @@ def recordings(tmp_path) -> Path:
         (
             [
                 "--sample-rate", "8000", "--channels", "1", "--trim-silence", "off", "--keep-dc", "--level", "loudness",
-                "--loudness", "-14", "--keep-duplicates", "--heldout", "0.4", "--split-seed", "3",
+                "--loudness", "-14", "--downmix", "--strict", "--keep-duplicates", "--heldout", "0.4", "--split-seed", "3",
             ],
             [
                 "--sample-rate", "8000", "--channels", "1", "--trim-silence", "off", "--keep-dc", "--level", "loudness",
-                "--loudness", "-14.0", "--keep-duplicates", "--heldout", "0.4", "--split-seed", "3",
+                "--loudness", "-14.0", "--downmix", "--strict", "--keep-duplicates", "--heldout", "0.4", "--split-seed", "3",
             ],
         ),
         ([], []),

@@ -158,7 +158,7 @@ def _damage_lines(report: PrepareReport) -> Iterator[str]:
     for file in worst[:SHOWN_DAMAGED]:
         yield f"missing music: {printable(file.path)}: {file.damage}"
     if len(worst) > SHOWN_DAMAGED:
-        yield f"missing music: {len(worst) - SHOWN_DAMAGED} more files, in the column damage of {TABLE_FILE}"
+        yield f"missing music: {counted(len(worst) - SHOWN_DAMAGED, 'more file')}, in the column damage of {TABLE_FILE}"
     if worst:
         yield "These files were kept with what they hold; --strict leaves them out"
 

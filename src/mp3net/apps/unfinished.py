@@ -15,6 +15,8 @@ from mp3net.files import read_json
 from mp3net.words import counted
 
 RECORDINGS = {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav"}
+# Options that switch a setting off; the others are called like the setting.
+SWITCHES = {"remove_dc": "--keep-dc", "drop_duplicates": "--keep-duplicates"}
 NO_SPLITS = hashlib.sha256(b"[]").hexdigest()
 """What the plan of a preparation without splits of its own holds as `fixed_splits`."""
 
@@ -59,10 +61,8 @@ def _differing(config: DataConfig, base: DataConfig) -> list[str]:
     for name, value in config.model_dump().items():
         if value == getattr(base, name):
             continue
-        if name == "remove_dc":
-            options.append("--keep-dc")
-        elif name == "drop_duplicates":
-            options.append("--keep-duplicates")
+        if isinstance(value, bool):
+            options.append(SWITCHES.get(name, OPTIONS[name]))
         else:
             options += [OPTIONS[name], "off" if value is None else str(value)]
     return options
