@@ -14,7 +14,10 @@ from mp3net.errors import Mp3netError
 from mp3net.files import read_json
 from mp3net.words import counted
 
-RECORDINGS = {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav"}
+RECORDINGS = {
+    ".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav",
+    ".wave", ".wma",
+}  # fmt: skip
 # Options that switch a setting off; the others are called like the setting.
 SWITCHES = {"remove_dc": "--keep-dc", "drop_duplicates": "--keep-duplicates"}
 NO_SPLITS = hashlib.sha256(b"[]").hexdigest()
@@ -26,7 +29,7 @@ def describe_unfinished(out: Path) -> str:
     done = sum(note.name != PLAN_FILE for note in (out / STAGING).glob("*.json"))
     return (
         f"unfinished dataset {out}: {counted(done, 'file')} decoded or found unusable so far. If nothing is at work there, "
-        f"this goes on:\n{_going_on(out)}"
+        f"this goes on (with --title, --source and --licence as before, if they were given):\n{_going_on(out)}"
     )
 
 
