@@ -48,7 +48,7 @@ def draw() -> Figure:
         axis.plot(place, 0, "o", color="#222", markersize=5 + lines**0.5 / 4)
         axis.text(place, 0.28, f"{room}", ha="center", fontsize=11, weight="bold")
     axis.set_xlim(-0.7, len(ROOMS) - 0.3)
-    axis.set_ylim(-3.6, 0.7)
+    axis.set_ylim(-0.31 * len(ROOMS), 0.7)
     axis.set_axis_off()
     return figure
 

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from mp3net.config import (
     PRESETS,
+    AudioConfig,
+    AugmentConfig,
     Config,
+    DataConfig,
     MaskingNoise,
+    Mp3net2Model,
     OptimiserConfig,
+    PaperModel,
+    Relativistic,
     RunConfig,
     WganGp,
     assignments,
@@ -40,15 +49,28 @@ def test_presets_are_what_the_paper_says():
 
 
 def test_unknown_preset_lists_the_valid_ones():
-    with pytest.raises(Mp3netError, match=r"unknown preset 'piano'.*piano-95s.*nano-1.5s"):
-        preset("piano")
+    with pytest.raises(Mp3netError, match=r"^unknown preset 'violin'; the presets are: .*piano-95s.*nano-1.5s"):
+        preset("violin")
+    for name, alike in (
+        ("piano", "piano-95s or piano-5s"),
+        ("mp3net2_nano", "mp3net2-nano"),
+        ("44k", "mp3net2-44k or music44k-95s"),
+    ):
+        with pytest.raises(Mp3netError, match=rf"^unknown preset '{name}'; did you mean {alike}\? `mp3net info` lists all$"):
+            preset(name)
 
 
 def test_unknown_key_lists_the_valid_ones():
-    with pytest.raises(Mp3netError, match=r"unknown key 'optimiser.batchsize'; the valid keys are: .*optimiser.batch_size"):
+    meant = "unknown key 'optimiser.batchsize'; did you mean optimiser.batch_size? `mp3net info PRESET` prints all"
+    with pytest.raises(Mp3netError, match=f"^config.json: {re.escape(meant)}$"):
         parse_config({"optimiser": {"batchsize": 4}}, "config.json")
-    with pytest.raises(Mp3netError, match=r"valid keys are: .*optimiser.batch_size"):
+    with pytest.raises(Mp3netError, match=f"^--set 'optimiser.batchsize=4': {re.escape(meant)}$"):
         override(Config(), ["optimiser.batchsize=4"])
+    for key in ("optimiser.xyz", "xyz"):
+        with pytest.raises(Mp3netError, match=rf"unknown key '{key}'; the valid keys are: .*optimiser.batch_size"):
+            override(Config(), [f"{key}=4"])
+    with pytest.raises(Mp3netError, match="optimiser is a section; its keys are: optimiser.batch_size, .*optimiser.seed$"):
+        override(Config(), ["optimiser=4"])
 
 
 @pytest.mark.parametrize(
@@ -58,12 +80,41 @@ def test_unknown_key_lists_the_valid_ones():
         ({"optimiser": {"batch_size": "8"}}, "optimiser.batch_size: .*integer"),
         ({"model": {"num_blocks": 5}}, "audio.num_bins = 128 but the networks give .* = 64"),
         ({"model": {"base_bins": 3}}, "must be even"),
-        ([], "whole configuration"),
+        ([], r"^file: \(whole configuration\): needs settings in braces, \{...\} \(found \[\]\)$"),
+        ({"run": 3}, r"^file: run: needs settings in braces, \{...\} \(found 3\)$"),
     ],
 )
 def test_bad_values_are_named(data, message):
     with pytest.raises(Mp3netError, match=message):
         parse_config(data, "file")
+
+
+SECTIONS = (
+    AudioConfig, AugmentConfig, DataConfig, Mp3net2Model, OptimiserConfig, PaperModel, Relativistic, RunConfig, WganGp,
+)  # fmt: skip
+REAL_SETTINGS = [
+    (section, key)
+    for section in SECTIONS
+    for key, field in section.model_fields.items()
+    if re.search(r"\bfloat\b", str(field.annotation))
+]
+
+
+@pytest.mark.parametrize(("section", "key"), REAL_SETTINGS)
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "NaN"])
+def test_no_setting_may_be_infinite_or_no_number(section, key, value):
+    """Python's JSON has these three words."""
+    found = json.loads(f"[[8, {value}]]" if key.endswith("_schedule") else value)
+    with pytest.raises(Mp3netError, match=rf"^file: {key}\S*: Input should be a finite number \(found -?(inf|nan)\)"):
+        parse_config({key: found}, "file", section)
+
+
+def test_settings_of_the_command_line_must_be_finite():
+    assert {"learning_rate", "drift_weight", "gain_db", "min_duration_s"} <= {key for _, key in REAL_SETTINGS}
+    with pytest.raises(Mp3netError, match=r"^--set: optimiser.learning_rate: Input should be a finite number \(found inf\)"):
+        override(Config(), ["optimiser.learning_rate=Infinity"])
+    with pytest.raises(Mp3netError, match="optimiser.learning_rate_schedule.0.1: Input should be a finite number"):
+        override(Config(), ["optimiser.learning_rate_schedule=[[0, NaN]]"])
 
 
 def test_override_and_differing_keys():
@@ -124,8 +175,8 @@ def test_settings_reach_into_unions_and_options():
             "model.num_blocks belongs to the other family .*; the valid keys are: model.kind, model.num_parts",
         ),
         ("train.batch_size=4", "--set 'train.batch_size=4': train.batch_size is now optimiser.batch_size$"),
-        ("batch_size=4", "unknown key 'batch_size'; did you mean optimiser.batch_size.; the valid keys are: audio"),
-        ("run.micro_batch_sise=4", "did you mean run.micro_batch_size.; the valid keys are: run.total_tracks"),
+        ("batch_size=4", "unknown key 'batch_size'; did you mean optimiser.batch_size. `mp3net info PRESET` prints all$"),
+        ("run.micro_batch_sise=4", "did you mean run.micro_batch_size. `mp3net info PRESET` prints all$"),
         ("optimiser.batch_size", "expected KEY=VALUE, such as optimiser.batch_size=4"),
         ("objective.masking_noise.grid=loud", "objective.masking_noise.grid: .*'exact' or 'released'"),
         ("model.kind=paper", "the family comes with the preset; choose another --preset"),
@@ -140,7 +191,7 @@ def test_bad_settings_of_the_second_family_are_named(assignment, message):
 
 
 def test_unknown_keys_list_those_of_the_family_that_the_file_chose():
-    with pytest.raises(Mp3netError, match="unknown key 'model.num_blocks'") as refused:
+    with pytest.raises(Mp3netError, match="model.num_blocks belongs to the other family") as refused:
         parse_config({**PRESETS["mp3net2-nano"].model_dump(), "model": {"kind": "mp3net2", "num_blocks": 3}}, "file")
     assert "model.num_parts" in str(refused.value)
     assert "model.top_channels" not in str(refused.value)

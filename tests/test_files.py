@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from mp3net.files import replacing, write_text
+from mp3net.errors import Mp3netError
+from mp3net.files import read_json, replacing, write_text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read as JSON: it is empty"),
+        (b" \n", "cannot be read as JSON: it is empty"),
+        (b'{"a": 1,\n b}', "cannot be read as JSON: line 2, column 2: expecting property name enclosed in double quotes"),
+        (b"\xff\xfe", "cannot be read as JSON: it is not text in UTF-8"),
+        (b"[" * 100_000, "cannot be read as JSON: maximum recursion depth exceeded"),
+        (b"1" * 5000, "cannot be read as JSON: Exceeds the limit"),
+    ],
+)
+def test_what_is_no_json_is_said_plainly(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(Mp3netError, match=f"^{re.escape(f'{path}: {message}')}"):
+        read_json(path)
+
+
+def test_files_that_cannot_be_read_are_named_without_numbers(tmp_path, monkeypatch):
+    with pytest.raises(Mp3netError, match=r"a\.json: no such file$"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(Mp3netError, match=r": is a folder, not a file$"):
+        read_json(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(Mp3netError, match=r"file/a.json: cannot be read: Not a directory$"):
+        read_json(tmp_path / "file" / "a.json")
+
+    def refused(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refused)  # root may read everything
+    with pytest.raises(Mp3netError, match=r"file: may not be read; change its permissions$"):
+        read_json(tmp_path / "file")
 
 
 def write_half(path: Path) -> None:

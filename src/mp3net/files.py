@@ -33,11 +33,30 @@ def existing_part(path: Path) -> Path:
 def read_json(path: Path) -> Any:
     """Parse a JSON file; Mp3netError names the file when it is missing, unreadable or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise Mp3netError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise Mp3netError(f"{path}: cannot be read as JSON: {error}") from None
+    except IsADirectoryError:
+        raise Mp3netError(f"{path}: is a folder, not a file") from None
+    except PermissionError:
+        raise Mp3netError(f"{path}: may not be read; change its permissions") from None
+    except OSError as error:
+        raise Mp3netError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse_json(content: bytes, source: str) -> Any:
+    """The data in a JSON text from `source`. Errors: Mp3netError says where the text ceases to be JSON."""
+    try:
+        text = content.decode("utf-8")
+        return json.loads(text)
+    except UnicodeDecodeError:
+        why = "it is not text in UTF-8"
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}"
+        why = place if text.strip() else "it is empty"
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        why = str(error)
+    raise Mp3netError(f"{source}: cannot be read as JSON: {why}")
 
 
 @contextmanager

@@ -25,6 +25,9 @@ CEILING = 0.999
 MAX_FRAMES = 40_000
 MAX_SEED = 2**32 - 1  # PyTorch's generator on the CPU uses only 32 bits: larger seeds would repeat songs
 
+# Other endings of formats that `audio.write` knows.
+ALIASES = {"oga": "ogg", "wave": "wav"}
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -52,7 +55,13 @@ class Song:
     def save(self, path: str | Path, audio_format: str | None = None) -> int:
         """Write the song, lowered by `gain`; its format is the name's unless given. Returns the file's sample rate."""
         target = Path(path)
-        return encoding.write(target, self.audio * self.gain, self.sample_rate_hz, audio_format or target.suffix[1:].lower())
+        chosen = format_called(audio_format or target.suffix[1:])
+        return encoding.write(target, self.audio * self.gain, self.sample_rate_hz, chosen)
+
+
+def format_called(name: str) -> str:
+    """The audio format of a file's ending, in any case and without the dot: "oga" -> "ogg"."""
+    return ALIASES.get(name.lower(), name.lower())
 
 
 class MP3net:

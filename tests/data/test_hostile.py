@@ -40,7 +40,8 @@ def test_five_hundred_hostile_files(tmp_path, capsys):
     started = time.monotonic()
     report = prepare(recordings, out, CONFIG, 2)
     assert time.monotonic() - started < 120
-    assert [file.path for file in report.files] == recordings.paths
+    assert [file.path for file in report.files] == [*recordings.paths, *recordings.unread]
+    assert set(recordings.unread) == {"pipe.wav", "folder loop"}
     assert all(file.reason for file in report.files if file.status != "kept")
     status = {os.fsencode(file.path): file.status for file in report.files}
     assert all(status[name] == "kept" for name in kept)
@@ -49,8 +50,8 @@ def test_five_hundred_hostile_files(tmp_path, capsys):
     assert not any("Traceback" in file.reason or "crashed" in file.reason for file in report.files)
     pieces = read_index(out).entries
     assert {path.stem for path in out.rglob("*.arrow")} == {piece["piece"] for piece in pieces}
-    assert len(json.loads((out / "report.json").read_text())["files"]) == 497
-    assert len(list(csv.DictReader((out / "report.csv").read_text(encoding="utf-8").splitlines()))) == 497
+    assert len(json.loads((out / "report.json").read_text())["files"]) == 499
+    assert len(list(csv.DictReader((out / "report.csv").read_text(encoding="utf-8").splitlines()))) == 499
     app.Console(width=80).print(app._table(report), markup=False)
     assert "kept for training" in capsys.readouterr().out
 

@@ -245,6 +245,37 @@ def test_a_folder_that_may_not_be_read_is_accounted_for(tmp_path, monkeypatch):
     assert "sub/b.flac" not in reasons
 
 
+def test_what_is_no_file_or_cannot_be_looked_at_is_accounted_for(tmp_path, monkeypatch):
+    """In a folder without the right to enter it, names can be read, but nothing about them."""
+    source = tmp_path / "in"
+    write_folder(source)
+    (tmp_path / "other").mkdir()
+    (source / "linked").symlink_to(tmp_path / "other")
+    os.mkfifo(source / "pipe.wav")
+    look = Path.lstat
+
+    def refusing(path):
+        if path.parent.name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", refusing)
+        recordings = below(source)
+    reasons = {file.path: file.reason for file in prepare(recordings, tmp_path / "out", CONFIG, 2).files}
+    assert reasons["sub/b.flac"] == "cannot be read: Permission denied"
+    assert reasons["linked"] == "a link to a folder, which is not followed: name that folder, or move it here"
+    assert reasons["pipe.wav"] == "a pipe or device, not a file"
+
+
+def test_a_folder_that_holds_only_a_link_says_so(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "music").mkdir()
+    (tmp_path / "in" / "m").symlink_to(tmp_path / "music")
+    with pytest.raises(Mp3netError, match="holds no files but m: a link to a folder, which is not followed: name that"):
+        below(tmp_path / "in")
+
+
 def test_looking_only_refuses_what_preparing_would(tmp_path, monkeypatch):
     source, out = tmp_path / "in", tmp_path / "out"
     write_folder(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 import time
 from pathlib import Path
@@ -110,12 +111,11 @@ def test_rows_are_asked_for_once_and_only_those_needed(folder, server, tmp_path)
     data = CropDataset(remote(server, tmp_path), CROP)
     data.batch(0, 0, 12)
     asked = len(server.requests)
-    entries = LocalStore(folder).index.entries
-    row_bytes = entries[0]["row_bytes"]
-    offsets = {entry["first_row_offset"] for entry in entries}
-    for _, wanted in server.requests[1:]:
+    entries = {f"/data/{entry['split']}/{entry['piece']}.arrow": entry for entry in LocalStore(folder).index.entries}
+    for path, wanted in server.requests[1:]:
         begin, end = map(int, wanted.removeprefix("bytes=").split("-"))
-        assert any((begin - offset) % row_bytes == 0 for offset in offsets)
+        row_bytes = entries[path]["row_bytes"]  # names differ in length, and so do rows
+        assert (begin - entries[path]["first_row_offset"]) % row_bytes == 0
         assert end + 1 - begin <= 3 * row_bytes, "a crop of 70,000 samples touches three rows of 65,536 at most"
     data.batch(0, 0, 12)
     CropDataset(remote(server, tmp_path), CROP).batch(0, 0, 12)  # a new process finds them, too
@@ -139,6 +139,30 @@ def test_a_server_without_byte_ranges_is_explained_at_once(server, tmp_path):
     with pytest.raises(Mp3netError, match=r"does not send parts of files \(byte ranges\).*use nginx"):
         far.batch(0, 0, 1)
     assert len(server.requests) == asked + 1
+
+
+def test_a_server_without_byte_ranges_is_refused_before_anything_begins(server, tmp_path):
+    server.faults = ["whole"] * 500
+    with pytest.raises(Mp3netError, match=rf"^{server.url}/train/.*arrow: the server does not send parts of files"):
+        CropDataset(remote(server, tmp_path), CROP)
+    assert len(server.requests) == 2, "the index and one row"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (401, "the server refuses access: .*401.*credentials in the environment"),
+        (403, "the server refuses access: .*403.*credentials in the environment"),
+        (400, "cannot be read: .*400 Bad Request: *; check the address and the server"),
+        (410, "cannot be read: .*410 Gone: *; check the address and the server"),
+        (416, "cannot be read: .*416 .*; check the address and the server"),
+    ],
+)
+def test_what_the_server_refuses_for_good_is_not_asked_for_again(server, tmp_path, fault, message):
+    server.faults = [fault] * 500
+    with pytest.raises(Mp3netError, match=rf"^{server.url}/dataset.json: {message}"):
+        remote(server, tmp_path)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("fault", [503, "stall"])
@@ -211,6 +235,13 @@ def test_the_cache_of_the_environment(monkeypatch, tmp_path):
 def test_locations():
     assert [is_remote(text) for text in ("s3://b/p", "https://h/p", "data/piano", "C:\\data")] == [True, True, False, False]
     assert not is_remote(Path("s3://b"))
+
+
+def test_messages_name_the_folder_or_url_of_a_store(folder, server, tmp_path):
+    for store, place in ((LocalStore(folder), str(folder)), (remote(server, tmp_path), server.url)):
+        assert (str(store), f"{[store]}") == (place, f"[{place}]")
+        with pytest.raises(Mp3netError, match=f"^{re.escape(place)}: none of its 4 train pieces is as long as one crop"):
+            CropDataset(store, 8000 * 3600)
 
 
 @pytest.fixture(scope="module")

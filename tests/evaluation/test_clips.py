@@ -93,7 +93,7 @@ def test_folder_of_other_rates_and_channels_is_converted_and_said(tmp_path):
     folder = open_folder(tmp_path, config)
     assert len(folder.files) == 5
     notes = " | ".join(folder.notes)
-    assert "4 files of 22050 Hz with 2 channel(s) were converted to the dataset's 11008 Hz and 1 channel(s)" in notes
+    assert "converted to the dataset's 11008 Hz, mono: 4 files of 22050 Hz, stereo" in notes
     assert "hold nothing above 4000 Hz" in notes
     assert "skipped cover.jpg: not audio" in notes
     clips = folder_set(folder, config, 40, CLIP, 0)
@@ -117,7 +117,7 @@ def test_an_empty_folder_and_a_short_one_are_errors(tmp_path):
     with pytest.raises(Mp3netError, match="no such folder"):
         open_folder(tmp_path / "nowhere", config)
     soundfile.write(tmp_path / "short.wav", piece(4.0, RATE, 0), RATE)
-    with pytest.raises(Mp3netError, match="its 1 files hold 2 clips of 1.50 s; at least 32"):
+    with pytest.raises(Mp3netError, match="2 clips of 1.50 s in 1 file; at least 32"):
         folder_set(open_folder(tmp_path, config), config, 64, CLIP, 0)
 
 

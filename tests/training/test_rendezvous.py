@@ -40,7 +40,7 @@ def test_every_round_shares_a_store_without_what_the_dead_left(late):
     assert first[1].get("address") == b"of a process that dies"
 
 
-@pytest.mark.parametrize(("rank", "missing"), [(0, "process(es) 1 of 2"), (1, "the first process")])
+@pytest.mark.parametrize(("rank", "missing"), [(0, "process 1 of 2"), (1, "the first process")])
 def test_a_round_that_lost_a_process_before_it_was_complete_ends_with_its_rank(rank, missing):
     store = dist.HashStore()
     meet(store, 2)

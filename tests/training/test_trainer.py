@@ -376,7 +376,7 @@ def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path)
     assert again.state.tracks_seen == 64
     assert not torch.equal(again.state.networks.generator.dense.weight, averaged["dense.weight"])
     other = override(tiny, ["audio.sample_rate_hz=9000"])
-    with pytest.raises(Mp3netError, match=r"8000 Hz, 1 channel\(s\), 16 bins.* is not that of this configuration \(9000 Hz"):
+    with pytest.raises(Mp3netError, match=r"8000 Hz, mono, 16 bins.* is not that of this configuration \(9000 Hz"):
         Trainer(other, dataset, None, CPU, init_from=snapshot)
 
 

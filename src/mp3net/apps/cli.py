@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mp3net import __version__
 from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
 from mp3net.files import local
 
+# What is added where a command itself does not say what an interruption left; the others have nothing to add.
+AFTER_INTERRUPTION = {"train": " before training began; the same command begins again"}
+
+
+class _Commands(TyperGroup):
+    """Ctrl-C at any time, also while libraries are still loading, ends a command with one line and exit status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print(f"interrupted{AFTER_INTERRUPTION.get(ctx.invoked_subcommand or '', '')}", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+
+
 app = typer.Typer(
     name="mp3net",
+    cls=_Commands,
     help="Train a generator on your own recordings and make music with it: prepare, train, generate, evaluate.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -36,7 +54,9 @@ Open = partial(typer.Option, show_default=False)
 Snapshot = Annotated[
     Path | None, typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False)
 ]
-Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda or mps.")]
+Device = Annotated[
+    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N (GPU N of several, from 0) or mps.")
+]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster if the hardware supports it.")]
 
 
@@ -214,10 +234,14 @@ def generate(
         ),
     ] = None,
     out: Annotated[
-        Path | None, Open(help="Folder, or the name of one file; default: ./song.FORMAT, or ./songs for several seeds.")
+        Path | None,
+        Open(
+            help="Folder, or the name of one file, or - for standard output; default: ./song.FORMAT, or ./songs for several "
+            "seeds."
+        ),
     ] = None,
     audio_format: Annotated[
-        str | None, Open("--format", help="wav, flac, ogg or mp3; default: the extension of --out, else wav.")
+        str | None, Open("--format", help="wav, flac, ogg (.oga too) or mp3; default: the extension of --out, else wav.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     normalize: Annotated[
@@ -285,10 +309,11 @@ def evaluate(
 @app.command()
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="Snapshot, run directory or dataset; default: list the presets.")
+        Path | None,
+        typer.Argument(help="Snapshot, run directory or dataset, or the name of a preset; default: list the presets."),
     ] = None,
 ) -> None:
-    """Describe a snapshot, a run (and how to reproduce it) or a dataset; without a path, list the presets."""
+    """Describe a snapshot, a run (how to reproduce it), a dataset (how to finish it) or a preset (all settings, as JSON)."""
     from mp3net.apps.info import run
 
     run(local(path, "PATH") if path is not None else None)

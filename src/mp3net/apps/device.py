@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +12,7 @@ import torch
 from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net, Precision
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -20,22 +21,45 @@ def choose_device(name: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
-    if name not in available:
-        raise Mp3netError(f"--device {name!r}: choose one of {', '.join(DEVICES)}")
-    if not available[name]:
+    found = re.fullmatch(r"(cpu|mps|cuda)|(cuda):([0-9]{1,3})", name)
+    if found is None:
+        raise Mp3netError(f"--device {name!r}: choose one of {', '.join(DEVICES)}; cuda:N is one GPU of several, from 0")
+    if not available[found[1] or found[2]]:
         raise Mp3netError(
             f"--device {name}: this machine has none that PyTorch {torch.__version__} can use; try --device auto"
         )
-    return torch.device(name)
+    if found[3] is None:
+        return torch.device(name)
+    count = torch.cuda.device_count()
+    if int(found[3]) >= count:
+        there = f"the GPUs of this machine are cuda:0 to cuda:{count - 1}" if count > 1 else "the only GPU here is cuda:0"
+        raise Mp3netError(f"--device {name}: {there}")
+    return torch.device("cuda", int(found[3]))
 
 
 def local_device(device: torch.device) -> torch.device:
-    """This process's own GPU among those of its machine, if `torchrun` started several processes."""
-    if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
+    """This process's own GPU among those of its machine, if `torchrun` started several processes; otherwise `device`.
+
+    Errors: Mp3netError if a GPU was named for all of them, or there are too few.
+    """
+    if device.type != "cuda":
         return device
-    own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    torch.cuda.set_device(own)
-    return own
+    if "LOCAL_RANK" in os.environ:
+        number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if device.index is not None:
+            raise Mp3netError(
+                f"--device {device}: torchrun gives every process a GPU of its own; give --device cuda, and choose GPUs "
+                "with CUDA_VISIBLE_DEVICES"
+            )
+        if number >= count:
+            raise Mp3netError(
+                f"--device cuda: process {number + 1} of this machine has no GPU of its own; torchrun --nproc-per-node "
+                f"{count} uses all of them"
+            )
+        device = torch.device("cuda", number)
+    if device.index is not None:
+        torch.cuda.set_device(device)
+    return device
 
 
 def open_model(snapshot: Path | None, device: str, precision: str) -> MP3net:

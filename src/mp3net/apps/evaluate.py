@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from mp3net.apps.console import plain_console
 from mp3net.apps.device import open_model
 from mp3net.data.index import read_index
 from mp3net.data.storage import LocalStore, is_remote
@@ -61,7 +63,7 @@ def run(request: Request) -> None:
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     candidate = request.audio or open_model(request.snapshot, request.device, request.precision)
-    console = Console()
+    console = plain_console()
     started = time.monotonic()
     _open_out(out, request.force)
     try:
@@ -97,6 +99,8 @@ def _check(request: Request) -> None:
         raise Mp3netError("give a snapshot or --audio, not both")
     if request.match_level and request.audio is None:
         raise Mp3netError("--match-level is for --audio: songs of a snapshot have the level that the model gives them")
+    if request.seconds is not None and not math.isfinite(request.seconds):
+        raise Mp3netError(f"--seconds {request.seconds:g}: give the length of a clip in seconds, such as 5")
     if _names(request.measures) == []:
         raise Mp3netError(f"--measures is empty; name some of: {', '.join(MEASURES)}")
 
@@ -153,7 +157,7 @@ def _progress(console: Console) -> Iterator[Progress]:
 
         yield line
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -198,4 +202,4 @@ def _print(console: Console, evaluation: Evaluation) -> None:
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False)
+    console.print(text, soft_wrap=True)

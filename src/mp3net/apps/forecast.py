@@ -5,6 +5,7 @@ from __future__ import annotations
 from mp3net.training.plan import check_memory, flop_per_track, forward_flop, probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
+from mp3net.words import counted
 
 
 def describe(title: str, trainer: Trainer) -> str:
@@ -23,16 +24,17 @@ def describe(title: str, trainer: Trainer) -> str:
     )
     # Weights, two moments each and the averaged generator, plus the snapshot; 4 bytes per number.
     checkpoint_gb = config.run.keep_checkpoints * (5 * generator_m + 4 * discriminator_m) * 4e-3
-    short = f" ({dataset.num_too_short} shorter ones left out)" if dataset.num_too_short else ""
+    short = f" ({dataset.num_too_short:,} too short left out)" if dataset.num_too_short else ""
     each = f" on each of {trainer.ranks.count} processes" if trainer.ranks.count > 1 else ""
     whose = "allocated on the GPU" if trainer.device.type == "cuda" else "the whole process"
     return "\n".join(
         [
             f"{title} on {trainer.device}, {settings.precision}: generator {generator_m:.2f} M, discriminator "
             f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.3g} GFLOP per generated track",
-            f"data: {len(dataset.names)} pieces{short}, {dataset.hours:.2f} h, in crops of {config.track_duration_s:.2f} s",
-            f"batch {settings.batch_size}{each.replace(' on each of', ' over')}, {steps} discriminator "
-            f"step(s) per generator step; checkpoints take up to {checkpoint_gb:.2f} GB, "
+            f"data: {counted(len(dataset.names), 'piece')}{short}, {dataset.hours:.2f} h, in crops of "
+            f"{config.track_duration_s:.2f} s",
+            f"batch {settings.batch_size}{each.replace(' on each of', ' over')}, "
+            f"{counted(steps, 'discriminator step')} per generator step; checkpoints take up to {checkpoint_gb:.2f} GB, "
             f"{config.run.keep_checkpoints} kept",
             *_choices(trainer),
             f"one iteration: {measured.iteration_s:.3g} s, {gflop:.3g} GFLOP per track seen, peak memory "
@@ -46,12 +48,12 @@ def _pace(trainer: Trainer, rate: float) -> list[str]:
     """Time left and when there will be something to hear, at `rate` tracks per second."""
     run, seen = trainer.config.run, trainer.state.tracks_seen
     left = run.total_tracks - seen
-    start = f"resuming at {seen:,} tracks" if seen else "starting"
+    start = f"resuming at {counted(seen, 'track')}" if seen else "starting"
     samples, checkpoints = run.sample_every_tracks, run.checkpoint_every_tracks
     return [
-        f"{start}; {left:,} of {run.total_tracks:,} tracks to go at "
+        f"{start}; {left:,} of {counted(run.total_tracks, 'track')} to go at "
         f"{rate:.3g} tracks/s: {format_duration(left / rate)} left",
-        f"samples to listen to every {samples:,} tracks ({format_duration(samples / rate)}), "
+        f"samples to listen to every {counted(samples, 'track')} ({format_duration(samples / rate)}), "
         f"a checkpoint every {checkpoints:,} ({format_duration(checkpoints / rate)})",
     ]
 
@@ -67,7 +69,7 @@ def _choices(trainer: Trainer) -> list[str]:
             for learner in (state.generator, state.discriminator)
         ]
         lines.append(
-            f"trained: the last {settings.train_last_blocks} block(s), {trained_m[0]:.2f} M of the generator's and "
+            f"trained: the last {counted(settings.train_last_blocks, 'block')}, {trained_m[0]:.2f} M of the generator's and "
             f"{trained_m[1]:.2f} M of the discriminator's parameters; the rest stays as it is"
         )
     for name, points in (

@@ -7,13 +7,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from mp3net.apps.console import plain_console
 from mp3net.config import PRESETS, assignments, preset
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.inventory import SPLITS
 from mp3net.errors import Mp3netError
+from mp3net.words import counted, mono_or_stereo
 
 if TYPE_CHECKING:
     from mp3net.training.origin import Origin
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 def run(path: Path | None) -> None:
     """Print one description; Mp3netError if the folder holds nothing made by mp3net."""
     if path is None:
-        Console().print(_presets())
-    elif (path / INDEX_FILE).exists() or (path / STAGING).exists():
+        plain_console().print(_presets())
+    elif str(path) in PRESETS and not path.exists():
+        print(json.dumps(preset(str(path)).model_dump(), indent=1))
+    elif (path / INDEX_FILE).exists():
         _dataset(path)
+    elif (path / STAGING).exists():
+        from mp3net.apps.unfinished import describe_unfinished
+
+        print(describe_unfinished(path))
     else:
         _snapshot(path)
 
@@ -35,7 +42,7 @@ def _presets() -> Table:
         audio, model = config.audio, config.model
         table.add_row(
             name,
-            f"{audio.sample_rate_hz} Hz {'stereo' if audio.channels == 2 else 'mono'}",
+            f"{audio.sample_rate_hz} Hz {mono_or_stereo(audio.channels)}",
             f"{audio.num_bins} x {model.num_frames}",
             f"{config.track_duration_s:.2f} s",
             model.kind,
@@ -49,24 +56,38 @@ def _dataset(path: Path) -> None:
     index = read_index(path)
     config = index.config
     prepared_for = f", prepared for the preset {index.preset}" if index.preset is not None else ""
-    print(f"dataset {path}: {config.sample_rate_hz} Hz, {config.channels} channel(s){prepared_for}")
+    print(f"dataset {path}: {config.sample_rate_hz} Hz, {mono_or_stereo(config.channels)}{prepared_for}")
     for split in SPLITS:
         lengths = [entry["num_samples"] / config.sample_rate_hz for entry in index.entries if entry["split"] == split]
-        print(f"{split}: {len(lengths)} pieces, {sum(lengths) / 3600:.2f} h, longest {max(lengths, default=0):.1f} s")
+        longest_s = max(lengths, default=0)
+        print(f"{split}: {counted(len(lengths), 'piece')}, {sum(lengths) / 3600:.2f} h, longest {longest_s:.1f} s")
 
 
 def _snapshot(path: Path) -> None:
-    from mp3net.model.snapshot import open_snapshot
+    from mp3net.model.snapshot import CHECKPOINTS_FOLDER, CONFIG_FILE, SNAPSHOT_FOLDER, open_snapshot
     from mp3net.training.origin import RUN_FILE, read_origin
 
     if not path.is_dir():
         what = "is a file" if path.exists() else "no such folder"
-        raise Mp3netError(f"{path}: {what}; name a snapshot, a run directory or a dataset, or nothing for the presets")
+        raise Mp3netError(f"{path}: {what}; name a snapshot, a run directory, a dataset or a preset, or nothing for all")
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))
+    elif not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):
+        raise Mp3netError(_foreign(path))
     snapshot = open_snapshot(path)
     print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
     print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))
+
+
+def _foreign(path: Path) -> str:
+    """What to do with a folder that mp3net has not written to."""
+    from mp3net.apps.unfinished import holds_recordings
+
+    if not holds_recordings(path):
+        return f"{path}: holds no snapshot, run or dataset, and no recordings"
+    out = Path("data") / path.resolve().name
+    command = shlex.join(["mp3net", "prepare", str(path), "--out", str(out)])
+    return f"{path}: holds recordings; this makes a dataset of them, which `mp3net train` can learn from: {command}"
 
 
 def _run(path: Path, origin: Origin) -> None:

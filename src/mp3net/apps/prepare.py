@@ -11,20 +11,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from mp3net.apps.console import plain_console
 from mp3net.config import DataConfig, parse_config, preset, presets_for
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool, default_workers
-from mp3net.data.preparation import Advance, prepare
-from mp3net.data.recordings import LOOKED_FOR, Recordings, below, maestro, parse_shard, parse_years
+from mp3net.data.preparation import Advance, Runner, prepare
+from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, below, maestro, parse_shard, parse_years
 from mp3net.data.staging import check_place
 from mp3net.data.surveying import survey
 from mp3net.errors import Mp3netError
 from mp3net.files import local
+from mp3net.words import counted
 
 SHOWN_PATHS = 3
 SHOWN_DAMAGED = 10
@@ -56,22 +59,22 @@ def run(request: Request) -> None:
     """Prepare with a progress bar and say what became of every file, or only say what preparation would take."""
     config = data_config(request)
     recordings = find(request.folder, request.maestro, request.years)
+    shard = parse_shard(request.shard) if request.shard is not None else None
+    engine = _on_ray(request.ray) if request.ray is not None else None
     if request.dry_run:
-        dry_run(recordings, request.out, config, request.workers or default_workers())
+        dry_run(recordings, request.out, config, request.workers or default_workers(), shard)
         return
-    report = _prepared(request, recordings, config)
-    console = Console()
+    report = _prepared(request, recordings, config, shard, engine)
+    console = plain_console()
     if report.added == []:
         known = sum(file.status == "kept" for file in report.files)
-        _line(console, f"nothing to add: {request.out} holds all {known} usable recordings of {recordings.folder}")
+        console.print(
+            f"nothing to add: {request.out} holds all {known} usable recordings of {recordings.folder}", soft_wrap=True
+        )
         return
-    console.print(_table(report), markup=False)
+    console.print(_table(report))
     for line in _closing_lines(request, report):
-        _line(console, line)
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False, emoji=False, highlight=False)
+        console.print(line, soft_wrap=True)
 
 
 def data_config(request: Request) -> DataConfig:
@@ -116,14 +119,14 @@ def trim_threshold(text: str) -> float | None:
     return threshold_db
 
 
-def _prepared(request: Request, recordings: Recordings, config: DataConfig) -> PrepareReport:
+def _prepared(
+    request: Request, recordings: Recordings, config: DataConfig, shard: Shard | None, engine: Runner | None
+) -> PrepareReport:
     said = request.provenance
     provenance = replace(said, source=said.source or recordings.source, licence=said.licence or recordings.licence)
-    shard = parse_shard(request.shard) if request.shard is not None else None
-    engine = _on_ray(request.ray) if request.ray is not None else None
     before = signal.signal(signal.SIGTERM, _interrupt)  # what batch systems send before they kill
     try:
-        with _progress(Console()) as progress:
+        with _progress(plain_console()) as progress:
             return prepare(
                 recordings, request.out, config, request.workers or default_workers(), progress=progress, shard=shard,
                 engine=engine, provenance=provenance, preset=_served_preset(request.preset, config),
@@ -150,9 +153,10 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
     out = request.out
     if request.shard is not None:
         count = parse_shard(request.shard).count
+        done = "Now" if count == 1 else f"When all {count} are,"
         yield (
-            f"shard {request.shard}: decoded into {out}. When all {count} are, the same command without --shard finishes "
-            "the dataset"
+            f"shard {request.shard}: decoded into {quote(str(out))}. {done} the same command without --shard finishes the "
+            "dataset"
         )
         return
     if report.hours("heldout") == 0 and report.config.heldout_share > 0:
@@ -160,10 +164,11 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
     yield from _damage_lines(report)
     if report.added:
         yield (
-            f"added {len(report.added)} recordings; those that were there are as they were. A run on this dataset goes on "
-            "with the new ones by `mp3net train --out RUN --data-changed`"
+            f"added {counted(len(report.added), 'recording')}; those that were there are as they were. A run on this "
+            "dataset goes on with all of them by `mp3net train --out RUN --data-changed`"
         )
-    yield f"dataset: {out}   every file: {out / TABLE_FILE}, {out / REPORT_FILE}"
+    table, report_file = (quote(str(out / name)) for name in (TABLE_FILE, REPORT_FILE))
+    yield f"dataset: {quote(str(out))}   every file: {table}, {report_file}"
     yield _next_step(request, report)
 
 
@@ -173,20 +178,24 @@ def _damage_lines(report: PrepareReport) -> Iterator[str]:
     for file in worst[:SHOWN_DAMAGED]:
         yield f"missing music: {printable(file.path)}: {file.damage}"
     if len(worst) > SHOWN_DAMAGED:
-        yield f"missing music: {len(worst) - SHOWN_DAMAGED} more files, in the column damage of {TABLE_FILE}"
+        yield f"missing music: {counted(len(worst) - SHOWN_DAMAGED, 'more file')}, in the column damage of {TABLE_FILE}"
     if worst:
         yield "These files were kept with what they hold; --strict leaves them out"
 
 
-def _on_ray(address: str) -> Callable[..., Iterator]:  # type: ignore[type-arg]
-    from mp3net.data.cluster import run_on_ray
+def _on_ray(address: str) -> Runner:
+    """Errors: Mp3netError if Ray is not installed."""
+    from mp3net.data.cluster import check_installed, run_on_ray
 
+    check_installed()
     return partial(run_on_ray, address=address)
 
 
-def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int) -> None:
-    """Say what preparation would take; writes nothing."""
+def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int, shard: Shard | None = None) -> None:
+    """Say what preparation, or that part of it, would take; writes nothing."""
     check_place(out, recordings, config)
+    if shard is not None:
+        recordings = recordings.only(shard)
     with IsolatedPool(workers) as pool:
         found = survey(recordings, out, config, pool)
     usable = [file for file in found.files if not file.reason]
@@ -200,17 +209,19 @@ def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int)
         reasons.setdefault(reason, []).append(path)
     for reason, paths in sorted(reasons.items()):
         table.add_row(f"skipped: {printable(reason)}", str(len(paths)), _some(paths))
-    console = Console()
-    if not usable:
+    console = plain_console()
+    if not usable and shard is None:
         seen = ", ".join(f"{reason} ({len(paths)})" for reason, paths in sorted(reasons.items()))
         raise Mp3netError(
-            f"{recordings.folder}: none of {len(found.files)} files is audio: {printable(seen)}; looked for {LOOKED_FOR}"
+            f"{recordings.folder}: no audio in {counted(len(found.files), 'file')}: {printable(seen)}; looked for "
+            f"{LOOKED_FOR}"
         )
-    console.print(table, markup=False)
+    console.print(table)
     disk = f"{_bytes(found.need_bytes)} at most while preparing, {_bytes(found.free_bytes)} are free"
     if found.need_bytes > found.free_bytes:
         raise Mp3netError(f"{out}: {disk}; free space or name an --out on another disk")
-    console.print(f"disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True, markup=False)
+    part = f"shard {shard.number}/{shard.count} alone; " if shard is not None else ""
+    console.print(f"{part}disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True)
 
 
 def _bytes(size: float) -> str:
@@ -226,8 +237,9 @@ def to_parquet(data: Path, out: Path) -> None:
     """Export, printing a line per file."""
     from mp3net.data.parquet import export_parquet
 
-    files = export_parquet(data, out, lambda done, total: print(f"{done}/{total} pieces", flush=True))
-    print(f"wrote {len(files)} Parquet files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB, into {out}")
+    files = export_parquet(data, out, lambda done, total: print(f"{done} of {counted(total, 'piece')}", flush=True))
+    size_mb = sum(file.stat().st_size for file in files) / 1e6
+    print(f"wrote {counted(len(files), 'Parquet file')}, {size_mb:.1f} MB, into {out}")
 
 
 @contextmanager
@@ -241,7 +253,7 @@ def _progress(console: Console) -> Iterator[Callable[[Advance], None]]:
 
         yield line
         return
-    columns = (TextColumn("preparing"), BarColumn(), TextColumn("{task.fields[state]}"))
+    columns = (TextColumn("preparing"), BarColumn(), TextColumn("{task.fields[state]}", markup=False))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("prepare", total=None, state="reading headers")
 
@@ -254,7 +266,7 @@ def _progress(console: Console) -> Iterator[Callable[[Advance], None]]:
 def _state(now: Advance) -> str:
     minutes, seconds = divmod(round(now.left_s), 60)
     left = f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-    return f"{now.done}/{now.total} files, {now.times_real_time:.0f} x real time, {left} left"
+    return f"{now.done} of {counted(now.total, 'file')}, {now.times_real_time:.0f} x real time, {left} left"
 
 
 def _next_step(request: Request, report: PrepareReport) -> str:
@@ -268,7 +280,8 @@ def _next_step(request: Request, report: PrepareReport) -> str:
     others = [name for name in fitting if name != request.preset] if named else fitting[1:]
     which = "" if named else f" --preset {fitting[0]}"
     more = f"   (or --preset {', '.join(others)})" if others else ""
-    return f"next: mp3net train {out}{which} --out runs/{out.name}{more}"
+    run = Path("runs") / out.resolve().name
+    return f"next: mp3net train {quote(str(out))}{which} --out {quote(str(run))}{more}"
 
 
 def _some(paths: list[str]) -> str:

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mp3net.apps.console import plain_console
 from mp3net.apps.device import choose_device, local_device
 from mp3net.apps.forecast import describe
-from mp3net.config import Config, override, preset, presets_for, read_config
+from mp3net.config import PRESETS, Config, override, preset, presets_for, read_config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.data.storage import Store, is_remote, open_store
 from mp3net.errors import Mp3netError
@@ -32,6 +34,7 @@ from mp3net.training.state import check_start
 from mp3net.training.steps import Steps
 from mp3net.training.trainer import Trainer
 from mp3net.training.watcher import Watcher
+from mp3net.words import counted
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -93,7 +96,7 @@ def run(request: Request) -> None:
         if snapshot is not None and trainer.state.tracks_seen == 0:
             say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
         if trainer.state.tracks_seen >= config.run.total_tracks:
-            say(f"{out}: finished, {trainer.state.tracks_seen:,} tracks seen. Raise --tracks to go on")
+            say(f"{out}: finished, {counted(trainer.state.tracks_seen, 'track')} seen. Raise --tracks to go on")
             return
         title = choice.preset or (str(request.config) if request.config is not None else out.name)
         if request.dry_run:
@@ -148,6 +151,8 @@ def _initial_weights(request: Request, origin: Origin | None) -> Path | None:
 
 def _other_run(config: Path | None) -> Origin | None:
     """What reproduces the run whose file was given as --config."""
+    if config is not None and str(config) in PRESETS and not config.exists():
+        raise Mp3netError(f"--config {config}: no such file; for the preset of that name, give --preset {config}")
     if config is not None and config.is_dir():
         raise Mp3netError(f"--config {config}: is a folder; name a file, such as {config / RUN_FILE} of a run")
     return read_origin(config.parent) if config is not None and config.name == RUN_FILE and config.is_file() else None
@@ -157,7 +162,8 @@ def _data(request: Request, origin: Origin | None, place: Path | None) -> tuple[
     """Where the dataset lies, and what has to be said of that."""
     if request.data is not None:
         if (Path(request.data) / RUN_FILE).is_file():
-            raise Mp3netError(f"{request.data}: is a run, not a dataset; to resume it: mp3net train --out {request.data}")
+            resume = f"mp3net train --out {quote(request.data)}"
+            raise Mp3netError(f"{request.data}: is a run, not a dataset; to resume it: {resume}")
         return request.data, []
     if origin is None or not origin.data:
         raise Mp3netError("name the dataset to train on: mp3net train DATA --out ... (make one with `mp3net prepare`)")
@@ -248,14 +254,17 @@ def _train(title: str, trainer: Trainer, out: Path, say: Callable[[str], None]) 
         say(MEASURING)
         say(describe(title, trainer))
         with _stop_on_signal(trainer, say) as received:
-            outcome = trainer.run(*([ConsoleWatcher(trainer, say, Console())] if trainer.ranks.first else []))
+            outcome = trainer.run(*([ConsoleWatcher(trainer, say, plain_console())] if trainer.ranks.first else []))
     except KeyboardInterrupt:
-        say("interrupted; what the last checkpoint holds is kept, the same command goes on from there")
+        kept = "what the last checkpoint holds is kept, the same command goes on from there"
+        say(f"interrupted; {kept if saved_checkpoints(out) else 'nothing was saved yet, the same command begins again'}")
         sys.exit(128 + signal.SIGINT)
-    say(f"{'finished' if outcome.finished else 'stopped'} at {outcome.tracks_seen:,} tracks; saved {outcome.checkpoint}")
+    ended = "finished" if outcome.finished else "stopped"
+    say(f"{ended} at {counted(outcome.tracks_seen, 'track')}; saved {outcome.checkpoint}")
     length = " --duration 20" if trainer.config.model.calibrated else ""
     again = "" if outcome.finished else "   go on: the same command again"
-    say(f"listen: mp3net generate {out}{length} --out {out.name}.wav{again}")
+    song = quote(f"{out.resolve().name}.wav")
+    say(f"listen: mp3net generate {quote(str(out))}{length} --out {song}{again}")
     return received
 
 

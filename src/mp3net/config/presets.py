@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from mp3net.config.sections import (
     AudioConfig,
     AugmentConfig,
@@ -84,7 +86,12 @@ def presets_for(sample_rate_hz: int, channels: int, longest_samples: int) -> lis
 
 
 def preset(name: str) -> Config:
-    """The preset called `name`; Mp3netError lists the valid names."""
+    """The preset called `name`; Mp3netError names those that are called alike, or all."""
     if name not in PRESETS:
+        alike = [other for other in PRESETS if len(name) > 2 and name in other] or difflib.get_close_matches(
+            name, PRESETS, 1
+        )
+        if alike:
+            raise Mp3netError(f"unknown preset {name!r}; did you mean {' or '.join(alike)}? `mp3net info` lists all")
         raise Mp3netError(f"unknown preset {name!r}; the presets are: {', '.join(PRESETS)}")
     return PRESETS[name]

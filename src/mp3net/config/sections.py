@@ -16,7 +16,8 @@ Schedule = Annotated[tuple[Annotated[tuple[int, float], Strict(False)], ...], St
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # JSON as Python reads it has Infinity and NaN, which pass most bounds and end a training much later.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class AudioConfig(_Frozen):

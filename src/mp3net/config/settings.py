@@ -62,17 +62,16 @@ def parse_config(data: Any, source: str, kind: type[BaseModel] = Config, names: 
 
 def _explain(error: ValidationError, data: Any, source: str, kind: type[BaseModel], names: Mapping[str, str]) -> str:
     lines = []
-    unknown = False
     for problem in error.errors():
         key = _dotted(problem["loc"], kind) or "(whole configuration)"
         if problem["type"] == "extra_forbidden":
-            unknown = True
-            lines.append(f"unknown key {key!r}")
+            lines.append(_unknown(key, valid_keys(kind, data)))
+        elif problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
+            lines.append(f"{names.get(key, key)}: needs settings in braces, {{...}} (found {problem['input']!r})")
         else:
             value = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (found {problem['input']!r})"
             lines.append(f"{names.get(key, key)}: {problem['msg'].removeprefix('Value error, ')}{value}")
-    hint = f"; the valid keys are: {', '.join(valid_keys(kind, data))}" if unknown else ""
-    return f"{source}: {'; '.join(lines)}{hint}"
+    return f"{source}: {'; '.join(lines)}"
 
 
 def _dotted(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
@@ -95,7 +94,8 @@ def _dotted(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
 def override(config: Config, assignments: list[str], source: str = "--set") -> Config:
     """`config` with `section.key=value` assignments applied; values are JSON, or bare words for strings.
 
-    Errors: Mp3netError for an assignment without "=", an unknown key (the valid ones are listed) or a bad value.
+    Errors: Mp3netError for an assignment without "=", an unknown key (the one meant or the valid ones are named) or a bad
+    value.
     """
     data = config.model_dump()
     known = valid_keys(Config, config)
@@ -127,13 +127,19 @@ def _unknown(key: str, known: list[str]) -> str:
     if RENAMED.get(key) in known:
         return f"{key} is now {RENAMED[key]}"
     section, _, name = key.rpartition(".")
+    below = [other for other in known if other.startswith(f"{key}.")]
+    if below:
+        return f"{key} is a section; its keys are: {', '.join(below)}"
     siblings = [other for other in known if other.startswith(f"{section}.")] if section else []
     valid = f"the valid keys are: {', '.join(siblings or known)}"
     if key in valid_keys():
-        return f"{key} belongs to the other family of networks, not to this preset's; {valid}"
-    same = [other for other in known if other.rpartition(".")[2] == name]
-    near = same or difflib.get_close_matches(key, known, n=1)
-    return f"unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "") + f"; {valid}"
+        return f"{key} belongs to the other family of networks, not to this one; {valid}"
+    near = [other for other in known if other.rpartition(".")[2] == name]
+    if not near and siblings:  # the section is right, so only the rest is compared
+        near = [f"{section}.{other}" for other in difflib.get_close_matches(name, [s[len(section) + 1 :] for s in siblings])]
+    elif not near:
+        near = difflib.get_close_matches(key, known)
+    return f"unknown key {key!r}; " + (f"did you mean {near[0]}? `mp3net info PRESET` prints all" if near else valid)
 
 
 def differing_keys(left: BaseModel, right: BaseModel) -> list[str]:

@@ -17,6 +17,14 @@ FILES_PER_TASK = 8
 """A task starts one isolated process (about a second), so a few files share it; many tasks balance the load."""
 
 
+def check_installed() -> None:
+    """Errors: Mp3netError if Ray is not installed."""
+    try:
+        import ray.data  # noqa: F401
+    except ImportError:
+        raise Mp3netError("--ray needs Ray: pip install 'mp3net[cluster]' on every machine of the cluster") from None
+
+
 def run_on_ray(
     work: Callable[[Path], FileReport], lost: Callable[[Path, str], FileReport], paths: Iterable[Path], address: str
 ) -> Iterator[tuple[Path, FileReport]]:
@@ -25,11 +33,10 @@ def run_on_ray(
 
     Errors: Mp3netError if Ray is not installed or there is no such cluster.
     """
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise Mp3netError("--ray needs Ray: pip install 'mp3net[cluster]' on every machine of the cluster") from None
+    check_installed()
+    import ray
+    import ray.data
+
     try:
         ray.init(address=None if address == "local" else address, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -16,6 +16,7 @@ from mp3net.data.augment import draw
 from mp3net.data.storage import LocalStore, Store, open_store
 from mp3net.errors import Mp3netError
 from mp3net.machine import usable_cpus
+from mp3net.words import mono_or_stereo
 
 # Concurrent requests to a remote store: they wait for the network, not for the processor.
 REQUESTS = 16
@@ -41,8 +42,9 @@ class CropDataset:
         if not usable:
             rate = self.data_config.sample_rate_hz
             longest = max((entry["num_samples"] for entry in chosen), default=0) / rate
+            none = f"its only {split} piece is not" if len(chosen) == 1 else f"none of its {len(chosen):,} {split} pieces is"
             raise Mp3netError(
-                f"{location}: none of its {len(chosen)} {split} pieces is as long as one crop of {crop_samples / rate:.2f} "
+                f"{location}: {none} as long as one crop of {crop_samples / rate:.2f} "
                 f"s (the longest has {longest:.2f} s); choose a preset with shorter tracks or add longer recordings"
             )
         self.num_too_short = len(chosen) - len(usable)
@@ -87,7 +89,7 @@ def check_audio(location: str | Path, found: DataConfig, wanted: AudioConfig) ->
     """Refuse a dataset whose sample rate or channels differ from the model's. Errors: Mp3netError."""
     if (found.sample_rate_hz, found.channels) != (wanted.sample_rate_hz, wanted.channels):
         raise Mp3netError(
-            f"{location}: was prepared at {found.sample_rate_hz} Hz with {found.channels} channel(s), but the model needs "
-            f"{wanted.sample_rate_hz} Hz with {wanted.channels}; prepare the recordings into another folder with "
-            f"--sample-rate {wanted.sample_rate_hz} --channels {wanted.channels}, or with the same --preset as here"
+            f"{location}: was prepared at {found.sample_rate_hz} Hz, {mono_or_stereo(found.channels)}, but the model needs "
+            f"{wanted.sample_rate_hz} Hz, {mono_or_stereo(wanted.channels)}; prepare the recordings into another folder "
+            f"with --sample-rate {wanted.sample_rate_hz} --channels {wanted.channels}, or with the same --preset as here"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mp3net.config import DataConfig, parse_config
@@ -42,14 +43,16 @@ def read_index(folder: Path) -> Index:
     """The index of a finished dataset; Mp3netError if there is none."""
     path = folder / INDEX_FILE
     if not path.exists():
-        unfinished = (folder / STAGING).exists()
-        why = " (it holds an unfinished one: run `mp3net prepare` again)" if unfinished else ""
+        if (folder / STAGING).exists():
+            raise Mp3netError(
+                f"{folder}: holds an unfinished dataset; `mp3net info {quote(str(folder))}` prints the command that goes on"
+            )
         # A folder that `prepare` has not written to most likely holds recordings, and a dataset must not lie among those.
         elsewhere = Path("data") / folder.resolve().name
-        recordings = folder.is_dir() and not (unfinished or (folder / REPORT_FILE).exists())
+        recordings = folder.is_dir() and not (folder / REPORT_FILE).exists()
         usual = not recordings or elsewhere.resolve() == folder.resolve()
-        way = f"FOLDER --out {folder}" if usual else f"{folder} --out {elsewhere}"
-        raise Mp3netError(f"{folder}: holds no prepared dataset{why}; make one with `mp3net prepare {way}`")
+        way = f"FOLDER --out {quote(str(folder))}" if usual else f"{quote(str(folder))} --out {quote(str(elsewhere))}"
+        raise Mp3netError(f"{folder}: holds no prepared dataset; make one with `mp3net prepare {way}`")
     return parse_index(read_json(path), str(path))
 
 

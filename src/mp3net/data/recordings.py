@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import stat
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from pathlib import Path
 from mp3net.errors import Mp3netError
 
 LOOKED_FOR = "WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF"
+SHOWN_PATHS = 3
+LINKED_FOLDER = "a link to a folder, which is not followed: name that folder, or move it here"
 MAESTRO_SPLITS = {"train": "train", "validation": "heldout", "test": "heldout"}
 MAESTRO_SOURCE = "MAESTRO: International Piano-e-Competition, Hawthorne et al. 2019"
 MAESTRO_LICENCE = "CC-BY-NC-SA-4.0"
@@ -54,31 +57,56 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(number), int(count))
 
 
-def find_files(folder: Path, refused: Callable[[OSError], None] | None = None) -> list[Path]:
-    """All files below `folder`, sorted by path; hidden ones, linked folders and non-files (pipes) are left out.
+def find_files(folder: Path, refused: Callable[[Path, str], None] | None = None) -> list[Path]:
+    """All files below `folder`, sorted by path, without hidden ones.
 
-    `refused` is called for folders that cannot be read. Errors: Mp3netError if `folder` is not a folder.
+    `refused` is called with a reason for what cannot be read or is not a file: folders without permission, links to folders
+    (they may lead anywhere, also back), pipes. Errors: Mp3netError if `folder` is not a folder.
     """
     if not folder.is_dir():
         what = "is a file; name the folder that holds it" if folder.exists() else "no such folder of recordings"
         raise Mp3netError(f"{folder}: {what}")
+    refused = refused or (lambda path, reason: None)
     found = []
-    for parent, folders, names in os.walk(folder, onerror=refused):
+
+    def unread(error: OSError) -> None:
+        refused(Path(error.filename), f"a folder that cannot be read: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=unread):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent) / name for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.is_symlink() or path.is_file())
+        for name in folders:
+            if (path := Path(parent) / name).is_symlink():
+                refused(path, LINKED_FOLDER)
+        for path in (Path(parent) / name for name in names if not name.startswith(".")):
+            if reason := _no_file(path):
+                refused(path, reason)
+            else:
+                found.append(path)
+    return sorted(found)
+
+
+def _no_file(path: Path) -> str:
+    """Why this is nothing to open; empty for files, and for links, of which opening them says what is wrong."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if stat.S_ISREG(mode) or stat.S_ISLNK(mode) else "a pipe or device, not a file"
 
 
 def below(folder: Path) -> Recordings:
     """Every file below a folder. Errors: Mp3netError if there is none."""
     unread: dict[str, str] = {}
 
-    def refused(error: OSError) -> None:
-        unread[str(Path(error.filename).relative_to(folder))] = f"a folder that cannot be read: {error.strerror}"
+    def refused(path: Path, reason: str) -> None:
+        unread[str(path.relative_to(folder))] = reason
 
     paths = [str(path.relative_to(folder)) for path in find_files(folder, refused)]
-    if not paths and not unread:
-        raise Mp3netError(f"{folder}: holds no files. Looked, at any depth, for {LOOKED_FOR}")
+    if not paths:
+        seen = "; ".join(f"{path}: {reason}" for path, reason in sorted(unread.items())[:SHOWN_PATHS])
+        raise Mp3netError(
+            f"{folder}: holds no files{f' but {seen}' if seen else ''}. Looked, at any depth, for {LOOKED_FOR}"
+        )
     return Recordings(folder, paths, unread=unread)
 
 

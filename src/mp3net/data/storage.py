@@ -7,7 +7,6 @@ pauses when the server stalls or fails.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable
@@ -23,12 +22,15 @@ from mp3net.data.cache import RowCache
 from mp3net.data.index import INDEX_FILE, Entry, Index, parse_index, read_index
 from mp3net.data.pieces import ROW_SAMPLES, SCHEMA, Piece, row_samples
 from mp3net.errors import Mp3netError
+from mp3net.files import parse_json
 
 DEFAULT_CACHE_BYTES = 20 << 30
 RETRIES = 8
 REQUEST_TIMEOUT_S = 30
 GIVE_UP_S = 300
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 20.0
+PASSING_REFUSALS = (408, 425, 429)
+"""Statuses from 400 to 499 that ask for patience: too slow, too early, too many requests."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,12 @@ class Readable(Protocol):
 
 
 class Store(Protocol):
-    """A dataset, wherever it is stored: its index and its recordings."""
+    """A dataset, wherever it is stored: its index and its recordings. As text it is the folder or URL that it stands for."""
 
     index: Index
     fingerprint: str
+
+    def __str__(self) -> str: ...
 
     def open(self, entry: Entry) -> Readable: ...
 
@@ -98,6 +102,8 @@ class LocalStore:
     def __str__(self) -> str:
         return str(self._folder)
 
+    __repr__ = __str__  # messages that list stores show them by their repr
+
     def open(self, entry: Entry) -> Piece:
         return Piece(self._path(entry))
 
@@ -124,21 +130,21 @@ class RemoteStore:
         self._patience = patience
         self._cache = cache
         text = self.get(INDEX_FILE)
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise Mp3netError(f"{self.url}/{INDEX_FILE}: cannot be read as JSON: {error}") from None
-        self.index = parse_index(data, f"{self.url}/{INDEX_FILE}")
+        self.index = parse_index(parse_json(text, f"{self.url}/{INDEX_FILE}"), f"{self.url}/{INDEX_FILE}")
         self.fingerprint = hashlib.sha256(text).hexdigest()
 
     def __str__(self) -> str:
         return self.url
 
+    __repr__ = __str__
+
     def open(self, entry: Entry) -> RemotePiece:
         return RemotePiece(self, entry)
 
     def check(self, entries: list[Entry]) -> None:
-        """Does nothing: a request for each piece would take longer than finding out by reading."""
+        """Reads one row, which shows at once whether the server sends parts of files. A request for each piece would take
+        longer than finding out by reading."""
+        self.rows(entries[0], 0, 1)
 
     def get(self, name: str) -> bytes:
         """A whole file."""
@@ -173,11 +179,11 @@ class RemoteStore:
     def _patiently(self, name: str, request: Callable[[], bytes]) -> bytes:
         """The store's library retries refused requests but not interrupted answers, so all retries are done here instead."""
         import tenacity
-        from obstore.exceptions import NotSupportedError
+        from obstore.exceptions import NotSupportedError, PermissionDeniedError, UnauthenticatedError
 
         place, patience = f"{self.url}/{name}", self._patience
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_not_exception_type((FileNotFoundError, PermissionError, NotSupportedError)),
+            retry=tenacity.retry_if_exception(_may_pass),
             stop=tenacity.stop_after_attempt(patience.retries + 1) | tenacity.stop_before_delay(patience.give_up_s),
             wait=tenacity.wait_exponential(patience.first_pause_s, patience.longest_pause_s),
             reraise=True,
@@ -191,11 +197,16 @@ class RemoteStore:
                 f"{place}: the server does not send parts of files (byte ranges), as `python -m http.server` does not; "
                 "use nginx, Caddy or an object store, or copy the dataset to a folder"
             ) from None
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise Mp3netError(
+                f"{place}: the server refuses access: {_reason(error)}; check the address and the credentials in the "
+                "environment, such as AWS_ACCESS_KEY_ID"
+            ) from None
         except Exception as error:  # the library's errors have no common type
             tries = retrying.statistics["attempt_number"]
             times = f" after {tries} tries" if tries > 1 else ""
-            reason = f"{place}: cannot be read{times}: {_reason(error)}"
-            raise Mp3netError(f"{reason}; the same command goes on when it can") from None
+            advice = "the same command goes on when it can" if _may_pass(error) else "check the address and the server"
+            raise Mp3netError(f"{place}: cannot be read{times}: {_reason(error)}; {advice}") from None
 
 
 class RemotePiece:
@@ -234,6 +245,17 @@ def _connect(url: str, patience: Patience) -> Any:
         return from_url(url, client_options=options, retry_config={"max_retries": 0})
     except Exception as error:  # the library's errors have no common type
         raise Mp3netError(f"{url}: not a place to read from: {_reason(error)}") from None
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed later: not if the server has understood and refused it."""
+    from obstore import exceptions
+
+    if isinstance(error, (FileNotFoundError, exceptions.BaseError)) and not isinstance(error, exceptions.GenericError):
+        return isinstance(error, exceptions.JoinError)
+    status = re.search(r"status code: (\d{3})", str(error))
+    refused = status is not None and 400 <= int(status[1]) < 500 and int(status[1]) not in PASSING_REFUSALS
+    return not refused and "error following redirect" not in str(error)
 
 
 def _reason(error: Exception) -> str:

@@ -21,6 +21,7 @@ from mp3net.data.recordings import find_files
 from mp3net.data.storage import LocalStore
 from mp3net.errors import Mp3netError
 from mp3net.generation import MAX_SEED, MP3net
+from mp3net.words import counted, mono_or_stereo
 
 # Nearest neighbours, covariances and half-samples of fewer clips are meaningless.
 MIN_CLIPS = 32
@@ -256,7 +257,7 @@ def _choose_pieces(
 
 
 def _amount(pieces: list[Entry], clip_samples: int) -> str:
-    return f"{len(pieces)} pieces long enough, {_capacity(pieces, clip_samples)} clips"
+    return f"{counted(len(pieces), 'piece')} long enough, {counted(_capacity(pieces, clip_samples), 'clip')}"
 
 
 def _enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bool:
@@ -266,10 +267,10 @@ def _enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bo
 def _too_few(folder: Path, index: Index, usable: list[Entry], clip_samples: int) -> str:
     rate = index.config.sample_rate_hz
     return (
-        f"{folder}: too few recordings to evaluate with: {len(usable)} of {len(index.entries)} pieces are as long as a clip "
-        f"of {clip_samples / rate:.2f} s and hold {_capacity(usable, clip_samples)} clips; two sets of at least "
-        f"{MIN_PIECES} pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge shorter "
-        "clips with --seconds"
+        f"{folder}: too few recordings to evaluate with: {len(usable)} of {counted(len(index.entries), 'piece')} are as "
+        f"long as a clip of {clip_samples / rate:.2f} s and hold {counted(_capacity(usable, clip_samples), 'clip')}; two "
+        f"sets of at least {MIN_PIECES} pieces and {MIN_CLIPS} clips each are needed. Prepare more recordings, or judge "
+        "shorter clips with --seconds"
     )
 
 
@@ -324,7 +325,7 @@ def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
     """
     files, lengths, notes, differing = [], [], [], {}  # type: ignore[var-annotated]
     energy = 0.0
-    for path in find_files(folder):
+    for path in find_files(folder, lambda path, reason: notes.append(f"skipped {path.relative_to(folder)}: {reason}")):
         name = path.relative_to(folder)
         try:
             info = probe(path)
@@ -348,8 +349,8 @@ def open_folder(folder: Path, config: DataConfig) -> AudioFolder:
         reasons = f": {'; '.join(note.removeprefix('skipped ') for note in notes[:3])}" if notes else ""
         raise Mp3netError(f"{folder}: holds no usable audio file{reasons}")
     notes += [
-        f"{len(paths)} files of {rate} Hz with {channels} channel(s) were converted to the dataset's "
-        f"{config.sample_rate_hz} Hz and {config.channels} channel(s)"
+        f"converted to the dataset's {config.sample_rate_hz} Hz, {mono_or_stereo(config.channels)}: "
+        f"{counted(len(paths), 'file')} of {rate} Hz, {mono_or_stereo(channels)}"
         + (f"; they hold nothing above {rate / 2:g} Hz" if rate < config.sample_rate_hz else "")
         for (rate, channels), paths in sorted(differing.items())
     ]
@@ -368,8 +369,9 @@ def folder_set(
     rate = config.sample_rate_hz
     if len(slots) < MIN_CLIPS:
         raise Mp3netError(
-            f"{source.folder}: its {len(source.files)} files hold {len(slots)} clips of {clip_samples / rate:.2f} s; at "
-            f"least {MIN_CLIPS} are needed: give more audio, or judge shorter clips with --seconds"
+            f"{source.folder}: {counted(len(slots), 'clip')} of {clip_samples / rate:.2f} s in "
+            f"{counted(len(source.files), 'file')}; at least {MIN_CLIPS} are needed: give more audio, or judge "
+            "shorter clips with --seconds"
         )
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.files]
     identity = hashlib.sha256(json.dumps([stamps, seed, samples, clip_samples, gain]).encode()).hexdigest()

@@ -23,6 +23,7 @@ from mp3net.evaluation.result import Evaluation, Result
 from mp3net.evaluation.statistics import Estimate, Score
 from mp3net.evaluation.structure import MIN_CLIP_S, chroma_blocks, similarity_matrix
 from mp3net.files import write_json, write_text
+from mp3net.words import counted, mono_or_stereo
 
 JSON_FILE = "report.json"
 HTML_FILE = "report.html"
@@ -91,8 +92,8 @@ def summary(evaluation: Evaluation) -> list[str]:
     counts = ", ".join(f"{group} {good} of {total}" for group, (good, total) in groups.items())
     return [
         f"{evaluation.candidate['name']}: {len(judged)} clips of {length_s:.2f} s, {judged.form.sample_rate_hz} Hz, "
-        f"{'stereo' if judged.form.channels == 2 else 'mono'}, against {len(real)} clips of {len(set(real.sources))} real "
-        "recordings",
+        f"{mono_or_stereo(judged.form.channels)}, against {len(real)} clips of "
+        f"{counted(len(set(real.sources)), 'real recording')}",
         f"as good as real in {len(alike)} of {len(evaluation.results)} metrics ({counts})",
     ]
 

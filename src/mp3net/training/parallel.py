@@ -19,6 +19,7 @@ from torch import Tensor
 from mp3net.config import Config
 from mp3net.errors import Mp3netError
 from mp3net.training.rendezvous import fresh_store, store_of_launcher
+from mp3net.words import counted
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -121,7 +122,7 @@ def check_division(config: Config, ranks: Ranks) -> None:
     if mine % micro:
         raise Mp3netError(
             f"run.micro_batch_size = {micro} does not divide the {mine} tracks of one process (optimiser.batch_size = "
-            f"{batch_size}, {ranks.count} process(es)); its divisors are {_divisors(mine)}"
+            f"{batch_size}, {counted(ranks.count, 'process')}); its divisors are {_divisors(mine)}"
         )
     if group is None and micro != mine:
         raise Mp3netError(
@@ -132,8 +133,8 @@ def check_division(config: Config, ranks: Ranks) -> None:
     if group is not None and micro % group:
         raise Mp3netError(
             f"model.stddev_group_size = {group} does not divide the {micro} tracks computed at a time "
-            f"(optimiser.batch_size = {batch_size}, {ranks.count} process(es), run.micro_batch_size = {micro}); every "
-            "group must lie within one process and one micro-batch"
+            f"(optimiser.batch_size = {batch_size}, {counted(ranks.count, 'process')}, run.micro_batch_size = {micro}); "
+            "every group must lie within one process and one micro-batch"
         )
 
 

@@ -44,7 +44,7 @@ def _open_space(store: Store, count: int, space: str, end: float) -> str:
         cards = {rank: _read(store, f"mp3net/card/{rank}") for rank in range(1, count)}
         store.set("mp3net/open", json.dumps({"space": space, "words": list(cards.values())}))
         waiting = {rank for rank in waiting if _read(store, f"mp3net/answer/{rank}") != f"{space} {cards[rank]}"}
-        _pause(end, f"process(es) {', '.join(map(str, sorted(waiting)))} of {count}")
+        _pause(end, f"{'process' if len(waiting) == 1 else 'processes'} {', '.join(map(str, sorted(waiting)))} of {count}")
     store.set(f"mp3net/complete/{space}", "yes")
     return space
 

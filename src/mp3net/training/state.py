@@ -18,6 +18,7 @@ from mp3net.training.objectives.draws import INIT_STREAM, addressed_generator
 from mp3net.training.optimiser import KerasAdam
 from mp3net.training.parallel import Ranks
 from mp3net.training.schedule import factor_at
+from mp3net.words import mono_or_stereo
 
 
 @dataclass
@@ -150,7 +151,7 @@ def check_start(snapshot: Snapshot, config: Config) -> None:
         )
     if theirs.audio != ours.audio:
         described = [
-            f"{audio.sample_rate_hz} Hz, {audio.channels} channel(s), {audio.num_bins} bins, window {audio.window}"
+            f"{audio.sample_rate_hz} Hz, {mono_or_stereo(audio.channels)}, {audio.num_bins} bins, window {audio.window}"
             for audio in (theirs.audio, ours.audio)
         ]
         raise Mp3netError(

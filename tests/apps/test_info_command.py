@@ -1,0 +1,119 @@
+"""`mp3net info` of folders that are not finished or were not made by mp3net: the next command is printed, and works."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from mp3net.apps.unfinished import holds_recordings
+from mp3net.config import PRESETS
+from mp3net.data.index import read_index
+from mp3net.words import counted, mono_or_stereo
+from tests.recordings import music, write_folder
+
+FOLDER = "my [old] music"
+
+
+@pytest.fixture
+def recordings(tmp_path) -> Path:
+    write_folder(tmp_path / FOLDER)
+    return tmp_path / FOLDER
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        (["--preset", "nano-1.5s"], ["--preset", "nano-1.5s"]),
+        (["--preset", "nano-1.5s", "--channels", "2"], ["--sample-rate", "11008", "--min-duration", "1.494186046511628"]),
+        (
+            [
+                "--sample-rate", "8000", "--channels", "1", "--trim-silence", "off", "--keep-dc", "--level", "loudness",
+                "--loudness", "-14", "--downmix", "--strict", "--keep-duplicates", "--heldout", "0.4", "--split-seed", "3",
+            ],
+            [
+                "--sample-rate", "8000", "--channels", "1", "--trim-silence", "off", "--keep-dc", "--level", "loudness",
+                "--loudness", "-14.0", "--downmix", "--strict", "--keep-duplicates", "--heldout", "0.4", "--split-seed", "3",
+            ],
+        ),
+        ([], []),
+    ],
+)  # fmt: skip
+def test_an_unfinished_dataset_says_how_far_it_is_and_what_goes_on(mp3net, recordings, given, printed):
+    command = ["prepare", FOLDER, "--out", "data/half [done]", *given]
+    assert mp3net(*command, "--workers", 1, "--shard", "1/2")[0] == 0
+    done = len(list(Path("data/half [done]/pieces.partial").glob("*.json"))) - 1
+    status, out, _ = mp3net("info", "data/half [done]")
+    first, last = out.splitlines()
+    assert (status, 0 < done < 6) == (0, True)
+    assert first.startswith(
+        f"unfinished dataset data/half [done]: {counted(done, 'file')} decoded or found unusable so far."
+    )
+    assert shlex.split(last) == ["mp3net", "prepare", str(recordings), "--out", "data/half [done]", *printed]
+    status, _, err = mp3net("train", "data/half [done]", "--preset", "nano-1.5s", "--out", "r")
+    assert (status, "holds an unfinished dataset; `mp3net info 'data/half [done]'` prints the command" in err) == (2, True)
+    assert mp3net(*shlex.split(last)[1:], "--workers", 1)[0] == 0
+    assert read_index(Path("data/half [done]")).preset == ("nano-1.5s" if printed[:1] == ["--preset"] else None)
+    assert mp3net("info", "data/half [done]")[1].startswith("dataset data/half [done]: ")
+
+
+def test_what_the_plan_does_not_tell_is_left_open(mp3net, tmp_path):
+    Path("data/pieces.partial").mkdir(parents=True)
+    status, out, _ = mp3net("info", "data")
+    assert (status, out.splitlines()[1]) == (0, "the same `mp3net prepare` command as before")
+    for text in ("{", "[]", '{"folder": "x", "fixed_splits": "y", "config": {"channels": 9}}'):
+        Path("data/pieces.partial/plan.json").write_text(text)
+        assert mp3net("info", "data")[1].splitlines()[1] == "the same `mp3net prepare` command as before"
+    Path("data/pieces.partial/plan.json").write_text('{"folder": "x y", "fixed_splits": "of MAESTRO", "config": {}}')
+    line = mp3net("info", "data")[1].splitlines()[1]
+    assert line == "mp3net prepare --maestro 'x y' --out data   (and --years, if it was given before)"
+
+
+def test_recordings_are_to_be_prepared(mp3net, recordings, tmp_path):
+    status, out, err = mp3net("info", FOLDER)
+    assert (status, out, err.startswith(f"error: {FOLDER}: holds recordings; this makes a dataset")) == (2, "", True)
+    command = shlex.split(err.strip().rpartition(": ")[2])
+    assert command == ["mp3net", "prepare", FOLDER, "--out", f"data/{FOLDER}"]
+    assert mp3net(*command[1:], "--workers", 1)[0] == 0
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("a")
+    status, _, err = mp3net("info", "texts")
+    assert (status, err) == (2, "error: texts: holds no snapshot, run or dataset, and no recordings\n")
+    assert holds_recordings(recordings)
+    assert not holds_recordings(tmp_path / "texts")
+
+
+def test_presets_can_be_told_from_what_a_plan_holds():
+    kinds = {
+        (config.audio.sample_rate_hz, config.audio.channels, config.track_samples / config.audio.sample_rate_hz)
+        for config in PRESETS.values()
+    }
+    assert len(kinds) == len(PRESETS)
+
+
+def test_one_is_singular(mp3net, tmp_path):
+    (tmp_path / "one").mkdir()
+    soundfile.write(tmp_path / "one" / "a.wav", music(4, 11008, 1), 11008)
+    status, out, _ = mp3net("prepare", "one", "--out", "data", "--preset", "nano-1.5s", "--shard", "1/1")
+    assert (status, "prepared 1 of 1 file, " in out) == (0, True)
+    assert "Now the same command without --shard finishes the dataset" in " ".join(out.split())
+    assert "unfinished dataset data: 1 file decoded" in mp3net("info", "data")[1]
+    assert mp3net("prepare", "one", "--out", "data", "--preset", "nano-1.5s")[0] == 0
+    out = mp3net("info", "data")[1]
+    assert (": 11008 Hz, mono, prepared for" in out, "train: 1 piece, " in out, "heldout: 0 pieces, " in out) == (True,) * 3
+    status, out, _ = mp3net("train", "data", "--out", "r", "--device", "cpu", "--tracks", 8, "--dry-run")
+    assert (status, "data: 1 piece, " in out, "2 discriminator steps per" in out) == (0, True, True)
+    status, _, err = mp3net("train", "data", "--preset", "micro-6s", "--out", "r")
+    assert (status, "data: its only train piece is not as long as one crop of 5.96 s" in err) == (2, True)
+    status, out, _ = mp3net("parquet", "data", "--out", "parquet")
+    assert (status, out.splitlines()[0], "wrote 1 Parquet file, " in out) == (0, "1 of 1 piece", True)
+    status, _, err = mp3net("train", "data", "--preset", "piano-5s", "--out", "r")
+    assert "was prepared at 11008 Hz, mono, but the model needs 22016 Hz, stereo" in err
+
+
+def test_words():
+    assert [counted(number, "file") for number in (0, 1, 2, 12_000)] == ["0 files", "1 file", "2 files", "12,000 files"]
+    assert (counted(1, "process"), counted(2, "process")) == ("1 process", "2 processes")
+    assert [mono_or_stereo(channels) for channels in (1, 2, 6)] == ["mono", "stereo", "6 channels"]
