@@ -21,7 +21,7 @@ from mp3net.apps.console import plain_console
 from mp3net.config import DataConfig, parse_config, preset, presets_for
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool, default_workers
-from mp3net.data.preparation import Advance, Runner, prepare
+from mp3net.data.preparation import Advance, Runner, not_yet, prepare
 from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, below, maestro, parse_shard, parse_years
 from mp3net.data.staging import check_place
 from mp3net.data.surveying import survey
@@ -194,8 +194,10 @@ def _on_ray(address: str) -> Runner:
 def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int, shard: Shard | None = None) -> None:
     """Say what preparation, or that part of it, would take; writes nothing."""
     check_place(out, recordings, config)
-    if shard is not None:
-        recordings = recordings.only(shard)
+    recordings = not_yet(recordings if shard is None else recordings.only(shard), out)
+    if not recordings.paths:
+        plain_console().print(f"nothing to do: {out} holds them all", soft_wrap=True)
+        return
     with IsolatedPool(workers) as pool:
         found = survey(recordings, out, config, pool)
     usable = [file for file in found.files if not file.reason]

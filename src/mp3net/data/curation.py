@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mp3net.config import DataConfig
-from mp3net.data.fingerprint import copies, find_alike
+from mp3net.data.fingerprint import Likeness, copies, find_alike
 from mp3net.data.inventory import FileReport
+from mp3net.data.pieces import Piece
 from mp3net.data.recordings import split_pieces
+from mp3net.data.sameness import compare_pieces
+
+OPEN_PIECES = 64
 
 
 class _StoredWords(Sequence[np.ndarray]):
@@ -30,9 +35,14 @@ class _StoredWords(Sequence[np.ndarray]):
 
 
 def curate(
-    files: list[FileReport], words: Mapping[str, Path], config: DataConfig, stay: Collection[str] = ()
+    files: list[FileReport],
+    words: Mapping[str, Path],
+    pieces: Mapping[str, Path],
+    config: DataConfig,
+    stay: Collection[str] = (),
 ) -> list[FileReport]:
-    """Mark copies, and give recordings that sound alike a common `group`. `words`: the files of the fingerprints by piece.
+    """Mark copies, and give recordings that sound alike a common `group`. `words` and `pieces`: the files of fingerprints
+    and of sound, by piece.
 
     Of the same audio, the longest is kept; at equal length, the one that lost least: lossless, then the higher rate. Pieces
     in `stay` are kept whatever they resemble.
@@ -42,6 +52,7 @@ def curate(
         file.piece not in stay, not file.lossless, -file.source_rate_hz, -file.source_channels, file.path
     ))  # fmt: skip
     alike = find_alike(_StoredWords([words[file.piece] for file in kept]))
+    alike = _looked_at(alike, [pieces[file.piece] for file in kept], config)
     settled = sum(file.piece in stay for file in kept)
     originals = copies(alike, [file.num_samples for file in kept], settled) if config.drop_duplicates else {}
     group = list(range(len(kept)))
@@ -59,6 +70,17 @@ def curate(
             changed[kept[copy].path], status="duplicate", reason=f"the same audio as {path}", duplicate_of=path
         )
     return [changed.get(file.path, file) for file in files]
+
+
+def _looked_at(alike: list[Likeness], pieces: list[Path], config: DataConfig) -> list[Likeness]:
+    """Fingerprints cannot tell another mix, a remaster or another touch of the same keys from a copy; the sound can."""
+    opened = lru_cache(OPEN_PIECES)(lambda number: Piece(pieces[number]))
+
+    def differs(like: Likeness) -> bool:
+        found = compare_pieces(opened(like.a), opened(like.b), like.offset_s, config.sample_rate_hz)
+        return found is not None and not found.is_same
+
+    return [replace(like, differs=like.is_copy and differs(like)) for like in alike]
 
 
 def assign_splits(

@@ -41,6 +41,11 @@ MAX_WORDS = 20_000_000
 """Beyond this many frames, the search uses a fixed subset of all possible words, the same in every recording."""
 
 
+def frame_at(sample: int, sample_rate_hz: int) -> int:
+    """The frame that begins nearest to a sample of the audio."""
+    return round(sample * RATE_HZ / (sample_rate_hz * HOP_SAMPLES))
+
+
 class Fingerprinter:
     """32-bit words from audio that arrives in blocks (S, C)."""
 
@@ -85,17 +90,20 @@ def _mixed(block: np.ndarray) -> np.ndarray:
 class Likeness:
     """Recordings `a` < `b` (positions in the searched list) sound alike over nine tenths of the shorter one.
 
-    `bit_errors` is the mean share of differing bits, `worst` the share in nearly the worst two seconds.
+    `bit_errors` is the mean share of differing bits, `worst` the share in nearly the worst two seconds. Second t of `b` is
+    second t + `offset_s` of `a`. `differs`: a closer look has shown that they are not the same audio.
     """
 
     a: int
     b: int
     bit_errors: float
     worst: float
+    offset_s: float = 0.0
+    differs: bool = False
 
     @property
     def is_copy(self) -> bool:
-        return self.worst <= COPY_BIT_ERRORS
+        return self.worst <= COPY_BIT_ERRORS and not self.differs
 
 
 def find_alike(words: Sequence[np.ndarray]) -> list[Likeness]:
@@ -167,6 +175,7 @@ def _compare(a: int, b: int, left: np.ndarray, right: np.ndarray, offset: int) -
     shorter = min(len(left), len(right))
     if end - begin < max(MIN_COVERED * shorter, min(MIN_FRAMES, shorter)):
         return None
+    offset_s = offset * HOP_SAMPLES / RATE_HZ
     left, right = left[begin + offset : end + offset], right[begin:end]
     audible = (left != 0) & (right != 0)
     if not audible.any():
@@ -176,4 +185,4 @@ def _compare(a: int, b: int, left: np.ndarray, right: np.ndarray, offset: int) -
     worst = float(np.quantile([part.mean() for part in parts], COPY_QUANTILE))
     if len(errors) < SHORT_FRAMES:
         worst *= SHORT_STRICTNESS
-    return Likeness(a, b, float(errors.mean()), worst)
+    return Likeness(a, b, float(errors.mean()), worst, offset_s)

@@ -131,6 +131,13 @@ def prepare(
             raise Mp3netError(f"{out}: cannot be written: {error}; mend that, then the same command goes on") from None
 
 
+def not_yet(recordings: Recordings, out: Path) -> Recordings:
+    """Those that a finished dataset does not have; all for a new one."""
+    finished = _read_finished(out)
+    paths = [path for path in recordings.paths if finished.known(recordings.folder, path) is None]
+    return replace(recordings, paths=paths)
+
+
 def _read_finished(out: Path) -> _Finished:
     if not (out / INDEX_FILE).exists():
         return _Finished({}, {})
@@ -192,7 +199,8 @@ def _finish(
     if finished.splits and not new:
         shutil.rmtree(staging.path)
         return PrepareReport(files, finished.splits, config, provenance, added=[])
-    files = curate(files, _words(files, staging, workers), config, finished.splits)
+    words = _words(files, staging, workers)
+    files = curate(files, words, {piece: staging.piece(piece) for piece in words}, config, finished.splits)
     kept = [file for file in files if file.status == "kept"]
     splits = assign_splits(kept, config, recordings.splits, finished.splits)
     added = [file.path for file in new if file.piece in splits] if finished.splits else None
@@ -249,10 +257,8 @@ def _move(staging: Staging, splits: dict[str, str]) -> None:
         (staging.out / split).mkdir(exist_ok=True)
     for piece, split in splits.items():
         target = staging.out / split / f"{piece}.arrow"
-        # A piece in the staging folder is newer than those in the splits.
-        found = next((place for place in staging.places if (place / f"{piece}.arrow").exists()), target.parent)
-        if found != target.parent:
-            (found / f"{piece}.arrow").replace(target)
+        if (found := staging.piece(piece)) != target:
+            found.replace(target)
     for split in SPLITS:
         for stale in (staging.out / split).glob("*.arrow"):
             if splits.get(stale.stem) != split:

@@ -42,6 +42,11 @@ class Staging:
         """Where a finished piece may lie: a call that was interrupted while moving has moved only some of them."""
         return [self.path, *(self.out / split for split in SPLITS)]
 
+    def piece(self, name: str) -> Path:
+        """The file of a piece. One in the staging folder is newer than those in the splits."""
+        found = (place / f"{name}.arrow" for place in self.places)
+        return next((path for path in found if path.exists()), self.path / f"{name}.arrow")
+
     def words(self, piece: str) -> Path:
         """The file of the piece's fingerprint."""
         return self.path / f"{piece}.npy"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mp3net.audio.decoding import UnusableAudioError
 from mp3net.audio.reading import Stream
 from mp3net.config import DataConfig
-from mp3net.data.fingerprint import Fingerprinter
+from mp3net.data.fingerprint import Fingerprinter, frame_at
 from mp3net.data.level import Levels, Outcome
 from mp3net.data.pieces import ROW_SAMPLES, SCHEMA
 from mp3net.files import replacing
@@ -66,7 +66,7 @@ def write_piece(source: Path, target: Path, piece: str, config: DataConfig) -> W
         first_row_offset=first_row_offset,
         row_bytes=row_bytes,
         size_bytes=target.stat().st_size,
-        words=prints.words(),
+        words=prints.words()[frame_at(outcome.begin, config.sample_rate_hz) :],
         missing_s=stream.damage.missing_s,
         damage=str(stream.damage),
     )
