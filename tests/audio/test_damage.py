@@ -129,6 +129,19 @@ def test_long_songs_are_written_whole(tmp_path, audio_format, seconds, rate):
         assert np.corrcoef(part, around[lag : lag + rate])[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_link_that_cannot_be_opened_costs_only_itself(tmp_path, broken):
+    links = [encoded("Ogg Vorbis", seed=seed) for seed in range(3)]
+    links[broken] = links[broken][:28] + b"no codec" + links[broken][36:]
+    (tmp_path / "x").write_bytes(b"".join(links))
+    decoder = Decoder(tmp_path / "x")
+    seconds = sum(len(block) / rate for rate, block in decoder.blocks())
+    assert seconds == pytest.approx(16, abs=0.3)
+    assert decoder.damage.missing_s == pytest.approx(8, rel=0.1)
+    assert str(decoder.damage).endswith("s are missing: damaged at places that the file does not tell")
+    assert probe(tmp_path / "x").duration_s == pytest.approx(24, rel=0.1)
+
+
 def test_half_a_download_is_read_as_far_as_it_goes(tmp_path):
     (tmp_path / "x").write_bytes(halved(encoded("FLAC")))
     whole, rate = read(tmp_path / "x")

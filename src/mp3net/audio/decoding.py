@@ -5,7 +5,6 @@ One decoder for every format, so that every format behaves alike: what can be de
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,16 +64,23 @@ def probe(path: Path, downmix: bool = False) -> AudioInfo:
     """
     with _opened(path) as file:
         found = parts(file)
-        with _container(file, found[0]) as container:
-            stream = _audio_stream(container)
-            context = stream.codec_context
-            _check_form(context.sample_rate, context.channels, downmix)
-            duration_s = _duration_s(container, stream, found[0])
-            # Links of a chain are alike: the same bytes per second.
-            whole = found[-1].end - found[0].begin
-            duration_s *= whole / max(1, found[0].end - found[0].begin)
-            form = _format(container)
-            return AudioInfo(context.sample_rate, context.channels, duration_s, _is_lossless(context.name), form)
+        refused = []
+        for part in found:
+            try:
+                with _container(file, part) as container:
+                    return _described(container, part, found[-1].end - found[0].begin, downmix)
+            except UnusableAudioError as error:
+                refused.append(error)
+        raise refused[0]
+
+
+def _described(container: Any, part: Part, whole_bytes: int, downmix: bool) -> AudioInfo:
+    stream = _audio_stream(container)
+    context = stream.codec_context
+    _check_form(context.sample_rate, context.channels, downmix)
+    # The parts of a file are alike: the same bytes per second.
+    duration_s = _duration_s(container, stream, part) * whole_bytes / max(1, part.end - part.begin)
+    return AudioInfo(context.sample_rate, context.channels, duration_s, _is_lossless(context.name), _format(container))
 
 
 @dataclass
@@ -93,16 +99,22 @@ class Decoder:
 
         Both may change from block to block: radio stations and joined files do that. Errors: UnusableAudioError.
         """
+        refused: list[tuple[Part, UnusableAudioError]] = []
+        decoded_bytes = 0
         with _opened(self.path) as file:
-            for number, part in enumerate(parts(file)):
-                one = _PartDecoder(self.downmix, ends_the_file=part.end == file.seek(0, os.SEEK_END))
+            for number, part in enumerate(found := parts(file)):
+                one = _PartDecoder(self.downmix, ends_the_file=part.end == found[-1].end)
                 try:
                     yield from one.blocks(file, part)
-                except UnusableAudioError:
-                    if number == 0:
-                        raise
-                    one.damage.skip(0.0, 0.0)
+                    decoded_bytes += part.end - part.begin
+                except UnusableAudioError as error:
+                    refused.append((part, error))
                 self.damage = one.damage if number == 0 else self.damage.joined(one.damage)
+        if len(refused) == len(found):
+            raise refused[0][1]
+        # The parts of a file are alike: as long as their bytes.
+        lost_bytes = sum(part.end - part.begin for part, _ in refused)
+        self.damage.elsewhere_s += self.damage.decoded_s * lost_bytes / max(1, decoded_bytes)
         if not self.damage.decoded_s and (self.damage.gaps or not self.damage.ended):
             raise UnusableAudioError("corrupt: nothing in it can be decoded")
 
