@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -114,7 +115,11 @@ def test_long_songs_are_written_whole(tmp_path, audio_format, seconds, rate):
     """libsndfile's encoder of OGG crashes when it gets a long song at once."""
     sound = np.tile(music(20, rate, 2).T, seconds // 20)
     path = tmp_path / f"x.{audio_format}"
+    tracemalloc.start()
     written_hz = write(path, sound, rate, audio_format)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 16 << 20, "an hour takes no more memory than a minute"
     back, _ = read(path, rate)
     assert back.shape[1] == pytest.approx(sound.shape[1], abs=0.1 * rate)
     if audio_format in ("wav", "flac"):

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from mp3net.apps.console import plain_console
 from mp3net.config import DataConfig, parse_config, preset, presets_for
+from mp3net.data.index import INDEX_FILE
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool, default_workers
 from mp3net.data.preparation import Advance, Runner, not_yet, prepare
@@ -195,7 +196,7 @@ def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int,
     """Say what preparation, or that part of it, would take; writes nothing."""
     check_place(out, recordings, config)
     recordings = not_yet(recordings if shard is None else recordings.only(shard), out)
-    if not recordings.paths:
+    if not recordings.paths and (out / INDEX_FILE).exists():
         plain_console().print(f"nothing to do: {out} holds them all", soft_wrap=True)
         return
     with IsolatedPool(workers) as pool:

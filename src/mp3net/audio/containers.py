@@ -100,8 +100,8 @@ _KINDS = (
 )
 
 
-def parts(file: IO[bytes]) -> list[Part]:
-    """The parts of a file, in order; at least one."""
+def parts(file: IO[bytes], only_heads: bool = False) -> list[Part]:
+    """The parts of a file, in order; at least one. `only_heads`: do not read all of a FLAC file to find more of them."""
     size = file.seek(0, os.SEEK_END)
     head = _at(file, 0, 16)
     for kind in _KINDS:
@@ -115,7 +115,7 @@ def parts(file: IO[bytes]) -> list[Part]:
         begins = [place for place, name in _atoms(file, size) if name == b"ftyp"]
         return [Part(begin, end) for begin, end in zip(begins, [*begins[1:], size], strict=True)]
     start = _id3_bytes(head)
-    if _at(file, start, len(FLAC_HEAD)) == FLAC_HEAD:
+    if _at(file, start, len(FLAC_HEAD)) == FLAC_HEAD and not only_heads:
         return _at_marks(file, FLAC_HEAD, start, size)
     return [Part(0, size, promised_s=_mpeg_promise(_at(file, start, 200)), tag_bytes=start + _end_tag_bytes(file, size))]
 

@@ -63,7 +63,7 @@ def probe(path: Path, downmix: bool = False) -> AudioInfo:
     Errors: UnusableAudioError with the reason.
     """
     with _opened(path) as file:
-        found = parts(file)
+        found = parts(file, only_heads=True)
         refused = []
         for part in found:
             try:
@@ -295,9 +295,13 @@ def _stated_s(container: Any, stream: Any) -> float | None:
 
 def _duration_s(container: Any, stream: Any, part: Part) -> float:
     """What the header says, or else the first packets; never more than the size of the part allows."""
-    stated = [seconds for seconds in (part.promised_s, _stated_s(container, stream)) if seconds]
-    bound_s = (part.end - part.begin) / max(_bytes_per_s(container, stream), 1e-9)
-    return min(max(stated), 4 * bound_s) if stated else bound_s
+    stated_s = max(part.promised_s or 0.0, _stated_s(container, stream) or 0.0)
+    size = part.end - part.begin
+    least = LEAST_LOSSLESS_BYTES_PER_S if _is_lossless(stream.codec_context.name) else LEAST_LOSSY_BYTES_PER_S
+    if stated_s and size / stated_s >= least:
+        return stated_s
+    bound_s = size / max(_bytes_per_s(container, stream), least)
+    return min(stated_s, 4 * bound_s) if stated_s else bound_s
 
 
 def _bytes_per_s(container: Any, stream: Any) -> float:
@@ -310,8 +314,7 @@ def _bytes_per_s(container: Any, stream: Any) -> float:
             seconds += float((packet.duration or 0) * (packet.time_base or 0))
     except (av.error.FFmpegError, ValueError, OSError):
         pass
-    least = LEAST_LOSSLESS_BYTES_PER_S if stream.codec_context.name in _LOSSLESS_CODECS else LEAST_LOSSY_BYTES_PER_S
-    return max(size / seconds if seconds else 0.0, least)
+    return size / seconds if seconds else 0.0
 
 
 def _in_blocks(frames: Iterator[AudioFrame], downmix: bool) -> Iterator[tuple[int, np.ndarray]]:

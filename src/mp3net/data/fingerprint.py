@@ -113,7 +113,7 @@ def find_alike(words: Sequence[np.ndarray]) -> list[Likeness]:
     found: dict[tuple[int, int], Likeness] = {}
     for a, b, offset in _alignments(words):
         pair = _compare(a, b, words[a], words[b], offset)
-        if pair is not None and pair.bit_errors <= RELATED_BIT_ERRORS:
+        if pair is not None:
             found[a, b] = min(pair, found.get((a, b), pair), key=lambda likeness: likeness.worst)
     return [found[key] for key in sorted(found)]
 
@@ -170,7 +170,7 @@ def _alignments(words: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
 
 
 def _compare(a: int, b: int, left: np.ndarray, right: np.ndarray, offset: int) -> Likeness | None:
-    """How alike the two are where they overlap and are audible; None if they overlap too little or are nowhere audible."""
+    """How alike the two are where they overlap and are audible; None if they are not even related, or share too little."""
     begin, end = max(0, -offset), min(len(right), len(left) - offset)
     shorter = min(len(left), len(right))
     if end - begin < max(MIN_COVERED * shorter, min(MIN_FRAMES, shorter)):
@@ -180,9 +180,12 @@ def _compare(a: int, b: int, left: np.ndarray, right: np.ndarray, offset: int) -
     audible = (left != 0) & (right != 0)
     if not audible.any():
         return None
-    errors = np.bitwise_count(left[audible] ^ right[audible]) / 32
+    errors = np.bitwise_count(left[audible] ^ right[audible])
+    bit_errors = float(errors.mean()) / 32
+    if bit_errors > RELATED_BIT_ERRORS:
+        return None
     parts = np.array_split(errors, max(1, len(errors) // BLOCK_FRAMES))
-    worst = float(np.quantile([part.mean() for part in parts], COPY_QUANTILE))
+    worst = float(np.quantile([part.mean() for part in parts], COPY_QUANTILE)) / 32
     if len(errors) < SHORT_FRAMES:
         worst *= SHORT_STRICTNESS
-    return Likeness(a, b, float(errors.mean()), worst, offset_s)
+    return Likeness(a, b, bit_errors, worst, offset_s)
