@@ -28,7 +28,7 @@ def test_a_run_goes_on_with_a_grown_dataset_when_told_so(mp3net, tmp_path):
     assert "add --data-changed; to begin a new run with its weights: --init-from run --out NEW" in errors
     status, out, errors = mp3net("train", "--out", "run", "--tracks", 32, "--data-changed", "--device", "cpu")
     assert status == 0, errors
-    assert f"data: up to 16 tracks that of {before['data_sha256'][:12]}, then changed" in out
+    assert "the first 16 tracks saw the data as it was before it changed" in out
     now = json.loads((tmp_path / "run" / "run.json").read_text())
     assert now["data_sha256"] != before["data_sha256"]
     earlier = [{"data_sha256": before["data_sha256"], "data": before["data"], "until_tracks": 16}]
@@ -36,7 +36,10 @@ def test_a_run_goes_on_with_a_grown_dataset_when_told_so(mp3net, tmp_path):
     status, out, errors = mp3net("train", "--out", "run", "--tracks", 48, "--device", "cpu")
     assert status == 0, errors
     assert json.loads((tmp_path / "run" / "run.json").read_text())["earlier_data"] == earlier
-    assert f"up to 16 tracks its data had the fingerprint {before['data_sha256'][:12]}" in mp3net("info", "run")[1]
+    described = mp3net("info", "run")[1]
+    assert f"its first 16 tracks saw data with the fingerprint {before['data_sha256'][:12]}" in described
+    assert "no single command repeats this run" in described
+    assert "reproduce:" not in described
     status, out, _ = mp3net(*prepare, "--dry-run")
     assert status == 0
-    assert "nothing to do: data holds them all" in out
+    assert "in data already │ 7" in out

@@ -42,7 +42,7 @@ def test_missing_music_is_told_with_place_and_reason(folder, tmp_path, capsys):
     assert any(line.startswith("missing music: hole.ogg: ") and "damaged at 0:0" in line for line in lines)
     assert len(lines) == 3
     assert "--strict leaves them out" in printed
-    assert "kept, but music is missing" in printed
+    assert "kept, but incomplete" in printed
     rows = {row["path"]: row for row in csv.DictReader((out / "report.csv").read_text(encoding="utf-8").splitlines())}
     assert all(row["status"] == "kept" for row in rows.values())
     assert float(rows["half.wav"]["missing_s"]) == pytest.approx(4, abs=0.01)
@@ -53,7 +53,7 @@ def test_missing_music_is_told_with_place_and_reason(folder, tmp_path, capsys):
 def test_strict_leaves_damaged_recordings_out(folder, tmp_path):
     report = prepare(below(folder), tmp_path / "out", DataConfig(sample_rate_hz=8000, channels=1, strict=True), 1)
     assert [file.path for file in report.kept] == ["whole.mp3"]
-    assert all(file.reason.startswith("--strict: ") for file in report.files if file.path != "whole.mp3")
+    assert all(file.reason.startswith("--strict: music is missing") for file in report.files if file.path != "whole.mp3")
 
 
 def test_opposite_channels_are_not_called_silent(tmp_path):

@@ -71,8 +71,31 @@ def test_nothing_new_changes_nothing(grown, capsys):
     index = (out / INDEX_FILE).read_bytes()
     settings = {"sample_rate_hz": 8000, "channels": 1, "heldout_share": 0.25}
     app.run(app.Request(out=out, settings=settings, folder=source, workers=1))
-    assert capsys.readouterr().out.startswith(f"nothing to add: {out} holds all 8 usable recordings of {source}")
+    assert capsys.readouterr().out.startswith(f"nothing to add: {out} holds 8 pieces, and {source} has nothing new to use")
     assert (out / INDEX_FILE).read_bytes() == index
+
+
+def test_a_dry_run_says_what_is_there_what_is_new_and_what_is_too_short(grown, capsys):
+    source, out = grown
+    record(source, 8)
+    record(source, 9, seconds=0.4)
+    app.dry_run(below(source), out, CONFIG, 1)
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert ["readable header", "1", "6 s as their headers say"] in rows
+    assert ["skipped: shorter than 1 s", "1", "9.flac"] in rows
+    assert sum(row[1] == "8" for row in rows) == 1
+
+
+def test_groups_keep_their_names_when_more_recordings_come(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    record(source, 1, 2, 3)
+    sound, rate = soundfile.read(source / "1.flac")
+    soundfile.write(source / "copy.wav", 0.5 * sound, rate)
+    before = {file.path: file.group for file in prepare(below(source), out, CONFIG, 1).files}
+    assert before["1.flac"] == before["copy.wav"] != ""
+    record(source, 4)
+    after = {file.path: file.group for file in prepare(below(source), out, CONFIG, 1).files}
+    assert {path: after[path] for path in before} == before
 
 
 def test_copies_of_what_is_there_are_not_added_and_relatives_join_their_split(grown):

@@ -45,7 +45,7 @@ def write_bad_files(folder: Path) -> dict[str, str]:
     return {
         "empty.wav": "empty file", "notes.txt": "not audio", "noise.mp3": "", "short.wav": "shorter than 1 s",
         "no_samples.wav": "holds no samples", "silent.wav": "silent", "nan.wav": "non-finite", "inf.wav": "non-finite",
-        "eight.wav": "8 channels", "dangling.wav": "cannot be read",
+        "eight.wav": "8 channels", "dangling.wav": "a link that leads nowhere",
     }  # fmt: skip
 
 
@@ -59,6 +59,8 @@ def test_prepare_keeps_the_good_and_explains_the_bad(tmp_path):
     assert seen[-1].done_s == pytest.approx(seen[-1].total_s)
     assert 6 * 3 <= seen[-1].total_s < 12 * 3
     assert seen[-1].left_s == pytest.approx(0, abs=1e-6)
+    assert Advance(1, 3, 0.0, 10.0, 5.0).left_s is None, "nothing is known of the speed yet"
+    assert Advance(3, 3, 0.0, 0.0, 5.0).left_s == 0
     assert {file.path for file in report.kept} == {
         "a.wav", "sub/b.flac", "Öde an die Freude.ogg", "d.opus", "e.mp3", "no_ending",
     }  # fmt: skip
@@ -154,7 +156,9 @@ def test_interrupted_preparation_goes_on_and_gives_the_same(tmp_path, monkeypatc
     assert not (tmp_path / "out" / "dataset.json").exists()
     with pytest.raises(Mp3netError, match="unfinished"):
         read_index(tmp_path / "out")
-    with pytest.raises(Mp3netError, match=r"unfinished dataset of other settings .*sample_rate_hz: 22016 -> 8000; .* Give"):
+    with pytest.raises(
+        Mp3netError, match=r"unfinished dataset of other settings .*sample_rate_hz: 22016 -> 8000; .* Give the same"
+    ):
         prepare(below(source), tmp_path / "out", DataConfig(sample_rate_hz=8000), 1)
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / STAGING).glob("*.arrow")}
     assert stamps
@@ -264,7 +268,7 @@ def test_what_is_no_file_or_cannot_be_looked_at_is_accounted_for(tmp_path, monke
         recordings = below(source)
     reasons = {file.path: file.reason for file in prepare(recordings, tmp_path / "out", CONFIG, 2).files}
     assert reasons["sub/b.flac"] == "cannot be read: Permission denied"
-    assert reasons["linked"] == "a link to a folder, which is not followed: name that folder, or move it here"
+    assert reasons["linked"] == "a link to a folder, which is not followed: prepare that folder by itself, or move it here"
     assert reasons["pipe.wav"] == "a pipe or device, not a file"
 
 
@@ -272,7 +276,7 @@ def test_a_folder_that_holds_only_a_link_says_so(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "music").mkdir()
     (tmp_path / "in" / "m").symlink_to(tmp_path / "music")
-    with pytest.raises(Mp3netError, match="holds no files but m: a link to a folder, which is not followed: name that"):
+    with pytest.raises(Mp3netError, match="holds no files but m: a link to a folder, which is not followed: prepare that"):
         below(tmp_path / "in")
 
 

@@ -101,7 +101,7 @@ def prepare(
     ] = None,
     strict: Annotated[
         bool,
-        Selection("--strict", help="Leave out files of which music is missing or damaged, instead of keeping the rest."),
+        Selection("--strict", help="Leave out files of which more than 1 % or 2 s is missing, instead of keeping the rest."),
     ] = False,
     keep_duplicates: Annotated[
         bool, Selection("--keep-duplicates", help="Keep copies of the same audio under other names or formats.")

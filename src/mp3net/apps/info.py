@@ -55,6 +55,8 @@ def _presets() -> Table:
 def _dataset(path: Path) -> None:
     index = read_index(path)
     config = index.config
+    if (path / STAGING).exists():
+        print("an addition of recordings is at work or was interrupted; the same `mp3net prepare` command goes on")
     prepared_for = f", prepared for the preset {index.preset}" if index.preset is not None else ""
     print(f"dataset {path}: {config.sample_rate_hz} Hz, {mono_or_stereo(config.channels)}{prepared_for}")
     for split in SPLITS:
@@ -105,7 +107,10 @@ def _run(path: Path, origin: Origin) -> None:
         f"run {path}, by mp3net {origin.version or 'before 0.1.0'}, on data with the fingerprint {origin.data_sha256[:12]}"
     )
     for earlier in origin.earlier_data:
-        print(f"up to {earlier['until_tracks']:,} tracks its data had the fingerprint {earlier['data_sha256'][:12]}")
+        print(f"its first {earlier['until_tracks']:,} tracks saw data with the fingerprint {earlier['data_sha256'][:12]}")
     if origin.init_weights:
         print(f"began with the weights {origin.init_weights} of {origin.init_from}")
+    if origin.earlier_data:
+        print("no single command repeats this run, because its data changed on the way")
+        return
     print(f"reproduce: {shlex.join(command)} --out NEW")

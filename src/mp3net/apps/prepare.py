@@ -19,7 +19,6 @@ from rich.table import Table
 
 from mp3net.apps.console import plain_console
 from mp3net.config import DataConfig, parse_config, preset, presets_for
-from mp3net.data.index import INDEX_FILE
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool, default_workers
 from mp3net.data.preparation import Advance, Runner, not_yet, prepare
@@ -68,9 +67,9 @@ def run(request: Request) -> None:
     report = _prepared(request, recordings, config, shard, engine)
     console = plain_console()
     if report.added == []:
-        known = sum(file.status == "kept" for file in report.files)
+        pieces = counted(sum(file.status == "kept" for file in report.files), "piece")
         console.print(
-            f"nothing to add: {request.out} holds all {known} usable recordings of {recordings.folder}", soft_wrap=True
+            f"nothing to add: {request.out} holds {pieces}, and {recordings.folder} has nothing new to use", soft_wrap=True
         )
         return
     console.print(_table(report))
@@ -195,15 +194,16 @@ def _on_ray(address: str) -> Runner:
 def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int, shard: Shard | None = None) -> None:
     """Say what preparation, or that part of it, would take; writes nothing."""
     check_place(out, recordings, config)
-    recordings = not_yet(recordings if shard is None else recordings.only(shard), out)
-    if not recordings.paths and (out / INDEX_FILE).exists():
-        plain_console().print(f"nothing to do: {out} holds them all", soft_wrap=True)
-        return
+    wanted = recordings if shard is None else recordings.only(shard)
+    recordings = not_yet(wanted, out, config)
     with IsolatedPool(workers) as pool:
         found = survey(recordings, out, config, pool)
     usable = [file for file in found.files if not file.reason]
     table = Table("files", "number", "what")
-    table.add_row("readable header", str(len(usable)), f"{_time(found.duration_s)} as their headers say")
+    if there := len(wanted.paths) - len(recordings.paths):
+        table.add_row(f"in {printable(str(out))} already", str(there), "")
+    usable_s = sum(file.duration_s for file in usable)
+    table.add_row("readable header", str(len(usable)), f"{_time(usable_s)} as their headers say")
     reasons: dict[str, list[str]] = {}
     for file in found.files:
         if file.reason:
@@ -213,7 +213,7 @@ def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int,
     for reason, paths in sorted(reasons.items()):
         table.add_row(f"skipped: {printable(reason)}", str(len(paths)), _some(paths))
     console = plain_console()
-    if not usable and shard is None:
+    if not usable and not there and shard is None:
         seen = ", ".join(f"{reason} ({len(paths)})" for reason, paths in sorted(reasons.items()))
         raise Mp3netError(
             f"{recordings.folder}: no audio in {counted(len(found.files), 'file')}: {printable(seen)}; looked for "
@@ -267,6 +267,8 @@ def _progress(console: Console) -> Iterator[Callable[[Advance], None]]:
 
 
 def _state(now: Advance) -> str:
+    if now.left_s is None:
+        return f"{now.done} of {counted(now.total, 'file')}"
     minutes, seconds = divmod(round(now.left_s), 60)
     left = f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
     return f"{now.done} of {counted(now.total, 'file')}, {now.times_real_time:.0f} x real time, {left} left"
@@ -306,7 +308,8 @@ def _table(report: PrepareReport) -> Table:
     damaged = report.damaged
     if damaged:
         missing_s = sum(file.missing_s for file in damaged)
-        table.add_row("kept, but music is missing", str(len(damaged)), _time(missing_s), _some([f.path for f in damaged]))
+        what = f"at least {_time(missing_s)} are missing: {_some([file.path for file in damaged])}"
+        table.add_row("kept, but incomplete", str(len(damaged)), "", what)
     trimmed_s = sum(file.trimmed_s for file in kept)
     if trimmed_s >= 1:
         table.add_row("silent ends cut", "", _time(trimmed_s), "")

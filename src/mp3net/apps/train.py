@@ -90,7 +90,8 @@ def run(request: Request) -> None:
         heldout = _heldout(choice.store, config, say)
         trainer = Trainer(config, dataset, run_directory, device, heldout, ranks, snapshot)
         for earlier in run_directory.origin.earlier_data if run_directory is not None else ():
-            say(f"data: up to {earlier['until_tracks']:,} tracks that of {earlier['data_sha256'][:12]}, then changed")
+            state = f"fingerprint {earlier['data_sha256'][:12]}"
+            say(f"the first {earlier['until_tracks']:,} tracks saw the data as it was before it changed ({state})")
         for problem in trainer.problems:
             say(f"warning: {problem}")
         if snapshot is not None and trainer.state.tracks_seen == 0:

@@ -233,6 +233,9 @@ def _opened(path: Path) -> IO[bytes]:
         if path.stat().st_size == 0:
             raise UnusableAudioError("empty file")
         return path.open("rb")
+    except FileNotFoundError:
+        what = "a link that leads nowhere" if path.is_symlink() else "cannot be read: it is no longer there"
+        raise UnusableAudioError(what) from None
     except OSError as error:
         raise UnusableAudioError(f"cannot be read: {error.strerror}") from None
 

@@ -63,10 +63,10 @@ def curate(
         low, high = sorted((group[like.a], group[like.b]))
         group = [low if number == high else number for number in group]
     sizes = Counter(group)
-    changed = {
-        file.path: replace(file, group=kept[group[number]].piece if sizes[group[number]] > 1 else "")
-        for number, file in enumerate(kept)
-    }
+    names = {group[number]: file.piece for number, file in reversed(list(enumerate(kept))) if sizes[group[number]] > 1}
+    # A group keeps the name that it has in a finished dataset, also if its other members are copies that were dropped.
+    names |= {group[number]: file.group for number, file in enumerate(kept) if file.group}
+    changed = {file.path: replace(file, group=names.get(group[number], "")) for number, file in enumerate(kept)}
     for copy, original in originals.items():
         path = kept[original].path
         changed[kept[copy].path] = replace(

@@ -16,6 +16,8 @@ from mp3net.files import read_json, write_json, write_text
 SPLITS = ("train", "heldout")
 # What the table says about a file that is not audio; the rest is unknown, not zero.
 _WITHOUT_AUDIO = ("split", "path", "piece", "status", "reason")
+STRICT = "--strict: music is missing or damaged"
+"""The beginning of the reason why such files were left out; what is missing follows, in words of each file's own."""
 REPORT_FILE, TABLE_FILE, CARD_FILE = "report.json", "report.csv", "README.md"
 
 
@@ -90,7 +92,8 @@ class PrepareReport:
             if file.status == "duplicate":
                 reasons.setdefault("duplicate: the same audio as another file", []).append(file.path)
             elif file.status == "skipped":
-                reasons.setdefault(f"skipped: {file.reason}", []).append(file.path)
+                reason = STRICT if file.reason.startswith(STRICT) else file.reason
+                reasons.setdefault(f"skipped: {reason}", []).append(file.path)
         return reasons
 
 
@@ -107,10 +110,13 @@ def write_reports(out: Path, report: PrepareReport) -> None:
     facts = {"folder": report.folder, "size_bytes": report.size_bytes, "config": report.config.model_dump(), "files": files}
     write_json(out / REPORT_FILE, counts | facts)
     table = io.StringIO()
-    writer = csv.DictWriter(table, ["split", *(item.name for item in fields(FileReport))], lineterminator="\n")
+    writer = csv.DictWriter(table, ["split", "length_s", *(item.name for item in fields(FileReport))], lineterminator="\n")
     writer.writeheader()
     for row in files:
         known = row if row["format"] else {key: value for key, value in row.items() if key in _WITHOUT_AUDIO}
+        known = {key: round(value, 4) if isinstance(value, float) else value for key, value in known.items()}
+        if known.get("num_samples"):
+            known["length_s"] = round(known["num_samples"] / report.config.sample_rate_hz, 2)
         writer.writerow(known | {"path": printable(row["path"]), "duplicate_of": printable(row["duplicate_of"])})
     write_text(out / TABLE_FILE, table.getvalue())
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +23,10 @@ from mp3net.machine import available_memory_bytes, usable_cpus
 T = TypeVar("T")
 MEMORY_BYTES = 2 << 30
 """Address space that a worker may use beyond that of its libraries, on Linux; decoding needs a tenth of it."""
+START_ADVICE = (
+    "is there too little memory, or a limit (ulimit -v, -u), or may Python's own file not be run? A script of your own must "
+    'be a file, and prepare below `if __name__ == "__main__":`'
+)
 WORKER_BYTES, MEMORY_SHARE = 200 << 20, 0.8
 """What a worker usually takes (133 MB, and its spool), and how much of the free memory all of them may."""
 BASE_TIMEOUT_S = 120.0
@@ -68,11 +73,29 @@ class IsolatedPool:
         pending: dict[Future[T], Path] = {}
         while True:
             for path in islice(coming, at_once - len(pending)):
-                pending[self._pool.schedule(_limited, args=(work, path), timeout=_timeout_s(path))] = path
+                try:
+                    with _interrupts_blocked():
+                        scheduled = self._pool.schedule(_limited, args=(work, path), timeout=_timeout_s(path))
+                    pending[scheduled] = path
+                except OSError as error:  # not of the disk, for which the caller would take it
+                    raise Mp3netError(f"the processes that decode cannot be started ({error}); {START_ADVICE}") from None
             if not pending:
                 return
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 yield pending.pop(future), future
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Threads and processes that begin in this block never see Ctrl-C, also not while they import their libraries."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _was_killed(future: Future[T]) -> bool:
@@ -95,10 +118,7 @@ def _outcome(future: Future[T], lost: Callable[[Path, str], T], path: Path) -> T
         # The user's own limit (ulimit -v) may be lower.
         return lost(path, f"needs more memory to decode than {MEMORY_BYTES / 2**30:.0f} GiB, or than it was allowed")
     except BrokenProcessPool:
-        raise Mp3netError(
-            "the processes that decode end as soon as they start: is there too little memory, or a limit (ulimit -v, -u)? "
-            'A script of your own must be a file, and prepare below `if __name__ == "__main__":`'
-        ) from None
+        raise Mp3netError(f"the processes that decode end as soon as they start; {START_ADVICE}") from None
     except ProcessExpired as error:
         if error.exitcode == -signal.SIGKILL:
             return lost(path, "the system killed its decoder twice (signal 9), also with no other beside it: out of memory?")

@@ -54,8 +54,12 @@ class Advance:
         return self.done_s / max(self.elapsed_s, 1e-9)
 
     @property
-    def left_s(self) -> float:
-        return (self.total_s - self.done_s) / max(self.times_real_time, 1e-9)
+    def left_s(self) -> float | None:
+        """None while nothing that has a length is done."""
+        left_s = max(0.0, self.total_s - self.done_s)
+        if left_s and not self.done_s:
+            return None
+        return left_s / max(self.times_real_time, 1e-9)
 
 
 Work = Callable[[Path], FileReport]
@@ -125,17 +129,18 @@ def prepare(
             files += [FileReport(path, piece_name(path), "skipped", why) for path, why in recordings.unread.items()]
             if shard is not None:
                 return PrepareReport(files, {}, config)
-            files += [old for path, old in finished.reports.items() if path not in reports and old.status == "kept"]
+            gone = (old for path, old in finished.reports.items() if path not in reports and old.status == "kept")
+            files += [replace(old, reason="no longer in the folder; its piece stays") for old in gone]
             return _finish(staging, files, recordings, finished, provenance or Provenance(), preset, workers)
         except OSError as error:
             raise Mp3netError(f"{out}: cannot be written: {error}; mend that, then the same command goes on") from None
 
 
-def not_yet(recordings: Recordings, out: Path) -> Recordings:
-    """Those that a finished dataset does not have; all for a new one."""
-    finished = _read_finished(out)
-    paths = [path for path in recordings.paths if finished.known(recordings.folder, path) is None]
-    return replace(recordings, paths=paths)
+def not_yet(recordings: Recordings, out: Path, config: DataConfig) -> Recordings:
+    """Those that are neither in the dataset nor decoded by an earlier call."""
+    finished, staging = _read_finished(out), Staging(recordings.folder, out, config)
+    known = (finished.known(recordings.folder, path) or staging.known(path) for path in recordings.paths)
+    return replace(recordings, paths=[path for path, file in zip(recordings.paths, known, strict=True) if file is None])
 
 
 def _read_finished(out: Path) -> _Finished:

@@ -15,7 +15,7 @@ from mp3net.errors import Mp3netError
 
 LOOKED_FOR = "WAV, FLAC, OGG, Opus, MP3, M4A/AAC and AIFF"
 SHOWN_PATHS = 3
-LINKED_FOLDER = "a link to a folder, which is not followed: name that folder, or move it here"
+LINKED_FOLDER = "a link to a folder, which is not followed: prepare that folder by itself, or move it here"
 MAESTRO_SPLITS = {"train": "train", "validation": "heldout", "test": "heldout"}
 MAESTRO_SOURCE = "MAESTRO: International Piano-e-Competition, Hawthorne et al. 2019"
 MAESTRO_LICENCE = "CC-BY-NC-SA-4.0"

@@ -158,8 +158,8 @@ def _check_same(out: Path, what: str, before: Mapping[str, Any], recordings: Rec
         changed.append("the recordings or splits that the MAESTRO table lists")
     if changed:
         raise Mp3netError(
-            f"{out}: holds a {what} of other settings (there -> now): {'; '.join(changed)}. Give those of then to go on, or "
-            "name another --out"
+            f"{out}: holds a {what} of other settings (there -> now): {'; '.join(changed)}. Give the same as then to go on, "
+            "or name another --out"
         )
 
 

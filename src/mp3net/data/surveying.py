@@ -16,6 +16,8 @@ from mp3net.files import existing_part
 
 FINGERPRINT_BYTES_PER_S = 173
 FREE_SHARE = 0.02
+HEADER_ERROR = 0.2
+"""Lengths of files without one in their header are estimates; only what is clearly too short is called so."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Survey:
 
 def survey(recordings: Recordings, out: Path, config: DataConfig, pool: IsolatedPool) -> Survey:
     """Read every file's header, and predict the most disk space that preparing the dataset will take."""
-    look, lost = partial(_look, recordings.folder, config.downmix), partial(_lost_look, recordings.folder)
+    look, lost = partial(_look, recordings.folder, config), partial(_lost_look, recordings.folder)
     paths = [recordings.folder / path for path in recordings.paths]
     found = {item.path: item for _, item in pool(look, lost, paths)}
     files = [found[path] for path in recordings.paths]
@@ -53,12 +55,14 @@ def survey(recordings: Recordings, out: Path, config: DataConfig, pool: Isolated
     return Survey(files, round(need * (1 + FREE_SHARE)), shutil.disk_usage(existing_part(out)).free)
 
 
-def _look(folder: Path, downmix: bool, path: Path) -> Surveyed:
+def _look(folder: Path, config: DataConfig, path: Path) -> Surveyed:
     relative = str(path.relative_to(folder))
     try:
-        return Surveyed(relative, probe(path, downmix).duration_s)
+        duration_s = probe(path, config.downmix).duration_s
     except UnusableAudioError as error:
         return Surveyed(relative, 0.0, str(error))
+    too_short = duration_s < config.min_duration_s * (1 - HEADER_ERROR)
+    return Surveyed(relative, duration_s, f"shorter than {config.min_duration_s:.4g} s" if too_short else "")
 
 
 def _lost_look(folder: Path, path: Path, reason: str) -> Surveyed:

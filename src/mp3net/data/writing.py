@@ -16,6 +16,7 @@ from mp3net.audio.decoding import UnusableAudioError
 from mp3net.audio.reading import Stream
 from mp3net.config import DataConfig
 from mp3net.data.fingerprint import Fingerprinter, frame_at
+from mp3net.data.inventory import STRICT
 from mp3net.data.level import Levels, Outcome
 from mp3net.data.pieces import ROW_SAMPLES, SCHEMA
 from mp3net.files import replacing
@@ -76,14 +77,14 @@ def _check_usable(outcome: Outcome, stream: Stream, config: DataConfig) -> None:
     silence = 10 ** (config.silence_peak_db / 20)
     damage = str(stream.damage)
     if config.strict and damage:
-        raise UnusableAudioError(f"--strict: {damage}")
+        raise UnusableAudioError(f"{STRICT}: {damage}")
     duration_s = (outcome.end - outcome.begin) / config.sample_rate_hz
     if outcome.end == 0:
         raise UnusableAudioError("holds no samples")
     if outcome.peak < silence <= stream.source_swing and config.channels == 1:
         raise UnusableAudioError(
             "silent in mono: left and right are opposite (in antiphase) and cancel each other; invert one of them in an "
-            "audio editor, or prepare with --channels 2"
+            "audio editor, or choose a stereo preset (--channels 2)"
         )
     if outcome.peak < silence:
         raise UnusableAudioError(f"silent: its peak is below {config.silence_peak_db:g} dBFS")
