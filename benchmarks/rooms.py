@@ -34,7 +34,7 @@ def imports() -> Counter[tuple[str, str]]:
 
 
 def draw() -> Figure:
-    figure = Figure(figsize=(12, 4.2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(14, 4.2), dpi=100, layout="constrained")
     axis = figure.subplots()
     for (room, other), files in imports().items():
         right, left = ROOMS.index(room), ROOMS.index(other)
