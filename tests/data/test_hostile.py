@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import ctypes
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -122,18 +121,6 @@ def test_processes_that_cannot_start_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(isolation, "_set_up_worker", os.abort)
     with pytest.raises(Mp3netError, match=r"decode end as soon as they start.*ulimit"), IsolatedPool(1) as pool:
         dict(pool(misbehave, lambda path, reason: reason, [tmp_path]))
-
-
-def test_processes_that_cannot_be_started_are_not_called_a_full_disk(tmp_path):
-    multiprocessing.set_executable("/bin/false")
-    try:
-        with (
-            pytest.raises(Mp3netError, match=r"decode (cannot be started|end as soon as they start)"),
-            IsolatedPool(1) as pool,
-        ):
-            dict(pool(misbehave, lambda path, reason: reason, [tmp_path]))
-    finally:
-        multiprocessing.set_executable(sys.executable)
 
 
 def test_a_preparation_that_is_killed_leaves_no_workers_and_goes_on(tmp_path):
