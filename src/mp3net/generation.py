@@ -25,7 +25,7 @@ CEILING = 0.999
 MAX_FRAMES = 40_000
 MAX_SEED = 2**32 - 1  # PyTorch's generator on the CPU uses only 32 bits: larger seeds would repeat songs
 
-# Other endings of formats that `audio.write` knows.
+# Other endings of formats that `audio/encoding.py` writes.
 ALIASES = {"oga": "ogg", "wave": "wav"}
 
 Precision = Literal["float32", "bfloat16"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import soundfile
 
 from mp3net.apps import prepare as app
 from mp3net.config import DataConfig
+from mp3net.data import preparation
 from mp3net.data import staging as staging_module
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
+from mp3net.data.inventory import stored_reports
 from mp3net.data.pieces import Piece
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below, parse_shard
@@ -131,6 +134,47 @@ def test_an_interrupted_addition_leaves_the_finished_dataset_whole(grown, monkey
     longer = next(entry for entry in read_index(out).entries if entry["source"] == "3.flac")
     assert longer["num_samples"] > 6.3 * 8000
     assert (out / longer["split"] / f"{longer['piece']}.arrow").stat().st_size == longer["size_bytes"]
+
+
+def test_a_stop_between_the_reports_and_the_index_loses_no_recording(grown, monkeypatch):
+    """The reports then name recordings that the index does not have: they must not be taken for added."""
+    source, out = grown
+    record(source, 8, 9)
+    record(source, 3, seconds=7.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "INDEX_FILE", "absent/dataset.json")
+        with pytest.raises(Mp3netError, match="cannot be written"):
+            _finish_later(source, out, patch)
+    report = prepare(below(source), out, CONFIG, 1)
+    assert sorted(report.added) == ["3.flac", "8.flac", "9.flac"]
+    for entry in read_index(out).entries:
+        assert (out / entry["split"] / f"{entry['piece']}.arrow").stat().st_size == entry["size_bytes"]
+
+
+def _finish_later(source: Path, out: Path, patch: pytest.MonkeyPatch) -> None:
+    """Prepare, but fail in writing the index; the finished dataset is read under its own name."""
+    finished = preparation._Finished(
+        {file.path: file for file in stored_reports(out)},
+        splits_by_piece(out),
+        {entry["piece"]: entry["size_bytes"] for entry in read_index(out).entries},
+    )
+    patch.setattr(preparation, "_read_finished", lambda out: finished)
+    prepare(below(source), out, CONFIG, 1)
+
+
+def splits_by_piece(out: Path) -> dict[str, str]:
+    return {entry["piece"]: entry["split"] for entry in read_index(out).entries}
+
+
+def test_a_report_of_another_dataset_is_refused_before_anything_is_deleted(grown):
+    source, out = grown
+    pieces = content(out)
+    reports = json.loads((out / "report.json").read_text())
+    reports["files"] = reports["files"][1:]
+    (out / "report.json").write_text(json.dumps(reports))
+    with pytest.raises(Mp3netError, match=r"report.json: does not have the piece 0-.* of .*dataset.json; restore"):
+        prepare(below(source), out, CONFIG, 1)
+    assert content(out) == pieces
 
 
 def test_a_recording_that_was_spoilt_since_stays_as_it_was(grown):

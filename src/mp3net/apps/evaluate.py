@@ -68,6 +68,7 @@ def run(request: Request) -> None:
     _open_out(out, request.force)
     try:
         with Lock(out, "mp3net evaluate").acquire(), _progress(console) as progress:
+            _open_out(out, request.force)  # another may have written its report since
             evaluation = evaluate(
                 candidate,
                 data,
@@ -79,6 +80,7 @@ def run(request: Request) -> None:
                 match_level=request.match_level,
                 progress=progress,
             )
+            save_report(evaluation, out)
     except Mp3netError:
         with suppress(OSError):  # nothing else is in a new folder
             if {path.name for path in out.iterdir()} == {LOCK_FILE}:
@@ -88,7 +90,6 @@ def run(request: Request) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    save_report(evaluation, out)
     _print(console, evaluation)
     took_s = time.monotonic() - started
     _line(console, f"report: {out / HTML_FILE}   numbers: {out / JSON_FILE}   took {took_s:.0f} s")

@@ -70,22 +70,30 @@ Runner = Callable[[Work, Lost, Iterable[Path]], Iterator[tuple[Path, FileReport]
 
 @dataclass(frozen=True)
 class _Finished:
-    """What a finished dataset holds, by path; empty for a new one."""
+    """What a finished dataset holds; empty for a new one. `reports` by path, `splits` and `sizes` (in bytes) by piece."""
 
     reports: dict[str, FileReport]
     splits: dict[str, str]
+    sizes: dict[str, int]
     preset: str | None = None
 
     def known(self, folder: Path, path: str) -> FileReport | None:
         """The report of a file that need not be decoded again."""
         report = self.reports.get(path)
-        if report is None or report.status == "skipped":
+        if report is None or report.status == "skipped" or not self._is_listed(report):
             return None
         return report if report.source_bytes in (0, size_of(folder / path)) else None
 
     def has(self, file: FileReport) -> bool:
         before = self.reports.get(file.path)
-        return before is not None and before.source_bytes == file.source_bytes
+        return before is not None and before.source_bytes == file.source_bytes and self._is_listed(before)
+
+    def _is_listed(self, report: FileReport) -> bool:
+        """Whether the index has it too: a call may have ended after writing the reports, before the index."""
+        if report.status == "duplicate":
+            original = self.reports.get(report.duplicate_of)
+            return original is not None and original.status == "kept" and self._is_listed(original)
+        return self.sizes.get(report.piece) == report.size_bytes
 
     def or_before(self, now: FileReport) -> FileReport:
         """The report of a file; if it can no longer be used, that of the piece that it once gave, which stays."""
@@ -145,10 +153,17 @@ def not_yet(recordings: Recordings, out: Path, config: DataConfig) -> Recordings
 
 def _read_finished(out: Path) -> _Finished:
     if not (out / INDEX_FILE).exists():
-        return _Finished({}, {})
-    index = read_index(out)
+        return _Finished({}, {}, {})
+    index, reports = read_index(out), {report.path: report for report in stored_reports(out)}
     splits = {entry["piece"]: entry["split"] for entry in index.entries}
-    return _Finished({report.path: report for report in stored_reports(out)}, splits, index.preset)
+    unreported = splits.keys() - {report.piece for report in reports.values() if report.status == "kept"}
+    if unreported:
+        raise Mp3netError(
+            f"{out / REPORT_FILE}: does not have the piece {min(unreported)} of {out / INDEX_FILE}; restore the report that "
+            "belongs to this dataset, or prepare into another --out"
+        )
+    sizes = {entry["piece"]: entry["size_bytes"] for entry in index.entries}
+    return _Finished(reports, splits, sizes, index.preset)
 
 
 def _decode_all(
