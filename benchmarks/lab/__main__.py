@@ -1,0 +1,132 @@
+"""The lab: trains recipes one core each, judges them at fixed numbers of tracks, and keeps a table of the results.
+
+    python -m benchmarks.lab run DATA RUNS [--plan base,parts | --recipe NAME --seed 0,1,2] [--workers 2]
+        [--precision float32]
+    python -m benchmarks.lab show                       # what is done, and what is left of each plan
+    python -m benchmarks.lab table RECIPE... [--at MINUTES]
+    python -m benchmarks.lab draw RECIPE... --out PNG
+
+DATA is prepared for 11,008 Hz, mono (examples/bach_chorales). Each run has one thread and a core of its own at the lowest
+priority, so two go on side by side and one beside other work. Stopped or killed, the same command goes on. Results lie in
+benchmarks/lab: results.csv, curves/ (reports of each run) and pictures/ (spectrograms of the songs of eight fixed seeds).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mp3net.machine import usable_cpus
+
+from .recipes import PLANS, RECIPES
+from .table import FOLDER, TABLE, found, rows_of
+
+ROOT = Path(__file__).parents[2]
+NICENESS = 19
+POLL_S = 2.0
+
+
+def wanted(options: argparse.Namespace) -> list[tuple[str, int]]:
+    """The runs that the command line names, in order."""
+    if options.recipe:
+        return [(options.recipe, seed) for seed in options.seed]
+    return [(name, seed) for plan in options.plan for name, seeds in PLANS[plan] for seed in range(seeds)]
+
+
+def finished(name: str, seed: int, results: Path) -> bool:
+    rows = found(rows_of(results / TABLE), name, seed)
+    return RECIPES[name].tracks in rows or any(row["ended"] for row in rows.values())
+
+
+def start(name: str, seed: int, core: int, options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    options.runs.mkdir(parents=True, exist_ok=True)
+    log = (options.runs / f"{name}-{seed}.log").open("ab")
+    command = [sys.executable, "-m", "benchmarks.lab", "one", str(options.data), str(options.runs), name, str(seed)]
+
+    def settle() -> None:
+        os.nice(NICENESS)
+        os.sched_setaffinity(0, {core})
+
+    return subprocess.Popen(
+        [*command, "--results", str(options.results), "--precision", options.precision], cwd=ROOT, stdout=log, stderr=log, preexec_fn=settle,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """All runs that are wanted and not finished, as many at a time as there are workers. Returns the number that failed."""
+    left = [job for job in wanted(options) if not finished(*job, options.results)]
+    cores = sorted(os.sched_getaffinity(0))
+    free = [cores[number % len(cores)] for number in range(options.workers)]
+    at_work: dict[subprocess.Popen[bytes], tuple[str, int, int]] = {}
+    failed = 0
+    try:
+        while left or at_work:
+            while left and free:
+                (name, seed), core = left.pop(0), free.pop(0)
+                at_work[start(name, seed, core, options)] = (name, seed, core)
+                print(f"{time.strftime('%H:%M:%S')} {name}, seed {seed}: begun, {len(left)} left", flush=True)
+            time.sleep(POLL_S)
+            for process in [process for process in at_work if process.poll() is not None]:
+                name, seed, core = at_work.pop(process)
+                free.append(core)
+                failed += process.returncode != 0
+                ended = "done" if process.returncode == 0 else f"failed, see {options.runs / f'{name}-{seed}.log'}"
+                print(f"{time.strftime('%H:%M:%S')} {name}, seed {seed}: {ended}", flush=True)
+    finally:
+        for process in at_work:
+            process.terminate()
+    return failed
+
+
+def show(options: argparse.Namespace) -> None:
+    for plan, jobs in PLANS.items():
+        for name, seeds in jobs:
+            done = [seed for seed in range(seeds) if finished(name, seed, options.results)]
+            print(f"{plan:10} {name:28} {len(done)} of {seeds} seeds   {RECIPES[name].question}")
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        prog="python -m benchmarks.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = whole.add_subparsers(dest="command", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--results", type=Path, default=FOLDER, help="folder of the table, the curves and the pictures")
+    common.add_argument(
+        "--precision", choices=("bfloat16", "float32"), default="bfloat16", help="which of them is faster here"
+    )
+    many = commands.add_parser("run", parents=[common])
+    many.add_argument("data", type=Path)
+    many.add_argument("runs", type=Path, help="folder for the run directories")
+    many.add_argument("--plan", type=lambda text: text.split(","), default=list(PLANS))
+    many.add_argument("--recipe", choices=list(RECIPES))
+    many.add_argument("--seed", type=lambda text: [int(part) for part in text.split(",")], default=[0])
+    many.add_argument("--workers", type=int, default=usable_cpus())
+    one = commands.add_parser("one", parents=[common])
+    one.add_argument("data", type=Path)
+    one.add_argument("runs", type=Path)
+    one.add_argument("name", choices=list(RECIPES))
+    one.add_argument("seed", type=int)
+    commands.add_parser("show", parents=[common])
+    return whole
+
+
+def main() -> None:
+    options = parser().parse_args()
+    if options.command == "run":
+        sys.exit(min(run(options), 1))
+    if options.command == "one":
+        from .worker import Run
+
+        Run(options.name, options.seed, options.data, options.runs, options.results.resolve(), options.precision).finish()
+    if options.command == "show":
+        show(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What the lab compares: recipes by name, each with the question that it answers, and plans, the order in which they run.
+
+A recipe is a preset with settings changed, perhaps with a change to the code that no setting makes (`changes.py`), and a
+number of tracks. Its results stay in the table under its name: to change a recipe is to give it another name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mp3net.config import Config, override, preset
+
+
+class Change(Protocol):
+    """A change to the code, in force inside of the context."""
+
+    __name__: str
+
+    def __call__(self) -> AbstractContextManager[Any]: ...
+
+
+def unchanged() -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`tracks` are seen in all, and judged at each of `marks` equal parts. `begins_with` names the recipe whose snapshot of
+    the same seed is the beginning."""
+
+    question: str
+    preset: str
+    tracks: int
+    settings: tuple[str, ...] = ()
+    marks: int = 4
+    change: Change = unchanged
+    begins_with: str | None = None
+
+    def config(self, seed: int, precision: str = "bfloat16") -> Config:
+        """The configuration that is trained. `run` and the precision are the lab's own choice and no part of the recipe."""
+        every = self.tracks // self.marks
+        own = (
+            f"optimiser.seed={seed}", f"optimiser.precision={precision}", f"run.total_tracks={self.tracks}", "run.evaluate_samples=0",
+            f"run.sample_every_tracks={self.tracks}", f"run.checkpoint_every_tracks={min(every, 4000)}",
+            "run.keep_checkpoints=1", "run.log_every_tracks=800",
+        )  # fmt: skip
+        return override(preset(self.preset), [*self.settings, *own])
+
+    def judged_at(self) -> list[int]:
+        """Tracks seen at which the recipe is judged."""
+        return [self.tracks * mark // self.marks for mark in range(1, self.marks + 1)]
+
+    @property
+    def digest(self) -> str:
+        """Changes with everything that could change a result, the seed and the number of tracks left aside."""
+        content = self.config(0).model_dump()
+        del content["run"], content["optimiser"]["precision"]
+        text = json.dumps([content, self.change.__name__, self.begins_with], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
+
+RECIPES: dict[str, Recipe] = {
+    "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
+    "family": Recipe("today's preset of the second family", FAMILY, 64_000, marks=8),
+}  # fmt: skip
+
+# Names of recipes, each with the seeds to run it with.
+PLANS: dict[str, list[tuple[str, int]]] = {
+    "base": [("paper", 3), ("family", 3)],
+}
