@@ -51,10 +51,9 @@ def start(name: str, seed: int, core: int, options: argparse.Namespace) -> subpr
         os.nice(NICENESS)
         os.sched_setaffinity(0, {core})
 
-    return subprocess.Popen(
-        [*command, "--results", str(options.results), "--precision", options.precision], cwd=ROOT, stdout=log, stderr=log, preexec_fn=settle,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
-    )  # fmt: skip
+    command += ["--results", str(options.results), "--precision", options.precision]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, preexec_fn=settle, env=environment)
 
 
 def run(options: argparse.Namespace) -> int:

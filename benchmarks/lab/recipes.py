@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from mp3net.config import Config, override, preset
 
+from . import changes
+
 
 class Change(Protocol):
     """A change to the code, in force inside of the context."""
@@ -44,9 +46,9 @@ class Recipe:
         """The configuration that is trained. `run` and the precision are the lab's own choice and no part of the recipe."""
         every = self.tracks // self.marks
         own = (
-            f"optimiser.seed={seed}", f"optimiser.precision={precision}", f"run.total_tracks={self.tracks}", "run.evaluate_samples=0",
-            f"run.sample_every_tracks={self.tracks}", f"run.checkpoint_every_tracks={min(every, 4000)}",
-            "run.keep_checkpoints=1", "run.log_every_tracks=800",
+            f"optimiser.seed={seed}", f"optimiser.precision={precision}", f"run.total_tracks={self.tracks}",
+            "run.evaluate_samples=0", f"run.sample_every_tracks={self.tracks}", "run.log_every_tracks=800",
+            f"run.checkpoint_every_tracks={min(every, 4000)}", "run.keep_checkpoints=1",
         )  # fmt: skip
         return override(preset(self.preset), [*self.settings, *own])
 
@@ -68,9 +70,15 @@ FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("today's preset of the second family", FAMILY, 64_000, marks=8),
+    "resonators-1": Recipe("a resonator per bin as head", FAMILY, 16_000, marks=2, change=changes.one_resonator),
+    "resonators-2": Recipe("two resonators per bin as head", FAMILY, 16_000, marks=2, change=changes.two_resonators),
+    "stem": Recipe("the discriminator begins two-dimensional", FAMILY, 16_000, marks=2, change=changes.stem),
+    "hearing-half": Recipe("half the threshold", FAMILY, 16_000, marks=2, change=changes.hearing_half),
+    "carriers": Recipe("the carrier head", FAMILY, 16_000, ("model.carrier_head=true",), marks=2),
 }  # fmt: skip
 
 # Names of recipes, each with the seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3)],
+    "heads": [("resonators-1", 1), ("resonators-2", 1), ("stem", 1), ("carriers", 1)],
 }

@@ -73,6 +73,7 @@ class Run:
     def finish(self) -> None:
         """Everything that is missing of the run and its rows."""
         torch.set_num_threads(1)
+        torch.manual_seed(self.seed)  # for layers of changed code that draw their own beginnings
         keep_freed_memory()
         with self.recipe.change():
             beginning = self._beginning()

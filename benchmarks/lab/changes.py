@@ -1,0 +1,143 @@
+"""Changes to the code that recipes try and no setting makes. Each is in force inside of its context."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mp3net.dsp import baseband as baseband_module
+from mp3net.model.mp3net2 import front_end as front_end_module
+from mp3net.model.mp3net2.discriminator import Discriminator
+from mp3net.model.mp3net2.generator import OUTPUT_GAIN, Generator
+from mp3net.model.mp3net2.layers import ACTIVE_GAIN, FrameConv, at_least_float32
+from mp3net.training.objectives.relativistic import RelativisticObjective
+
+
+def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager[Any]:
+    """Objects of the class are changed after they are made."""
+    make = cls.__init__
+
+    def made(self: Any, *args: Any, **named: Any) -> None:
+        make(self, *args, **named)
+        change(self)
+
+    return patch.object(cls, "__init__", made)
+
+
+# --- hearing
+
+
+@contextmanager
+def hearing(schedule: Callable[[int], float]) -> Iterator[None]:
+    """The threshold of the audible level, times a factor of the tracks seen."""
+    now = [schedule(0)]
+    features = RelativisticObjective._features
+
+    def watched(self: Any, coefficients: Tensor, draws: Any) -> Tensor:
+        now[0] = schedule(draws.tracks_seen)
+        return features(self, coefficients, draws)
+
+    def level(power: Tensor, threshold: Tensor) -> Tensor:
+        return baseband_module.audible_level(power, threshold * now[0])
+
+    with patch.object(RelativisticObjective, "_features", watched), patch.object(front_end_module, "audible_level", level):
+        yield
+
+
+def hearing_half() -> AbstractContextManager[Any]:
+    return hearing(lambda tracks: 0.5)
+
+
+def hearing_deepens() -> AbstractContextManager[Any]:
+    """From 1 to 1/4 between 8,000 and 24,000 tracks."""
+    return hearing(lambda tracks: 0.25 ** min(max((tracks - 8_000) / 16_000, 0), 1))
+
+
+# --- heads
+
+
+class Resonators(nn.Module):
+    """(B, T, C F R (2 + 1)) -> u, v (B, T, C F): R resonators per bin, each y(t) = a(t) e^{j pi d} y(t-1) + sqrt(1 - a^2) e(t).
+    d is learned, a(t) and e(t) are the network's."""
+
+    def __init__(self, bins: int, count: int) -> None:
+        super().__init__()
+        self.bins, self.count = bins, count
+        spread = (torch.arange(count) + 0.5) / count - 0.5
+        self.offset = nn.Parameter(spread.repeat(bins, 1))  # (CF, R)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = at_least_float32(x).unflatten(-1, (3, self.bins, self.count))
+        keep = torch.sigmoid(x[:, :, 2] + 1)
+        drive = (1 - keep.square()).sqrt()
+        angle = math.pi * self.offset.float()
+        cosine, sine = angle.cos(), angle.sin()
+        along, across = (x[:, :, 0] * drive).unbind(1), (x[:, :, 1] * drive).unbind(1)
+        us, vs = [along[0]], [across[0]]
+        for a, e, f in zip(keep.unbind(1)[1:], along[1:], across[1:], strict=True):
+            u, v = us[-1], vs[-1]
+            us.append(a * (cosine * u - sine * v) + e)
+            vs.append(a * (sine * u + cosine * v) + f)
+        return torch.stack(us, 1).sum(-1), torch.stack(vs, 1).sum(-1)
+
+
+@contextmanager
+def resonators(count: int) -> Iterator[None]:
+    def change(generator: Any) -> None:
+        bins = generator.audio_channels * generator.num_bins
+        gain = OUTPUT_GAIN * ACTIVE_GAIN / count**0.5
+        generator.to_bins = FrameConv(generator.config.level_widths[-1], 3 * count * bins, 1, gain)
+        generator.resonators = Resonators(bins, count)
+
+    def coefficients(self: Any, x: Tensor) -> Tensor:
+        u, v = (part.unflatten(-1, (self.audio_channels, self.num_bins)).transpose(1, 2) for part in self.resonators(x))
+        made = baseband_module.from_baseband(u.contiguous(), v.contiguous())
+        return made * self.bin_levels.to(made.dtype)
+
+    with extended(Generator, change), patch.object(Generator, "_coefficients", coefficients):
+        yield
+
+
+def one_resonator() -> AbstractContextManager[Any]:
+    return resonators(1)
+
+
+def two_resonators() -> AbstractContextManager[Any]:
+    return resonators(2)
+
+
+# --- two-dimensional stems
+
+
+class Stem(nn.Module):
+    """Features (B, T, 6, C, F) plus what two 3 x 3 convolutions with weights shared along bins find in them."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.second = nn.Conv2d(hidden, channels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = features.flatten(2, 3).transpose(1, 2)  # (B, 6 C, T, F)
+        x = x + self.second(F.leaky_relu(self.first(x), 0.2))
+        return x.transpose(1, 2).reshape(features.shape)
+
+
+@contextmanager
+def stem() -> Iterator[None]:
+    def change(network: Any) -> None:
+        network.stem = Stem(6, 16)
+
+    judge = Discriminator.judge
+    with (
+        extended(Discriminator, change),
+        patch.object(Discriminator, "judge", lambda self, features: judge(self, self.stem(features))),
+    ):
+        yield
