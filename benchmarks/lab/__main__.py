@@ -3,8 +3,9 @@
     python -m benchmarks.lab run DATA RUNS [--plan base,parts | --recipe NAME --seed 0,1,2] [--workers 2]
         [--precision float32]
     python -m benchmarks.lab show                       # what is done, and what is left of each plan
-    python -m benchmarks.lab table RECIPE... [--at MINUTES]
-    python -m benchmarks.lab draw RECIPE... --out PNG
+    python -m benchmarks.lab table RECIPE[:TRACKS]...   # readings, means over seeds with 95 % intervals, as Markdown
+    python -m benchmarks.lab compare BETTER[:TRACKS] WORSE[:TRACKS]     # gaps to recordings and their ratio
+    python -m benchmarks.lab draw PNG RECIPE...         # readings against core minutes and PFLOP
 
 DATA is prepared for 11,008 Hz, mono (examples/bach_chorales). Each run has one thread and a core of its own at the lowest
 priority, so two go on side by side and one beside other work. Stopped or killed, the same command goes on. Results lie in
@@ -112,7 +113,33 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name", choices=list(RECIPES))
     one.add_argument("seed", type=int)
     commands.add_parser("show", parents=[common])
+    tabled = commands.add_parser("table", parents=[common])
+    tabled.add_argument("recipes", type=named, nargs="+")
+    against = commands.add_parser("compare", parents=[common])
+    against.add_argument("better", type=named)
+    against.add_argument("worse", type=named)
+    drawn = commands.add_parser("draw", parents=[common])
+    drawn.add_argument("png", type=Path)
+    drawn.add_argument("recipes", nargs="+")
     return whole
+
+
+def named(text: str) -> tuple[str, int | None]:
+    """RECIPE or RECIPE:TRACKS."""
+    name, _, tracks = text.partition(":")
+    return name, int(tracks) if tracks else None
+
+
+def report(options: argparse.Namespace) -> None:
+    from . import reporting
+
+    rows = rows_of(options.results / TABLE)
+    if options.command == "table":
+        print(reporting.table(rows, options.recipes))
+    elif options.command == "compare":
+        print(reporting.compared(rows, options.better, options.worse))
+    else:
+        reporting.draw(rows, options.recipes, options.png)
 
 
 def main() -> None:
@@ -125,6 +152,8 @@ def main() -> None:
         Run(options.name, options.seed, options.data, options.runs, options.results.resolve(), options.precision).finish()
     if options.command == "show":
         show(options)
+    if options.command in ("table", "compare", "draw"):
+        report(options)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mp3net.dsp import baseband as baseband_module
 from mp3net.model.mp3net2 import front_end as front_end_module
 from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.generator import OUTPUT_GAIN, Generator
-from mp3net.model.mp3net2.layers import ACTIVE_GAIN, FrameConv, at_least_float32
+from mp3net.model.mp3net2.layers import ACTIVE_GAIN, FrameConv, at_least_float32, halved
 from mp3net.training.objectives.relativistic import RelativisticObjective
 
 
@@ -63,9 +63,14 @@ def hearing_deepens() -> AbstractContextManager[Any]:
 # --- heads
 
 
+# Of the amplitude, from frame to frame. Where everything is kept, the root below has no slope.
+MOST_KEPT = 0.99
+
+
 class Resonators(nn.Module):
-    """(B, T, C F R (2 + 1)) -> u, v (B, T, C F): R resonators per bin, each y(t) = a(t) e^{j pi d} y(t-1) + sqrt(1 - a^2) e(t).
-    d is learned, a(t) and e(t) are the network's."""
+    """(B, T, 3 C F R) -> u, v (B, T, C F): sums of R resonators per bin, y(t) = a(t) e^{j pi d} y(t-1) + sqrt(1 - a^2) e(t).
+
+    d is learned; a(t) and e(t) are the network's."""
 
     def __init__(self, bins: int, count: int) -> None:
         super().__init__()
@@ -75,7 +80,7 @@ class Resonators(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = at_least_float32(x).unflatten(-1, (3, self.bins, self.count))
-        keep = torch.sigmoid(x[:, :, 2] + 1)
+        keep = MOST_KEPT * torch.sigmoid(x[:, :, 2] + 1)
         drive = (1 - keep.square()).sqrt()
         angle = math.pi * self.offset.float()
         cosine, sine = angle.cos(), angle.sin()
@@ -140,4 +145,55 @@ def stem() -> Iterator[None]:
         extended(Discriminator, change),
         patch.object(Discriminator, "judge", lambda self, features: judge(self, self.stem(features))),
     ):
+        yield
+
+
+class LongView(nn.Module):
+    """What eight frames together say: for every bin the level in eighths of its width, at a quarter of the frame rate.
+
+    (B, T, 6, C, F) -> (B, T / 4, width). The phases of eight frames, weighted with a Hann window, are transformed: a steady
+    partial is one line, noise is spread over all.
+    """
+
+    def __init__(self, bins: int, width: int) -> None:
+        super().__init__()
+        steps = torch.arange(8)
+        window = torch.hann_window(8, periodic=False) + 0.08
+        angle = torch.outer(steps - 3.5, steps - 4.0) * (2 * math.pi / 8)
+        matrix = torch.stack([angle.cos(), angle.sin()]) * (window / window.square().sum().sqrt())
+        self.register_buffer("matrix", matrix, persistent=False)
+        self.mix = nn.Linear(8 * bins, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        along, across = features[:, :, 1].flatten(2), features[:, :, 2].flatten(2)  # (B, T, C F)
+        along, across = (F.pad(x, (0, 0, 2, 2)).unfold(1, 8, 4) for x in (along, across))  # (B, T / 4, C F, 8)
+        cosine, sine = self.matrix[0].to(along.dtype), self.matrix[1].to(along.dtype)
+        real = along @ cosine + across @ sine
+        imaginary = across @ cosine - along @ sine
+        level = (real.square() + imaginary.square() + 0.01).sqrt() - 0.1
+        mixed: Tensor = self.mix(level.flatten(2))
+        return mixed
+
+
+@contextmanager
+def long_view() -> Iterator[None]:
+    """The discriminator's third level also gets the long view."""
+
+    def change(network: Any) -> None:
+        network.long_view = LongView(network.from_bins.weight.shape[1] // 6, network.config.width)
+
+    def judge(self: Any, features: Tensor) -> Tensor:
+        x = self.from_bins(features.flatten(2))
+        for number, blocks in enumerate(self.levels):
+            if number == 2:
+                x = x + self.long_view(features).to(x.dtype)
+            for block in blocks:
+                x = block(x)
+            if number < len(self.steps):
+                x = halved(self.steps[number](x))
+        parts = self.score_part(x.reshape(len(x), -1, self.config.base_frames * x.shape[-1]))
+        track = self.score_track(at_least_float32(self.attention(x)).mean(1))
+        return torch.cat([track[:, None], parts], 1)
+
+    with extended(Discriminator, change), patch.object(Discriminator, "judge", judge):
         yield

@@ -74,11 +74,18 @@ RECIPES: dict[str, Recipe] = {
     "resonators-2": Recipe("two resonators per bin as head", FAMILY, 16_000, marks=2, change=changes.two_resonators),
     "stem": Recipe("the discriminator begins two-dimensional", FAMILY, 16_000, marks=2, change=changes.stem),
     "hearing-half": Recipe("half the threshold", FAMILY, 16_000, marks=2, change=changes.hearing_half),
+    "long-view": Recipe("eight frames heard as one", FAMILY, 16_000, marks=2, change=changes.long_view),
+    "hearing-deepens": Recipe(
+        "the threshold falls to a quarter from 8,000 to 24,000 tracks", FAMILY, 32_000, change=changes.hearing_deepens
+    ),
+    "rate-4e-4": Recipe("twice the rate", FAMILY, 16_000, ("optimiser.learning_rate=4e-4",), marks=2),
+    "batch-4": Recipe("half the batch", FAMILY, 16_000, ("optimiser.batch_size=4",), marks=2),
     "carriers": Recipe("the carrier head", FAMILY, 16_000, ("model.carrier_head=true",), marks=2),
 }  # fmt: skip
 
 # Names of recipes, each with the seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3)],
-    "heads": [("resonators-1", 1), ("resonators-2", 1), ("stem", 1), ("carriers", 1)],
+    "heads": [("resonators-1", 1), ("resonators-2", 1), ("stem", 1), ("long-view", 1), ("carriers", 1)],
+    "speed": [("rate-4e-4", 1), ("batch-4", 1), ("hearing-deepens", 1)],
 }

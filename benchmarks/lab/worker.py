@@ -32,6 +32,8 @@ from .table import READINGS, TABLE, Row, add, found, rows_of
 COST_FILE = "cost.jsonl"
 PICTURED = 8
 CURVE = ("score/gap", "penalty/gradient", "loss/generator", "distance/wasserstein", "level_db/real", "level_db/generated")
+# Seconds and number of the clips that tracks of about that length are judged by: the same samples whatever the bins.
+CLIPS = {"1.5s": (1.46, 256), "6s": (5.9, 128)}
 REAL = "recordings"
 """Training clips in the place of generated ones: no recipe can be asked for more."""
 
@@ -150,10 +152,11 @@ class Run:
 def judge_for(config: Config, data: Path, table: Path) -> Judge:
     """The judge of clips as long as the recipe's tracks, whatever its bins, and the rows of recordings in their place."""
     rate = config.audio.sample_rate_hz
-    long = config.track_duration_s > 3
-    samples, clips = (rate * 59 // 10, 128) if long else (rate * 146 // 100, 256)
+    length = "6s" if config.track_duration_s > 3 else "1.5s"
+    clip_s, clips = CLIPS[length]
+    samples = round(clip_s * rate)
     judge = Judge(real_clips(data, "heldout", samples, clips, REFERENCE_SEED), rate, notes=True)
-    name = f"{REAL}-{'6s' if long else '1.5s'}"
+    name = f"{REAL}-{length}"
     for seed in range(3):
         if not found(rows_of(table), name, seed):
             audio = real_clips(data, "train", samples, clips, FLOOR_SEED + seed)

@@ -1,0 +1,159 @@
+"""The lab: its table, its recipes, and a run that is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.lab import recipes, reporting, table, worker
+from benchmarks.lab.__main__ import finished
+from benchmarks.lab.recipes import PLANS, RECIPES, Recipe
+from mp3net.config import DataConfig
+from mp3net.data.dataset import CropDataset
+from mp3net.data.preparation import prepare
+from mp3net.data.recordings import below
+from mp3net.errors import Mp3netError
+from mp3net.training.trainer import Trainer
+from tests.recordings import write_folder
+
+ROOT = Path(__file__).parents[1]
+SMALL = (
+    "audio.sample_rate_hz=8000", "audio.num_bins=32", "model.width=16", "model.deep_width=16", "model.attention_heads=1",
+    "model.global_dim=4", "model.local_dim=4", "model.noise_channels=1", "optimiser.batch_size=2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lab")
+    write_folder(folder / "in")
+    prepare(below(folder / "in"), folder / "data", DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0.4), 1)
+    return folder / "data"
+
+
+def row(recipe: str, seed: int, tracks: int, **readings: float) -> table.Row:
+    facts = {"recipe": recipe, "seed": seed, "tracks_seen": tracks, "digest": "d", "code": "c", "precision": "float32"}
+    return {**facts, "core_minutes": 1.5, "petaflop": 0.25, "ended": "", **dict.fromkeys(table.READINGS, 0.5), **readings}
+
+
+def test_rows_come_back_as_they_were_added(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    first, second = row("a", 0, 8), {**row("a", 1, 8), "kernel_notes": None, "ended": "training stopped after 3 tracks"}
+    table.add(path, first)
+    table.add(path, second)
+    assert table.rows_of(path) == [first, second]
+    with pytest.raises(Mp3netError, match="a, 1, 8 already"):
+        table.add(path, second)
+    assert table.rows_of(path) == [first, second]
+
+
+def test_processes_that_add_at_once_lose_no_row(tmp_path: Path) -> None:
+    program = (
+        "import json, sys; from pathlib import Path; from benchmarks.lab import table\n"
+        "for n in range(10): table.add(Path(sys.argv[1]), json.loads(sys.argv[2]) | {'tracks_seen': n})"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "results.csv")]
+    at_work = [subprocess.Popen([*command, json.dumps(row(name, 0, 0))], cwd=ROOT) for name in ("a", "b")]
+    assert [process.wait(120) for process in at_work] == [0, 0]
+    found = {(line["recipe"], line["tracks_seen"]) for line in table.rows_of(tmp_path / "results.csv")}
+    assert found == {(name, n) for name in ("a", "b") for n in range(10)}
+
+
+def test_the_digest_knows_what_changes_a_result() -> None:
+    base = Recipe("?", "mp3net2-nano", 800)
+    same = [replace(base, question="!", tracks=1600), replace(base, marks=2)]
+    other = [
+        replace(base, settings=("optimiser.beta2=0.9",)),
+        replace(base, preset="mp3net2-6s"),
+        replace(base, begins_with="family"),
+        replace(base, change=recipes.changes.stem),
+    ]
+    assert {recipe.digest for recipe in same} == {base.digest}
+    assert len({recipe.digest for recipe in [base, *other]}) == 5
+
+
+def test_intervals_are_students() -> None:
+    assert reporting.interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 4.302653 / 3**0.5), rel=1e-6)
+    assert reporting.interval([5.0]) == (5.0, float("inf"))
+
+
+def test_gaps_are_compared_with_the_recordings_and_intervals_must_be_apart() -> None:
+    rows = [row("recordings-1.5s", seed, 0, level_error_db=0.4, confident_share=0.028) for seed in range(3)]
+    rows += [row("paper", seed, 8, level_error_db=5.0 + seed / 10, confident_share=0.0) for seed in range(3)]
+    rows += [row("family", seed, 8, level_error_db=0.7 + seed / 10, confident_share=0.01 * seed) for seed in range(3)]
+    lines = {line.split(" | ")[0]: line for line in reporting.compared(rows, ("family", 8), ("paper", None)).splitlines()}
+    assert lines["| level error, dB"].endswith("| 4.70 ± 0.25 | 0.40 ± 0.25 | 0.09 | yes |")
+    assert lines["| confident note cells, %"].endswith("| no |")
+    with pytest.raises(Mp3netError, match="family: was not judged at 9 tracks, but at 8"):
+        reporting.at(rows, "family", 9)
+    shown = reporting.table(rows, [("family", None)])
+    assert "| recordings-1.5s | 3 | 0 |" in shown
+    assert "| 0.80 ± 0.25 |" in shown
+
+
+def test_plans_name_recipes_and_shared_committed_rows_are_of_today() -> None:
+    assert {name for jobs in PLANS.values() for name, _ in jobs} <= set(RECIPES)
+    for line in table.rows_of(table.FOLDER / table.TABLE):
+        if line["recipe"] in RECIPES:
+            assert line["digest"] == RECIPES[line["recipe"]].digest, line["recipe"]
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.change is not recipes.unchanged])
+def test_every_change_trains_and_is_undone(name: str, data: Path) -> None:
+    small = replace(RECIPES[name], settings=(*RECIPES[name].settings, *SMALL))
+
+    def after_a_step() -> torch.Tensor:
+        config = small.config(0, "float32")
+        torch.manual_seed(0)
+        trainer = Trainer(config, CropDataset(data, config.track_samples), None, torch.device("cpu"))
+        trainer.steps.iteration()
+        with torch.no_grad():
+            fake = trainer.state.networks.generator(torch.zeros(1, config.model.latent_size(config.model.num_frames)))
+            return torch.cat([fake.flatten(), trainer.state.networks.discriminator(fake).flatten()])
+
+    before = after_a_step()
+    with small.change():
+        changed = after_a_step()
+    assert torch.isfinite(changed).all()
+    assert not torch.equal(changed, before)
+    assert torch.equal(after_a_step(), before)
+
+
+def test_a_run_that_is_stopped_goes_on_and_gives_the_same_rows(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "small", Recipe("?", "mp3net2-nano", 12, SMALL, marks=2))
+    monkeypatch.setattr(worker, "CLIPS", {"1.5s": (0.25, 8)})
+
+    def work(where: str) -> worker.Run:
+        run = worker.Run("small", 0, data, tmp_path / where / "runs", tmp_path / where, "float32")
+        run.finish()
+        return run
+
+    whole = work("whole")
+    with monkeypatch.context() as broken:
+        broken.setattr(worker.Run, "_report", lambda self, mark, judge, ended: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            work("parts")
+    assert not finished("small", 0, tmp_path / "parts")
+    parts = work("parts")
+    assert finished("small", 0, tmp_path / "parts")
+    readings = [
+        [{k: line[k] for k in (*table.KEYS, *table.READINGS)} for line in table.rows_of(run.table)] for run in (whole, parts)
+    ]
+    assert readings[0] == readings[1]
+    assert [line["tracks_seen"] for line in readings[0]] == [0, 0, 0, 6, 12]
+    assert all(np.isfinite(value) for line in readings[0] for value in line.values() if isinstance(value, float))
+    for run in (whole, parts):
+        assert 0 < worker.core_minutes(run.folder, 6) < worker.core_minutes(run.folder, 12) < 5
+        assert (run.results / "pictures" / "small-0.png").stat().st_size > 100
+        assert (run.results / "curves" / "small-0.csv").read_text().startswith("tracks_seen,score/gap,")
+    work("whole")  # nothing is left to do, and nothing is added
+    assert len(table.rows_of(whole.table)) == 5
