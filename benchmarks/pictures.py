@@ -3,7 +3,7 @@
     python benchmarks/pictures.py DATA docs/images RUN... [--judged CSV...] [--snapshot FOLDER] [--seconds S]
 
 The metrics of the curves are those of the light evaluation in training, or, with --judged, of files of benchmarks/judge.py
-that have a column "run" (benchmarks/lab).
+that have a column "run" (benchmarks/lab/earlier).
 
 Also prints the tonality and level of 64 held-out and 64 generated clips, with standard errors over the clips.
 """

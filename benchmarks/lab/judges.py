@@ -18,7 +18,9 @@ from mp3net.dsp.mdct import imdct
 from mp3net.evaluation.clips import ClipFormat, ClipSet, Slot
 from mp3net.evaluation.distribution import Distances, density_and_coverage, frechet_distance, kernel_distance
 from mp3net.evaluation.features import build_extractors, compute
+from mp3net.evaluation.piano import PianoTranscriber
 from mp3net.evaluation.spectrum import Features, checkerboard_db
+from mp3net.figures import RANGE_DB, spectrogram_db
 from mp3net.generation import MP3net
 
 FIRST_SEED = 1_000_000
@@ -96,10 +98,16 @@ class Judge:
         }
 
 
+def heard_by_transkun(audio: np.ndarray, rate: int) -> dict[str, float]:
+    """Notes per second that the slow piano transcriber hears in clips (n, C, S); nothing for no clips."""
+    if not len(audio):
+        return {}
+    found = compute(HeldClips(audio, rate), {"piano": PianoTranscriber()}, lambda done: None)
+    return {"piano_notes_per_s": float(found["piano"]["notes_per_s"].mean())}
+
+
 def picture(clips: Sequence[np.ndarray], rate: int) -> np.ndarray:
     """Spectrograms of clips (C, S) side by side, low frequencies at the bottom: uint8 (height, width), 16 grey levels."""
-    from mp3net.figures import RANGE_DB, spectrogram_db
-
     panels = []
     for clip in clips:
         level = spectrogram_db(clip, rate)[:, ::2]  # every 23 ms
