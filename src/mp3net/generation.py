@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mp3net.audio import encoding
-from mp3net.config import Config
+from mp3net.config import Config, Precision
 from mp3net.dsp.mdct import imdct
 from mp3net.errors import Mp3netError
 from mp3net.model.build import Generator, build_generator
@@ -27,8 +26,6 @@ MAX_SEED = 2**32 - 1  # PyTorch's generator on the CPU uses only 32 bits: larger
 
 # Other endings of formats that `audio/encoding.py` writes.
 ALIASES = {"oga": "ogg", "wave": "wav"}
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

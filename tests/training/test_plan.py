@@ -9,12 +9,22 @@ import pytest
 import torch
 from rich.console import Console
 
+from mp3net.apps import forecast
 from mp3net.apps import train as train_app
 from mp3net.config import AudioConfig, Config, PaperModel, WganGp, override
 from mp3net.errors import Mp3netError
 from mp3net.training import plan
 from mp3net.training.memory import available_bytes, peak_memory
-from mp3net.training.plan import MemoryModel, advice, check_memory, flop_per_track, largest_divisor, measure_memory, probe
+from mp3net.training.plan import (
+    MemoryModel,
+    advice,
+    check_memory,
+    flop_per_track,
+    largest_divisor,
+    measure_memory,
+    precision_rates,
+    probe,
+)
 from mp3net.training.steps import Steps
 from tests.training.conftest import CPU, trainer
 
@@ -146,3 +156,21 @@ def test_training_on_a_terminal_shows_a_bar(tiny, tiny_data):
         watcher.close()
         assert all(text in shown.getvalue() for text in wanted)
         assert bool(shown.getvalue()) == terminal
+
+
+def test_the_faster_precision_is_named_to_those_who_begin(tiny, tiny_data, monkeypatch):
+    assert all(1e7 < rate < 1e14 for rate in precision_rates(torch.device("cpu")).values())
+    session = trainer(tiny, tiny_data)  # float32
+
+    def note(float32: float, bfloat16: float) -> list[str]:
+        monkeypatch.setattr(forecast, "precision_rates", lambda device: {"float32": float32, "bfloat16": bfloat16})
+        return [line for line in forecast.describe("title", session).splitlines() if line.startswith("note:")]
+
+    (found,) = note(100e9, 250e9)
+    assert "bfloat16 is faster" in found
+    assert "250 GFLOP/s" in found
+    assert "where float32 reaches 100" in found
+    assert found.endswith("--set optimiser.precision=bfloat16")
+    assert note(100e9, 119e9) == note(250e9, 100e9) == []
+    session.state.tracks_seen = 8  # too late to choose
+    assert note(100e9, 250e9) == []

@@ -9,8 +9,9 @@ from typing import get_args
 
 import torch
 
+from mp3net.config import Precision
 from mp3net.errors import Mp3netError
-from mp3net.generation import MP3net, Precision
+from mp3net.generation import MP3net
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

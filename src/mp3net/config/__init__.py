@@ -12,6 +12,7 @@ from mp3net.config.sections import (
     ObjectiveConfig,
     OptimiserConfig,
     PaperModel,
+    Precision,
     Relativistic,
     RunConfig,
     Schedule,
@@ -31,7 +32,7 @@ from mp3net.config.upgrade import FORMAT_VERSION
 
 __all__ = [
     "FORMAT_VERSION", "PRESETS", "UNCHANGED", "AudioConfig", "AugmentConfig", "Config", "DataConfig", "MaskingNoise",
-    "ModelConfig", "Mp3net2Model", "ObjectiveConfig", "OptimiserConfig", "PaperModel", "Relativistic", "RunConfig",
-    "Schedule", "WganGp", "WindowName", "assignments", "differing_keys", "override", "parse_config", "preset",
+    "ModelConfig", "Mp3net2Model", "ObjectiveConfig", "OptimiserConfig", "PaperModel", "Precision", "Relativistic",
+    "RunConfig", "Schedule", "WganGp", "WindowName", "assignments", "differing_keys", "override", "parse_config", "preset",
     "presets_for", "read_config", "stored_config", "valid_keys",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
 
 WindowName = Literal["vorbis", "sine"]
+Precision = Literal["float32", "bfloat16"]
 
 
 # Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout. JSON has only lists.
@@ -262,7 +263,7 @@ class OptimiserConfig(_Frozen):
     beta1: float = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.9, ge=0, lt=1)
     ema_half_life_tracks: int = Field(20_000, ge=1, description="at most; early in a run a twentieth of the tracks seen")
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: Precision = "bfloat16"
     train_last_blocks: int | None = Field(
         None, ge=1, description="blocks nearest to the audio that are trained, in both networks; null: everything"
     )
