@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mp3net.config import WindowName
 from mp3net.dsp import baseband as baseband_module
+from mp3net.dsp.mdct import window
 from mp3net.model.mp3net2 import front_end as front_end_module
 from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.generator import OUTPUT_GAIN, Generator
@@ -197,3 +199,70 @@ def long_view() -> Iterator[None]:
 
     with extended(Discriminator, change), patch.object(Discriminator, "judge", judge):
         yield
+
+
+# --- partials on a fine grid of frequencies
+
+
+def partial_response(num_bins: int, per_bin: int, window_name: WindowName) -> tuple[Tensor, Tensor]:
+    """Frequencies nu (F R,) of partials in bins, and the MDCT (F, F R), complex, of exp(j pi nu (n - (N - 1/2)) / N)."""
+    nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
+    n = torch.arange(2 * num_bins, dtype=torch.float64)
+    taper = window(window_name, num_bins).double()
+    k = torch.arange(num_bins, dtype=torch.float64)
+    kernel = torch.cos(math.pi / num_bins * torch.outer(k + 0.5, n + 0.5 + num_bins / 2)) * taper
+    sines = torch.exp(1j * math.pi / num_bins * torch.outer(n - num_bins + 0.5, nu))
+    response = kernel.to(torch.complex128) @ sines
+    return nu, response / response.abs().square().sum(1).mean().sqrt()
+
+
+class Partials(nn.Module):
+    """(B, T, 2 F R) -> coefficients (B, T, F): slow complex amplitudes of F R partials at fixed frequencies, R per bin."""
+
+    def __init__(self, num_bins: int, per_bin: int, window_name: WindowName) -> None:
+        super().__init__()
+        nu, response = partial_response(num_bins, per_bin, window_name)
+        self.period = 4 * per_bin
+        angle = math.pi * torch.outer(torch.arange(self.period, dtype=torch.float64), nu)
+        self.register_buffer("cosine", angle.cos().float(), persistent=False)
+        self.register_buffer("sine", angle.sin().float(), persistent=False)
+        self.register_buffer("render", torch.cat([response.real, -response.imag], 1).float(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, v = x.chunk(2, -1)
+        frames = x.shape[1]
+        cosine, sine = (
+            table.repeat(-(-frames // self.period), 1)[:frames].to(x.dtype) for table in (self.cosine, self.sine)
+        )
+        turned = torch.cat([u * cosine - v * sine, u * sine + v * cosine], -1)
+        return F.linear(turned, self.render.to(x.dtype))
+
+
+@contextmanager
+def partials(per_bin: int, size: int = 1) -> Iterator[None]:
+    def change(generator: Any) -> None:
+        width = generator.config.level_widths[-1]
+        count = 2 * generator.audio_channels * generator.num_bins * per_bin
+        generator.to_bins = FrameConv(width, count, size, OUTPUT_GAIN * ACTIVE_GAIN)
+        generator.partials = Partials(generator.num_bins, per_bin, "vorbis")
+
+    def coefficients(self: Any, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            x = torch.cat([self.partials(part) for part in x.float().chunk(self.audio_channels, -1)], -1)
+        made = x.unflatten(-1, (self.audio_channels, self.num_bins)).transpose(1, 2)
+        return made * self.bin_levels.to(made.dtype)
+
+    with extended(Generator, change), patch.object(Generator, "_coefficients", coefficients):
+        yield
+
+
+def partials_4() -> AbstractContextManager[Any]:
+    return partials(4)
+
+
+def partials_2() -> AbstractContextManager[Any]:
+    return partials(2)
+
+
+def partials_1() -> AbstractContextManager[Any]:
+    return partials(1)

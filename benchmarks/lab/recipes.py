@@ -74,6 +74,9 @@ RECIPES: dict[str, Recipe] = {
     "resonators-2": Recipe("two resonators per bin as head", FAMILY, 16_000, marks=2, change=changes.two_resonators),
     "stem": Recipe("the discriminator begins two-dimensional", FAMILY, 16_000, marks=2, change=changes.stem),
     "hearing-half": Recipe("half the threshold", FAMILY, 16_000, marks=2, change=changes.hearing_half),
+    "partials-4": Recipe("slow amplitudes of four partials per bin", FAMILY, 16_000, marks=2, change=changes.partials_4),
+    "partials-2": Recipe("two per bin", FAMILY, 16_000, marks=2, change=changes.partials_2),
+    "partials-1": Recipe("one per bin", FAMILY, 16_000, marks=2, change=changes.partials_1),
     "long-view": Recipe("eight frames heard as one", FAMILY, 16_000, marks=2, change=changes.long_view),
     "hearing-deepens": Recipe(
         "the threshold falls to a quarter from 8,000 to 24,000 tracks", FAMILY, 32_000, change=changes.hearing_deepens
@@ -86,6 +89,15 @@ RECIPES: dict[str, Recipe] = {
 # Names of recipes, each with the seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3)],
-    "heads": [("resonators-1", 1), ("resonators-2", 1), ("stem", 1), ("long-view", 1), ("carriers", 1)],
+    "heads": [
+        ("partials-4", 1),
+        ("partials-2", 1),
+        ("partials-1", 1),
+        ("resonators-1", 1),
+        ("resonators-2", 1),
+        ("stem", 1),
+        ("long-view", 1),
+        ("carriers", 1),
+    ],
     "speed": [("rate-4e-4", 1), ("batch-4", 1), ("hearing-deepens", 1)],
 }
