@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
@@ -31,6 +32,20 @@ def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager
         change(self)
 
     return patch.object(cls, "__init__", made)
+
+
+def together(*changes: Callable[[], AbstractContextManager[Any]]) -> Callable[[], AbstractContextManager[Any]]:
+    """Several changes at once."""
+
+    @contextmanager
+    def all_of_them() -> Iterator[None]:
+        with ExitStack() as stack:
+            for change in changes:
+                stack.enter_context(change())
+            yield
+
+    all_of_them.__name__ = "+".join(change.__name__ for change in changes)
+    return all_of_them
 
 
 # --- hearing
@@ -163,7 +178,7 @@ class LongView(nn.Module):
         window = torch.hann_window(8, periodic=False) + 0.08
         angle = torch.outer(steps - 3.5, steps - 4.0) * (2 * math.pi / 8)
         matrix = torch.stack([angle.cos(), angle.sin()]) * (window / window.square().sum().sqrt())
-        self.register_buffer("matrix", matrix, persistent=False)
+        self.register_buffer("matrix", matrix)
         self.mix = nn.Linear(8 * bins, width)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -204,6 +219,7 @@ def long_view() -> Iterator[None]:
 # --- partials on a fine grid of frequencies
 
 
+@lru_cache
 def partial_response(num_bins: int, per_bin: int, window_name: WindowName) -> tuple[Tensor, Tensor]:
     """Frequencies nu (F R,) of partials in bins, and the MDCT (F, F R), complex, of exp(j pi nu (n - (N - 1/2)) / N)."""
     nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
@@ -217,34 +233,35 @@ def partial_response(num_bins: int, per_bin: int, window_name: WindowName) -> tu
 
 
 class Partials(nn.Module):
-    """(B, T, 2 F R) -> coefficients (B, T, F): slow complex amplitudes of F R partials at fixed frequencies, R per bin."""
+    """(B, T, 2 F R) -> coefficients (B, T, F): slow complex amplitudes of F R partials, R per bin, at fixed frequencies or,
+    `tuned`, at frequencies that are learned; how a partial spreads over bins stays as it is at the fixed one."""
 
-    def __init__(self, num_bins: int, per_bin: int, window_name: WindowName) -> None:
+    def __init__(self, num_bins: int, per_bin: int, window_name: WindowName, tuned: bool) -> None:
         super().__init__()
-        nu, response = partial_response(num_bins, per_bin, window_name)
-        self.period = 4 * per_bin
-        angle = math.pi * torch.outer(torch.arange(self.period, dtype=torch.float64), nu)
-        self.register_buffer("cosine", angle.cos().float(), persistent=False)
-        self.register_buffer("sine", angle.sin().float(), persistent=False)
-        self.register_buffer("render", torch.cat([response.real, -response.imag], 1).float(), persistent=False)
+        self.table = (num_bins, per_bin, window_name)  # no buffers: networks are built without memory before they are loaded
+        self.detuning = nn.Parameter(torch.zeros(num_bins * per_bin)) if tuned else None
 
     def forward(self, x: Tensor) -> Tensor:
         u, v = x.chunk(2, -1)
-        frames = x.shape[1]
-        cosine, sine = (
-            table.repeat(-(-frames // self.period), 1)[:frames].to(x.dtype) for table in (self.cosine, self.sine)
-        )
+        with torch.inference_mode(False):
+            nu, response = partial_response(*self.table)
+            render = torch.cat([response.real, -response.imag], 1).to(x.dtype)
+        nu = nu if self.detuning is None else nu + self.detuning
+        # In turns, reduced in float64: after minutes, float32 would have lost the angle.
+        turns = torch.outer(torch.arange(x.shape[1], dtype=torch.float64, device=x.device) / 2, nu)
+        angle = ((turns - turns.detach().round()) * (2 * math.pi)).to(x.dtype)
+        cosine, sine = angle.cos(), angle.sin()
         turned = torch.cat([u * cosine - v * sine, u * sine + v * cosine], -1)
-        return F.linear(turned, self.render.to(x.dtype))
+        return F.linear(turned, render)
 
 
 @contextmanager
-def partials(per_bin: int, size: int = 1) -> Iterator[None]:
+def partials(per_bin: int, size: int = 1, tuned: bool = False) -> Iterator[None]:
     def change(generator: Any) -> None:
         width = generator.config.level_widths[-1]
         count = 2 * generator.audio_channels * generator.num_bins * per_bin
         generator.to_bins = FrameConv(width, count, size, OUTPUT_GAIN * ACTIVE_GAIN)
-        generator.partials = Partials(generator.num_bins, per_bin, "vorbis")
+        generator.partials = Partials(generator.num_bins, per_bin, "vorbis", tuned)
 
     def coefficients(self: Any, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -266,3 +283,12 @@ def partials_2() -> AbstractContextManager[Any]:
 
 def partials_1() -> AbstractContextManager[Any]:
     return partials(1)
+
+
+def partials_2_tuned() -> AbstractContextManager[Any]:
+    return partials(2, tuned=True)
+
+
+def partials_2_wide() -> AbstractContextManager[Any]:
+    """Amplitudes from three frames."""
+    return partials(2, size=3)

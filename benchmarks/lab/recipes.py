@@ -67,6 +67,12 @@ class Recipe:
 
 FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
+
+def _with_partials(question: str, *more: Change, settings: tuple[str, ...] = ()) -> Recipe:
+    change = changes.together(changes.partials_2, *more)
+    return Recipe(f"with two partials per bin: {question}", FAMILY, 16_000, settings, marks=2, change=change)
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("today's preset of the second family", FAMILY, 64_000, marks=8),
@@ -77,6 +83,13 @@ RECIPES: dict[str, Recipe] = {
     "partials-4": Recipe("slow amplitudes of four partials per bin", FAMILY, 16_000, marks=2, change=changes.partials_4),
     "partials-2": Recipe("two per bin", FAMILY, 16_000, marks=2, change=changes.partials_2),
     "partials-1": Recipe("one per bin", FAMILY, 16_000, marks=2, change=changes.partials_1),
+    "partials-2-tuned": Recipe("their frequencies are learned", FAMILY, 16_000, marks=2, change=changes.partials_2_tuned),
+    "partials-2-wide": Recipe("amplitudes from three frames", FAMILY, 16_000, marks=2, change=changes.partials_2_wide),
+    "p2-stem": _with_partials("the discriminator begins two-dimensional", changes.stem),
+    "p2-long-view": _with_partials("the discriminator hears eight frames as one", changes.long_view),
+    "p2-hearing-half": _with_partials("half the threshold", changes.hearing_half),
+    "p2-batch-4": _with_partials("half the batch", settings=("optimiser.batch_size=4",)),
+    "p2-rate-4e-4": _with_partials("twice the rate", settings=("optimiser.learning_rate=4e-4",)),
     "long-view": Recipe("eight frames heard as one", FAMILY, 16_000, marks=2, change=changes.long_view),
     "hearing-deepens": Recipe(
         "the threshold falls to a quarter from 8,000 to 24,000 tracks", FAMILY, 32_000, change=changes.hearing_deepens
@@ -93,11 +106,17 @@ PLANS: dict[str, list[tuple[str, int]]] = {
         ("partials-4", 1),
         ("partials-2", 1),
         ("partials-1", 1),
+        ("partials-2-tuned", 1),
+        ("partials-2-wide", 1),
         ("resonators-1", 1),
-        ("resonators-2", 1),
-        ("stem", 1),
-        ("long-view", 1),
         ("carriers", 1),
     ],
-    "speed": [("rate-4e-4", 1), ("batch-4", 1), ("hearing-deepens", 1)],
+    "partials": [
+        ("p2-batch-4", 1),
+        ("p2-hearing-half", 1),
+        ("p2-stem", 1),
+        ("p2-long-view", 1),
+        ("p2-rate-4e-4", 1),
+    ],
+    "speed": [("rate-4e-4", 1), ("batch-4", 1), ("hearing-deepens", 1), ("stem", 1), ("long-view", 1)],
 }

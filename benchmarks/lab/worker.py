@@ -89,10 +89,16 @@ class Run:
                 if any(row["ended"] for row in rows.values()):
                     return
                 ended = self._train(mark, beginning)
-                if mark not in rows:
+                if mark not in rows and not ended and self._reached() > mark:
+                    print(f"{self.name}, seed {self.seed}: no row of {mark:,} tracks, the run has gone on", flush=True)
+                elif mark not in rows:
                     self._report(mark, judge, ended)
                 if ended:
                     return
+
+    def _reached(self) -> int:
+        """Tracks seen at the latest checkpoint."""
+        return int(saved_checkpoints(self.folder)[-1].name.rpartition("-")[2])
 
     def _beginning(self) -> Snapshot | None:
         """The snapshot to begin with; made first if its run is not there."""
