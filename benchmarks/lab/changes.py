@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
@@ -219,7 +218,6 @@ def long_view() -> Iterator[None]:
 # --- partials on a fine grid of frequencies
 
 
-@lru_cache
 def partial_response(num_bins: int, per_bin: int, window_name: WindowName) -> tuple[Tensor, Tensor]:
     """Frequencies nu (F R,) of partials in bins, and the MDCT (F, F R), complex, of exp(j pi nu (n - (N - 1/2)) / N)."""
     nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
@@ -230,6 +228,19 @@ def partial_response(num_bins: int, per_bin: int, window_name: WindowName) -> tu
     sines = torch.exp(1j * math.pi / num_bins * torch.outer(n - num_bins + 0.5, nu))
     response = kernel.to(torch.complex128) @ sines
     return nu, response / response.abs().square().sum(1).mean().sqrt()
+
+
+_responses: dict[Any, tuple[Tensor, Tensor]] = {}
+
+
+def kept_response(*table: Any) -> tuple[Tensor, Tensor]:
+    """`partial_response`, computed once; not kept if it was made for counting, without content."""
+    if table in _responses:
+        return _responses[table]
+    made = partial_response(*table)
+    if type(made[0]) is Tensor:
+        _responses[table] = made
+    return made
 
 
 class Partials(nn.Module):
@@ -244,7 +255,7 @@ class Partials(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         u, v = x.chunk(2, -1)
         with torch.inference_mode(False):
-            nu, response = partial_response(*self.table)
+            nu, response = kept_response(*self.table)
             render = torch.cat([response.real, -response.imag], 1).to(x.dtype)
         nu = nu if self.detuning is None else nu + self.detuning
         # In turns, reduced in float64: after minutes, float32 would have lost the angle.
