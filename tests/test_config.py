@@ -246,7 +246,7 @@ def test_foreign_and_newer_files_are_named(tmp_path):
     with pytest.raises(Mp3netError, match="config.json: "):
         stored_config({"format_version": 2}, tmp_path / "config.json")
     for content in ([], {"config": {}}, {"format_version": 99, "config": {}}, {"format_version": "1"}):
-        with pytest.raises(Mp3netError, match="config.json: not a configuration of format 2 or older"):
+        with pytest.raises(Mp3netError, match="config.json: not a configuration of format 3 or older"):
             stored_config(content, tmp_path / "config.json")
     with pytest.raises(Mp3netError, match="unknown key 'optimiser.batchsize'"):
         stored_config({"format_version": 1, "config": {"train": {"batchsize": 4}}}, tmp_path / "config.json")
@@ -261,3 +261,16 @@ def test_assignments_lead_from_one_configuration_to_another(name):
     assert override(base, assignments(base, changed)) == changed
     assert override(changed, assignments(changed, base)) == base
     assert assignments(base, base) == []
+
+
+def test_the_carrier_head_of_format_2_is_gone(tmp_path):
+    model = {"kind": "mp3net2", "width": 64, "deep_width": 64}
+    content = {
+        "format_version": 2,
+        "config": {"model": {**model, "carrier_head": False}, "objective": {"kind": "relativistic"}},
+    }
+    config = stored_config(content, tmp_path)
+    assert (config.model.width, config.model.partials_per_bin) == (64, 0)
+    content["config"]["model"]["carrier_head"] = True
+    with pytest.raises(Mp3netError, match=r"model.carrier_head = true: such networks were given up"):
+        stored_config(content, tmp_path)

@@ -12,13 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mp3net.config import WindowName
 from mp3net.dsp import baseband as baseband_module
-from mp3net.dsp.mdct import window
 from mp3net.model.mp3net2 import front_end as front_end_module
 from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.generator import OUTPUT_GAIN, Generator
-from mp3net.model.mp3net2.layers import ACTIVE_GAIN, FrameConv, at_least_float32, halved
+from mp3net.model.mp3net2.layers import at_least_float32, halved
 from mp3net.training.objectives.relativistic import RelativisticObjective
 
 
@@ -74,64 +71,6 @@ def hearing_half() -> AbstractContextManager[Any]:
 def hearing_deepens() -> AbstractContextManager[Any]:
     """From 1 to 1/4 between 8,000 and 24,000 tracks."""
     return hearing(lambda tracks: 0.25 ** min(max((tracks - 8_000) / 16_000, 0), 1))
-
-
-# --- heads
-
-
-# Of the amplitude, from frame to frame. Where everything is kept, the root below has no slope.
-MOST_KEPT = 0.99
-
-
-class Resonators(nn.Module):
-    """(B, T, 3 C F R) -> u, v (B, T, C F): sums of R resonators per bin, y(t) = a(t) e^{j pi d} y(t-1) + sqrt(1 - a^2) e(t).
-
-    d is learned; a(t) and e(t) are the network's."""
-
-    def __init__(self, bins: int, count: int) -> None:
-        super().__init__()
-        self.bins, self.count = bins, count
-        spread = (torch.arange(count) + 0.5) / count - 0.5
-        self.offset = nn.Parameter(spread.repeat(bins, 1))  # (CF, R)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = at_least_float32(x).unflatten(-1, (3, self.bins, self.count))
-        keep = MOST_KEPT * torch.sigmoid(x[:, :, 2] + 1)
-        drive = (1 - keep.square()).sqrt()
-        angle = math.pi * self.offset.float()
-        cosine, sine = angle.cos(), angle.sin()
-        along, across = (x[:, :, 0] * drive).unbind(1), (x[:, :, 1] * drive).unbind(1)
-        us, vs = [along[0]], [across[0]]
-        for a, e, f in zip(keep.unbind(1)[1:], along[1:], across[1:], strict=True):
-            u, v = us[-1], vs[-1]
-            us.append(a * (cosine * u - sine * v) + e)
-            vs.append(a * (sine * u + cosine * v) + f)
-        return torch.stack(us, 1).sum(-1), torch.stack(vs, 1).sum(-1)
-
-
-@contextmanager
-def resonators(count: int) -> Iterator[None]:
-    def change(generator: Any) -> None:
-        bins = generator.audio_channels * generator.num_bins
-        gain = OUTPUT_GAIN * ACTIVE_GAIN / count**0.5
-        generator.to_bins = FrameConv(generator.config.level_widths[-1], 3 * count * bins, 1, gain)
-        generator.resonators = Resonators(bins, count)
-
-    def coefficients(self: Any, x: Tensor) -> Tensor:
-        u, v = (part.unflatten(-1, (self.audio_channels, self.num_bins)).transpose(1, 2) for part in self.resonators(x))
-        made = baseband_module.from_baseband(u.contiguous(), v.contiguous())
-        return made * self.bin_levels.to(made.dtype)
-
-    with extended(Generator, change), patch.object(Generator, "_coefficients", coefficients):
-        yield
-
-
-def one_resonator() -> AbstractContextManager[Any]:
-    return resonators(1)
-
-
-def two_resonators() -> AbstractContextManager[Any]:
-    return resonators(2)
 
 
 # --- two-dimensional stems
@@ -213,93 +152,3 @@ def long_view() -> Iterator[None]:
 
     with extended(Discriminator, change), patch.object(Discriminator, "judge", judge):
         yield
-
-
-# --- partials on a fine grid of frequencies
-
-
-def partial_response(num_bins: int, per_bin: int, window_name: WindowName) -> tuple[Tensor, Tensor]:
-    """Frequencies nu (F R,) of partials in bins, and the MDCT (F, F R), complex, of exp(j pi nu (n - (N - 1/2)) / N)."""
-    nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
-    n = torch.arange(2 * num_bins, dtype=torch.float64)
-    taper = window(window_name, num_bins).double()
-    k = torch.arange(num_bins, dtype=torch.float64)
-    kernel = torch.cos(math.pi / num_bins * torch.outer(k + 0.5, n + 0.5 + num_bins / 2)) * taper
-    sines = torch.exp(1j * math.pi / num_bins * torch.outer(n - num_bins + 0.5, nu))
-    response = kernel.to(torch.complex128) @ sines
-    return nu, response / response.abs().square().sum(1).mean().sqrt()
-
-
-_responses: dict[Any, tuple[Tensor, Tensor]] = {}
-
-
-def kept_response(*table: Any) -> tuple[Tensor, Tensor]:
-    """`partial_response`, computed once; not kept if it was made for counting, without content."""
-    if table in _responses:
-        return _responses[table]
-    made = partial_response(*table)
-    if type(made[0]) is Tensor:
-        _responses[table] = made
-    return made
-
-
-class Partials(nn.Module):
-    """(B, T, 2 F R) -> coefficients (B, T, F): slow complex amplitudes of F R partials, R per bin, at fixed frequencies or,
-    `tuned`, at frequencies that are learned; how a partial spreads over bins stays as it is at the fixed one."""
-
-    def __init__(self, num_bins: int, per_bin: int, window_name: WindowName, tuned: bool) -> None:
-        super().__init__()
-        self.table = (num_bins, per_bin, window_name)  # no buffers: networks are built without memory before they are loaded
-        self.detuning = nn.Parameter(torch.zeros(num_bins * per_bin)) if tuned else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        u, v = x.chunk(2, -1)
-        with torch.inference_mode(False):
-            nu, response = kept_response(*self.table)
-            render = torch.cat([response.real, -response.imag], 1).to(x.dtype)
-        nu = nu if self.detuning is None else nu + self.detuning
-        # In turns, reduced in float64: after minutes, float32 would have lost the angle.
-        turns = torch.outer(torch.arange(x.shape[1], dtype=torch.float64, device=x.device) / 2, nu)
-        angle = ((turns - turns.detach().round()) * (2 * math.pi)).to(x.dtype)
-        cosine, sine = angle.cos(), angle.sin()
-        turned = torch.cat([u * cosine - v * sine, u * sine + v * cosine], -1)
-        return F.linear(turned, render)
-
-
-@contextmanager
-def partials(per_bin: int, size: int = 1, tuned: bool = False) -> Iterator[None]:
-    def change(generator: Any) -> None:
-        width = generator.config.level_widths[-1]
-        count = 2 * generator.audio_channels * generator.num_bins * per_bin
-        generator.to_bins = FrameConv(width, count, size, OUTPUT_GAIN * ACTIVE_GAIN)
-        generator.partials = Partials(generator.num_bins, per_bin, "vorbis", tuned)
-
-    def coefficients(self: Any, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            x = torch.cat([self.partials(part) for part in x.float().chunk(self.audio_channels, -1)], -1)
-        made = x.unflatten(-1, (self.audio_channels, self.num_bins)).transpose(1, 2)
-        return made * self.bin_levels.to(made.dtype)
-
-    with extended(Generator, change), patch.object(Generator, "_coefficients", coefficients):
-        yield
-
-
-def partials_4() -> AbstractContextManager[Any]:
-    return partials(4)
-
-
-def partials_2() -> AbstractContextManager[Any]:
-    return partials(2)
-
-
-def partials_1() -> AbstractContextManager[Any]:
-    return partials(1)
-
-
-def partials_2_tuned() -> AbstractContextManager[Any]:
-    return partials(2, tuned=True)
-
-
-def partials_2_wide() -> AbstractContextManager[Any]:
-    """Amplitudes from three frames."""
-    return partials(2, size=3)

@@ -59,64 +59,46 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Changes with everything that could change a result, the seed and the number of tracks left aside."""
-        content = self.config(0).model_dump()
-        del content["run"], content["optimiser"]["precision"]
-        text = json.dumps([content, self.change.__name__, self.begins_with], sort_keys=True)
+        config = self.config(0)
+        content = config.model_dump(exclude={"run"}, exclude_defaults=True)  # so that a new setting leaves it as it was
+        content.get("optimiser", {}).pop("precision", None)
+        kinds = [config.model.kind, config.objective.kind]
+        text = json.dumps([content, kinds, self.change.__name__, self.begins_with], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
 
-def _with_partials(question: str, *more: Change, settings: tuple[str, ...] = ()) -> Recipe:
-    change = changes.together(changes.partials_2, *more)
-    return Recipe(f"with two partials per bin: {question}", FAMILY, 16_000, settings, marks=2, change=change)
+# The presets as they were before the lab changed them.
+FIRST = ("model.partials_per_bin=0",)
+PARTIALS = ("model.partials_per_bin=2",)
+
+
+def short(question: str, *settings: str, change: Change = unchanged) -> Recipe:
+    """A quarter of an hour of one change beside the recipe "partials"."""
+    return Recipe(f"partials, {question}", FAMILY, 16_000, (*PARTIALS, *settings), marks=2, change=change)
 
 
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
-    "family": Recipe("today's preset of the second family", FAMILY, 64_000, marks=8),
-    "resonators-1": Recipe("a resonator per bin as head", FAMILY, 16_000, marks=2, change=changes.one_resonator),
-    "resonators-2": Recipe("two resonators per bin as head", FAMILY, 16_000, marks=2, change=changes.two_resonators),
-    "stem": Recipe("the discriminator begins two-dimensional", FAMILY, 16_000, marks=2, change=changes.stem),
-    "hearing-half": Recipe("half the threshold", FAMILY, 16_000, marks=2, change=changes.hearing_half),
-    "partials-4": Recipe("slow amplitudes of four partials per bin", FAMILY, 16_000, marks=2, change=changes.partials_4),
-    "partials-2": Recipe("two per bin", FAMILY, 16_000, marks=2, change=changes.partials_2),
-    "partials-1": Recipe("one per bin", FAMILY, 16_000, marks=2, change=changes.partials_1),
-    "partials-2-tuned": Recipe("their frequencies are learned", FAMILY, 16_000, marks=2, change=changes.partials_2_tuned),
-    "partials-2-wide": Recipe("amplitudes from three frames", FAMILY, 16_000, marks=2, change=changes.partials_2_wide),
-    "p2-stem": _with_partials("the discriminator begins two-dimensional", changes.stem),
-    "p2-long-view": _with_partials("the discriminator hears eight frames as one", changes.long_view),
-    "p2-hearing-half": _with_partials("half the threshold", changes.hearing_half),
-    "p2-batch-4": _with_partials("half the batch", settings=("optimiser.batch_size=4",)),
-    "p2-rate-4e-4": _with_partials("twice the rate", settings=("optimiser.learning_rate=4e-4",)),
-    "long-view": Recipe("eight frames heard as one", FAMILY, 16_000, marks=2, change=changes.long_view),
-    "hearing-deepens": Recipe(
-        "the threshold falls to a quarter from 8,000 to 24,000 tracks", FAMILY, 32_000, change=changes.hearing_deepens
+    "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
+    "partials": Recipe("the generator gives amplitudes of partials, two per bin", FAMILY, 64_000, PARTIALS, marks=8),
+    "partials-hearing-half": short("half the threshold", change=changes.hearing_half),
+    "partials-stem": short("the discriminator begins two-dimensional", change=changes.stem),
+    "partials-long-view": short("the discriminator hears eight frames as one", change=changes.long_view),
+    "partials-batch-4": short("half the batch", "optimiser.batch_size=4"),
+    "partials-rate-4e-4": short("twice the rate", "optimiser.learning_rate=4e-4"),
+    "partials-4-per-bin": short("four per bin", "model.partials_per_bin=4"),
+    "partials-1-per-bin": short("one per bin", "model.partials_per_bin=1"),
+    "partials-hearing-deepens": Recipe(
+        "partials, the threshold falls to a quarter from 8,000 to 24,000 tracks", FAMILY, 32_000, PARTIALS,
+        change=changes.hearing_deepens,
     ),
-    "rate-4e-4": Recipe("twice the rate", FAMILY, 16_000, ("optimiser.learning_rate=4e-4",), marks=2),
-    "batch-4": Recipe("half the batch", FAMILY, 16_000, ("optimiser.batch_size=4",), marks=2),
-    "carriers": Recipe("the carrier head", FAMILY, 16_000, ("model.carrier_head=true",), marks=2),
 }  # fmt: skip
 
-# Names of recipes, each with the seeds to run it with.
+# Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
-    "base": [("paper", 3), ("family", 3)],
-    "heads": [
-        ("partials-4", 1),
-        ("partials-2", 1),
-        ("partials-1", 1),
-        ("partials-2-tuned", 1),
-        ("partials-2-wide", 1),
-        ("resonators-1", 1),
-        ("carriers", 1),
-    ],
-    "partials": [
-        ("p2-batch-4", 1),
-        ("p2-hearing-half", 1),
-        ("p2-stem", 1),
-        ("p2-long-view", 1),
-        ("p2-rate-4e-4", 1),
-    ],
-    "speed": [("rate-4e-4", 1), ("batch-4", 1), ("hearing-deepens", 1), ("stem", 1), ("long-view", 1)],
+    "base": [("paper", 3), ("family", 3), ("partials", 3)],
+    "beside partials": [(name, 1) for name in RECIPES if name.startswith("partials-")],
 }

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from mp3net.config import PRESETS, AudioConfig, Config, Mp3net2Model, OptimiserConfig, Relativistic
-from mp3net.dsp.baseband import from_baseband
 from mp3net.dsp.mdct import mdct
+from mp3net.dsp.partials import render
 from mp3net.model.build import build_discriminator, build_generator, build_networks
 from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, halved
@@ -149,21 +149,22 @@ def test_a_part_is_scored_by_its_frames_and_the_track_by_all():
     assert float((scores[0] - moved[0]).abs()) > 0
 
 
-def test_the_head_on_carriers_and_the_levels_of_the_bins():
-    config = CONFIG.model_copy(update={"model": MODEL.model_copy(update={"carrier_head": True})})
-    plain, carried = networks(), networks(config)
+def test_the_head_of_partials_and_the_levels_of_the_bins():
+    config = CONFIG.model_copy(update={"model": MODEL.model_copy(update={"partials_per_bin": 3})})
+    plain, rich = networks(), networks(config)
     levels = torch.linspace(0.1, 2, 16)
     z = noise(2, MODEL.latent_size(16))
-    for made in (plain, carried):
+    for made in (plain, rich):
         before = made.generator(z)
         made.calibrate(levels)
         torch.testing.assert_close(made.generator(z), before * levels)
         assert torch.equal(made.discriminator.front_end.bin_levels, levels.double())
     numbers: list[torch.Tensor] = []
-    carried.generator.to_bins.register_forward_hook(lambda module, inputs, output: numbers.append(output))
-    made_ = carried.generator(z)
-    u, v = numbers[0].reshape(2, 16, 2, 2, 16).unbind(2)
-    torch.testing.assert_close(made_, levels * from_baseband(u.transpose(1, 2), v.transpose(1, 2)))
+    rich.generator.to_bins.register_forward_hook(lambda module, inputs, output: numbers.append(output))
+    made_ = rich.generator(z)
+    amplitudes = numbers[0].reshape(2, 16, 2, 2, 3, 16)  # tracks, frames, channels, real and imaginary, partials, bins
+    for channel in range(2):
+        torch.testing.assert_close(made_[:, channel], levels * render(amplitudes[:, :, channel]))
 
 
 def test_fresh_networks_keep_the_power_of_signals():

@@ -116,7 +116,9 @@ class Mp3net2Model(_Frozen):
     local_dim: int = Field(128, ge=1, description="the latent of a part")
     noise_channels: int = Field(8, ge=1)
     attention_heads: int = Field(4, ge=1)
-    carrier_head: bool = Field(False, description="two numbers per bin on its carrier instead of the coefficient itself")
+    partials_per_bin: int = Field(
+        0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
+    )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Mp3net2Model:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mp3net.errors import Mp3netError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # Where the settings of format 1's section `train` went. `masking_noise` and `masking_grid` became one optional section.
 RENAMED = {
@@ -30,14 +30,16 @@ RENAMED = {
 def upgrade(content: Any, path: Path) -> dict[str, Any]:
     """`content` in the current format. Errors: Mp3netError if it is not a configuration or comes from a newer version."""
     version = content.get("format_version") if isinstance(content, dict) else None
-    if version not in range(1, FORMAT_VERSION + 1):
+    if not isinstance(version, int) or version not in range(1, FORMAT_VERSION + 1):
         raise Mp3netError(
             f"{path}: not a configuration of format {FORMAT_VERSION} or older (format_version = {version!r}); "
             "if it comes from a newer mp3net, upgrade"
         )
+    result: dict[str, Any] = {**content, "format_version": FORMAT_VERSION}
     if version == 1:
-        content = {**content, "format_version": 2, "config": _from_1(content.get("config"))}
-    result: dict[str, Any] = content
+        result["config"] = _from_1(result.get("config"))
+    if version < 3:
+        result["config"] = _from_2(result.get("config"), path)
     return result
 
 
@@ -55,3 +57,12 @@ def _from_1(config: Any) -> Any:
         section, _, key = RENAMED.get(f"train.{name}", f"optimiser.{name}").partition(".")
         new.setdefault(section, {})[key] = value
     return new
+
+
+def _from_2(config: Any, path: Path) -> Any:
+    """Format 2 had a head on one carrier per bin, which no preset used: partials took its place. Errors: Mp3netError."""
+    if not isinstance(config, dict) or "carrier_head" not in (model := config.get("model", {})):
+        return config
+    if model["carrier_head"]:
+        raise Mp3netError(f"{path}: model.carrier_head = true: such networks were given up; use an mp3net from before this")
+    return {**config, "model": {name: value for name, value in model.items() if name != "carrier_head"}}

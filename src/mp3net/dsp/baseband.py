@@ -61,12 +61,6 @@ def baseband(coefficients: Tensor, window_name: WindowName = "vorbis") -> tuple[
     return coefficients * cosine - quadrature * sine, -coefficients * sine - quadrature * cosine
 
 
-def from_baseband(i: Tensor, q: Tensor) -> Tensor:
-    """I and Q (..., T, F) -> MDCT coefficients A = I cos theta - Q sin theta (..., T, F): the inverse of `baseband`."""
-    cosine, sine = carriers(i.shape[-2], i)
-    return i * cosine - q * sine
-
-
 def audible_level(power: Tensor, threshold: Tensor) -> Tensor:
     """Power and masking threshold m (amplitude) -> 0.3 log(1 + |c|^2 / m^2), how far a bin stands out; 0: inaudible."""
     return LEVEL_SCALE * torch.log1p(power / threshold.square())

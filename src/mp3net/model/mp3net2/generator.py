@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
-from mp3net.dsp.baseband import from_baseband
+from mp3net.dsp.partials import render
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -60,8 +60,10 @@ class Generator(nn.Module):
         self.steps = nn.ModuleList(
             FrameConv(wide, narrow) if wide != narrow else nn.Identity() for wide, narrow in pairwise(widths)
         )
-        numbers = 2 if config.carrier_head else 1
-        self.to_bins = FrameConv(widths[-1], numbers * audio.channels * audio.num_bins, 3, OUTPUT_GAIN * ACTIVE_GAIN)
+        self.window = audio.window
+        outputs = audio.channels * audio.num_bins * (2 * config.partials_per_bin or 1)
+        # What amplitudes are slow enough for needs no neighbours.
+        self.to_bins = FrameConv(widths[-1], outputs, 1 if config.partials_per_bin else 3, OUTPUT_GAIN * ACTIVE_GAIN)
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
 
     def initialise(self, source: torch.Generator) -> None:
@@ -103,7 +105,12 @@ class Generator(nn.Module):
         return style, local, shaped
 
     def _coefficients(self, x: Tensor) -> Tensor:
-        """(B, T, C F) or, with carriers, (B, T, 2 C F) -> (B, C, T, F)."""
-        x = x.reshape(*x.shape[:2], -1, self.audio_channels, self.num_bins).permute(2, 0, 3, 1, 4)
-        made = from_baseband(x[0], x[1]) if self.config.carrier_head else x[0]
+        """(B, T, C F), coefficients or (B, T, C 2 R F), amplitudes of partials -> (B, C, T, F)."""
+        shape = (*x.shape[:2], self.audio_channels)
+        if self.config.partials_per_bin:
+            amplitudes = x.reshape(*shape, 2, self.config.partials_per_bin, self.num_bins).transpose(1, 2)
+            with torch.autocast(x.device.type, enabled=False):
+                made = render(amplitudes, self.window)
+        else:
+            made = x.reshape(*shape, self.num_bins).transpose(1, 2)
         return made * self.bin_levels.to(made.dtype)

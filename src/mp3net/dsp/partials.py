@@ -1,0 +1,90 @@
+"""Partials: the MDCT coefficients of steady sounds on a fine grid of frequencies, from slow complex amplitudes.
+
+A network whose layers treat all frames alike, and which doubles frames by interpolation, has no clock: it can make an
+oscillation from frame to frame only out of noise, so its held notes are narrow bands of noise. Here the oscillation is
+given. Partial o of R per bin has the frequency nu_o = (o + 1/2) / R bins and turns by pi nu_o per frame:
+
+    A_k(t) = Re sum_o M_ko z_o(t) exp(j pi nu_o t)
+
+where z = u + jv are the network's amplitudes and M_ko is the response of bin k to exp(j pi nu_o (n - N + 1/2) / N), which
+is what the window spreads over the bins nearby. So a held note of any pitch is an amplitude that turns by at most
+pi / 2R per frame, and all bins that hear it agree. Anything else can be made as well: there are 2 R numbers per coefficient.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mp3net.config import WindowName
+from mp3net.dsp.constants import constant
+from mp3net.dsp.mdct import window
+
+# Bins on either side that hear a partial: what the Vorbis window lets through beyond them is less than -60 dB.
+REACH_BINS = 8
+# Bins that are computed together: the sum is a product with one small matrix for each such block.
+BLOCK_BINS = 64
+
+
+def render(amplitudes: Tensor, window_name: WindowName = "vorbis") -> Tensor:
+    """Amplitudes (..., T, 2, R, F), real and imaginary, of partials o = k R + r -> MDCT coefficients (..., T, F).
+
+    Linear and differentiable. Independent amplitudes of variance 1 give coefficients of mean square 1.
+    """
+    per_bin, num_bins = amplitudes.shape[-2:]
+    u, v = amplitudes.unbind(-3)
+    cosine, sine = clock(u.shape[-3], u)
+    turned = torch.cat([u * cosine - v * sine, u * sine + v * cosine], -2)  # (..., T, 2 R, F)
+    responses = constant(_responses, num_bins, u, per_bin, window_name)  # (blocks, 2 R x bins heard, bins)
+    blocks, _, block = responses.shape
+    beyond = blocks * block - num_bins + REACH_BINS
+    heard = F.pad(turned, (REACH_BINS, beyond)).unfold(
+        -1, block + 2 * REACH_BINS, block
+    )  # (..., T, 2 R, blocks, bins heard)
+    made = heard.movedim(-2, 0).reshape(blocks, -1, responses.shape[1]) @ responses
+    return made.transpose(0, 1).reshape(*u.shape[:-2], blocks * block)[..., :num_bins]
+
+
+def clock(num_frames: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin of pi nu_o t, each (T, R, F), for the partials, precision and device of `like` (..., R, F)."""
+    period = constant(_clock_period, like.shape[-1], like, like.shape[-2])
+    cosine, sine = period.repeat(1, -(-num_frames // period.shape[1]), 1, 1)[:, :num_frames].unbind()
+    return cosine, sine
+
+
+def _clock_period(num_bins: int, per_bin: int) -> Tensor:
+    """(2, 4 R, R, F): pi nu_o t is (2 o + 1) t parts of 2 pi / 4 R, reduced as an integer to stay exact."""
+    parts = 4 * per_bin
+    angle = torch.outer(torch.arange(parts), 2 * torch.arange(num_bins * per_bin) + 1) % parts * (2 * math.pi / parts)
+    by_bin = angle.double().view(parts, num_bins, per_bin).transpose(1, 2)
+    return torch.stack([by_bin.cos(), by_bin.sin()])
+
+
+def _responses(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
+    """(blocks, 2 R x bins heard, bins of a block): what multiplies the turned amplitudes, zero beyond the reach."""
+    whole = response(num_bins, per_bin, window_name)
+    k = torch.arange(num_bins)
+    near = (k[:, None] - k[None]).abs() <= REACH_BINS
+    whole = whole * near.repeat_interleave(per_bin, 1)
+    whole = whole / whole.abs().square().sum(1).mean().sqrt()
+    parts = torch.stack([whole.real, -whole.imag]).view(2, num_bins, num_bins, per_bin)  # (2, F, source bin, R)
+    parts = parts.permute(0, 3, 2, 1)  # (2, R, source bin, F)
+    block = min(BLOCK_BINS, num_bins)
+    blocks = -(-num_bins // block)
+    beyond = blocks * block - num_bins
+    padded = F.pad(parts, (0, beyond, REACH_BINS, REACH_BINS + beyond))
+    cut = [padded[:, :, n * block : (n + 1) * block + 2 * REACH_BINS, n * block : (n + 1) * block] for n in range(blocks)]
+    return torch.stack(cut).flatten(1, 3)
+
+
+def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
+    """The MDCT (F, F R), complex, without its scale, of exp(j pi nu_o (n - N + 1/2) / N), in float64."""
+    nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
+    n = torch.arange(2 * num_bins, dtype=torch.float64)
+    k = torch.arange(num_bins, dtype=torch.float64)
+    kernel = torch.cos(math.pi / num_bins * torch.outer(k + 0.5, n + 0.5 + num_bins / 2)) * window(window_name, num_bins)
+    angle = math.pi / num_bins * torch.outer(n - num_bins + 0.5, nu)
+    return torch.complex(kernel @ angle.cos(), kernel @ angle.sin())

@@ -1,0 +1,93 @@
+"""Partials: their coefficients against the MDCT of the sound itself."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mp3net.dsp import constants, partials
+from mp3net.dsp.mdct import mdct
+from mp3net.dsp.partials import clock, render
+
+FRAMES = 12
+
+
+def amplitudes(num_bins: int, per_bin: int, seed: int = 0) -> torch.Tensor:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(FRAMES, 2, per_bin, num_bins, dtype=torch.float64, generator=source)
+
+
+def one(num_bins: int, per_bin: int, number: int, value: complex) -> torch.Tensor:
+    """The amplitude of a single partial, the same in all frames."""
+    z = torch.zeros(FRAMES, 2, per_bin, num_bins, dtype=torch.float64)
+    z[:, 0, number % per_bin, number // per_bin], z[:, 1, number % per_bin, number // per_bin] = value.real, value.imag
+    return z
+
+
+def sine(num_bins: int, nu: float, phase: float) -> torch.Tensor:
+    """Coefficients of cos(pi nu (n - N + 1/2) / N + phase)."""
+    n = torch.arange((FRAMES + 1) * num_bins, dtype=torch.float64)
+    return mdct(torch.cos(math.pi / num_bins * nu * (n - num_bins + 0.5) + phase)[None], num_bins, edges="crop")[0]
+
+
+@pytest.mark.parametrize(("num_bins", "per_bin"), [(36, 1), (64, 2), (100, 3), (256, 2)])
+def test_a_constant_amplitude_is_a_steady_sine(num_bins, per_bin):
+    gains = []
+    count = num_bins * per_bin
+    for number in (0, 1, count // 7, count // 2 + 1, count - 2, count - 1):
+        phase = 0.4 + number
+        made = render(one(num_bins, per_bin, number, complex(math.cos(phase), math.sin(phase))))
+        expected = sine(num_bins, (number + 0.5) / per_bin, phase)
+        gain = float((made * expected).sum() / expected.square().sum())
+        gains.append(gain)
+        # What the window lets through beyond 8 bins is left out: -64 dB of the largest coefficient.
+        assert float((made - gain * expected).abs().max() / made.abs().max()) < 7e-4
+    assert max(gains) / min(gains) == pytest.approx(1, abs=2e-3)
+    assert min(gains) > 0
+
+
+def test_a_pitch_between_two_partials_is_an_amplitude_that_turns():
+    """A quarter of the spacing above a partial the turn per frame is pi / 4 R; the window's response is an eighth of a bin off."""
+    per_bin, nu = 2, 20.25
+    turn = math.pi / per_bin / 4 * torch.arange(FRAMES, dtype=torch.float64)
+    z = one(64, per_bin, 40, 1 + 0j)
+    z[:, 0, 0, 20], z[:, 1, 0, 20] = turn.cos(), turn.sin()
+    made, expected = render(z), sine(64, nu + 0.25 / per_bin, 0.0)
+    made = made / made.norm() * expected.norm()
+    exact = render(one(64, per_bin, 40, 1 + 0j))
+    assert float((made - expected).norm() / expected.norm()) < 0.14
+    assert float((exact / exact.norm() * expected.norm() - expected).norm() / expected.norm()) > 0.5
+
+
+@pytest.mark.parametrize(("num_bins", "per_bin"), [(100, 1), (64, 2), (300, 2)])
+def test_independent_amplitudes_keep_their_power(num_bins, per_bin):
+    power = torch.stack([render(amplitudes(num_bins, per_bin, seed)).square().mean() for seed in range(8)]).mean()
+    assert float(power) == pytest.approx(1, abs=0.03)
+
+
+def test_blocks_of_bins_do_not_show(monkeypatch):
+    z = amplitudes(150, 2)
+    whole = render(z)
+    for block in (16, 50, 149, 150, 4096):
+        monkeypatch.setattr(constants, "_built", {})
+        monkeypatch.setattr(partials, "BLOCK_BINS", block)
+        torch.testing.assert_close(render(z), whole, atol=1e-13, rtol=0)
+
+
+def test_it_is_linear_and_differentiable_and_batches_are_independent():
+    x, y = amplitudes(18, 2), amplitudes(18, 2, 1)
+    torch.testing.assert_close(render(2 * x - 3 * y), 2 * render(x) - 3 * render(y), atol=1e-12, rtol=0)
+    torch.testing.assert_close(render(torch.stack([x, y])[None]), torch.stack([render(x), render(y)])[None])
+    assert torch.autograd.gradcheck(render, x[:2].requires_grad_(True))
+    assert render(x.float()).dtype == torch.float32
+
+
+def test_the_clock_is_exact_after_an_hour():
+    like = torch.zeros(2, 512)
+    cosine, sine_ = clock(160_000, like)
+    nu = (torch.arange(1024, dtype=torch.float64) + 0.5) / 2
+    angle = torch.remainder(159_999 * nu / 2, 1) * 2 * math.pi  # exact: nu / 2 are multiples of 1 / 8
+    for found, expected in ((cosine, angle.cos()), (sine_, angle.sin())):
+        torch.testing.assert_close(found[-1], expected.reshape(512, 2).T.float(), atol=1e-6, rtol=0)
