@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mp3net.dsp import baseband as baseband_module
+from mp3net.dsp.partials import render
 from mp3net.model.mp3net2 import front_end as front_end_module
+from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.layers import at_least_float32, halved
+from mp3net.model.mp3net2.layers import FrameConv, at_least_float32, halved
 from mp3net.training.objectives.relativistic import RelativisticObjective
 
 
@@ -151,4 +153,35 @@ def long_view() -> Iterator[None]:
         return torch.cat([track[:, None], parts], 1)
 
     with extended(Discriminator, change), patch.object(Discriminator, "judge", judge):
+        yield
+
+
+# --- amplitudes
+
+# The magnitude up to which amplitudes are expanded.
+EXPANDED_TO = 6.0
+
+
+@contextmanager
+def expansion() -> Iterator[None]:
+    """Amplitudes z of partials become z |z|, so that what is small gets quiet: a linear layer cannot be that exact."""
+
+    def expanded(amplitudes: Tensor, *choices: Any) -> Tensor:
+        power = amplitudes.square().sum(-3, keepdim=True)
+        gain = ((power + 1e-4) / (1 + power / EXPANDED_TO**2)).sqrt()
+        return render(amplitudes * gain, *choices)
+
+    with patch.object(generator_module, "render", expanded):
+        yield
+
+
+@contextmanager
+def wide_head() -> Iterator[None]:
+    """The head sees three frames."""
+
+    def change(generator: Any) -> None:
+        outputs, width = generator.to_bins.weight.shape
+        generator.to_bins = FrameConv(width, outputs, 3, generator.to_bins.gain)
+
+    with extended(generator_module.Generator, change):
         yield
