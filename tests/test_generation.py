@@ -120,7 +120,7 @@ def edit(snapshot, change):
         (shutil.rmtree, "no such folder"),
         (lambda s: (s / "config.json").unlink(), "holds neither config.json nor checkpoints/"),
         (lambda s: (s / "config.json").write_text("{"), "cannot be read as JSON"),
-        (lambda s: (s / "config.json").write_text("[]"), "not a configuration of format 2"),
+        (lambda s: (s / "config.json").write_text("[]"), "not a configuration of format 3"),
         (lambda s: edit(s, lambda c: c.update(format_version=99)), "newer mp3net, upgrade"),
         (lambda s: edit(s, lambda c: c["config"]["model"].update(size=3)), "unknown key 'model.size'"),
         (lambda s: edit(s, lambda c: c["config"]["model"].update(latent_dim=9)), r"dense.weight: .*\(64, 8\) instead of .*\(64, 9\)"),

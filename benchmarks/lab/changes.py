@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mp3net.dsp import baseband as baseband_module
-from mp3net.dsp.partials import render
 from mp3net.model.mp3net2 import front_end as front_end_module
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.discriminator import Discriminator
@@ -158,21 +157,10 @@ def long_view() -> Iterator[None]:
 
 # --- amplitudes
 
-# The magnitude up to which amplitudes are expanded.
-EXPANDED_TO = 6.0
 
-
-@contextmanager
-def expansion() -> Iterator[None]:
-    """Amplitudes z of partials become z |z|, so that what is small gets quiet: a linear layer cannot be that exact."""
-
-    def expanded(amplitudes: Tensor, *choices: Any) -> Tensor:
-        power = amplitudes.square().sum(-3, keepdim=True)
-        gain = ((power + 1e-4) / (1 + power / EXPANDED_TO**2)).sqrt()
-        return render(amplitudes * gain, *choices)
-
-    with patch.object(generator_module, "render", expanded):
-        yield
+def unexpanded() -> AbstractContextManager[Any]:
+    """Amplitudes of partials as the last layer gives them."""
+    return patch.object(generator_module, "expanded", lambda amplitudes: amplitudes)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from mp3net.dsp.mdct import mdct
 from mp3net.dsp.partials import render
 from mp3net.model.build import build_discriminator, build_generator, build_networks
 from mp3net.model.mp3net2.front_end import FrontEnd
+from mp3net.model.mp3net2.generator import expanded
 from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, halved
 
 AUDIO = AudioConfig(sample_rate_hz=8000, channels=2, num_bins=16)
@@ -164,7 +165,17 @@ def test_the_head_of_partials_and_the_levels_of_the_bins():
     made_ = rich.generator(z)
     amplitudes = numbers[0].reshape(2, 16, 2, 2, 3, 16)  # tracks, frames, channels, real and imaginary, partials, bins
     for channel in range(2):
-        torch.testing.assert_close(made_[:, channel], levels * render(amplitudes[:, :, channel]))
+        torch.testing.assert_close(made_[:, channel], levels * render(expanded(amplitudes[:, :, channel])))
+
+
+def test_small_amplitudes_get_quiet_and_large_ones_do_not_run_away():
+    z = torch.tensor([[0.6, 0.0, 0.0, 300.0], [0.8, 0.1, 0.0, 400.0]], dtype=torch.float64)[:, None]
+    made = expanded(z)[:, 0]
+    # |z| -> |z| sqrt((|z|^2 + 1e-4) / (1 + |z|^2 / 36)): 1 -> 0.9864, 0.1 -> 0.0100, 500 -> 500 x 6
+    assert (made[0, 0] / made[1, 0]).item() == pytest.approx(0.75)
+    expected = torch.tensor([0.9864394, 0.0100485, 0.0, 2999.784], dtype=torch.float64)
+    torch.testing.assert_close(made.square().sum(0).sqrt(), expected, rtol=1e-5, atol=1e-12)
+    assert torch.autograd.gradcheck(expanded, torch.zeros(2, 1, 3, dtype=torch.float64).requires_grad_(True))
 
 
 def test_fresh_networks_keep_the_power_of_signals():

@@ -378,6 +378,11 @@ def test_a_run_begins_with_the_networks_of_a_snapshot(tiny, tiny_data, tmp_path)
     other = override(tiny, ["audio.sample_rate_hz=9000"])
     with pytest.raises(Mp3netError, match=r"8000 Hz, mono, 16 bins.* is not that of this configuration \(9000 Hz"):
         Trainer(other, dataset, None, CPU, init_from=snapshot)
+    wider = override(tiny, ["model.channel_cap=8", "model.stddev_group_size=2"])
+    with pytest.raises(
+        Mp3netError, match=r"another shape than .*: model.channel_cap: 16 -> 8. To begin .*: --set model.channel_cap=16$"
+    ):
+        Trainer(wider, dataset, None, CPU, init_from=snapshot)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ class PaperModel(_Frozen):
     """Sizes of the paper's networks (section 3). Each block quadruples frames and doubles bins."""
 
     calibrated: ClassVar[bool] = False
+    # Settings that may change when training begins with a snapshot's weights.
+    shapeless: ClassVar[frozenset[str]] = frozenset({"stddev_group_size"})
 
     kind: Literal["paper"] = "paper"
     base_frames: int = Field(4, ge=1)
@@ -103,6 +105,7 @@ class Mp3net2Model(_Frozen):
     calibrated: ClassVar[bool] = True
     # Samples of a batch that are scored together.
     coupled_samples: ClassVar[int | None] = 1
+    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts"})
 
     kind: Literal["mp3net2"] = "mp3net2"
     num_parts: int = Field(1, ge=1, description="parts of a track in training, one local latent each")

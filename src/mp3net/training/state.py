@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from mp3net.config import Config
+from mp3net.config import Config, differing_keys
 from mp3net.errors import Mp3netError
 from mp3net.model.batch import WholeBatch
 from mp3net.model.build import Discriminator, Generator, Networks, build_networks
@@ -142,7 +143,7 @@ def build_state(config: Config, device: torch.device, whole_batch: WholeBatch | 
 
 
 def check_start(snapshot: Snapshot, config: Config) -> None:
-    """Refuse to start from networks of another family or for another audio format. Errors: Mp3netError."""
+    """Refuse to start from networks of another family or shape, or for another audio format. Errors: Mp3netError."""
     theirs, ours = snapshot.config, config
     if theirs.model.kind != ours.model.kind:
         raise Mp3netError(
@@ -157,4 +158,14 @@ def check_start(snapshot: Snapshot, config: Config) -> None:
         raise Mp3netError(
             f"{snapshot.folder}: its audio ({described[0]}) is not that of this configuration ({described[1]}); choose a "
             "--preset with the same"
+        )
+    shaped = [
+        line for line in differing_keys(theirs.model, ours.model) if line.partition(":")[0] not in ours.model.shapeless
+    ]
+    if shaped:
+        names = [line.partition(":")[0] for line in shaped]
+        settings = [f"--set model.{name}={json.dumps(getattr(theirs.model, name))}" for name in names]
+        raise Mp3netError(
+            f"{snapshot.folder}: its networks have another shape than those of this configuration: "
+            f"model.{'; model.'.join(shaped)}. To begin with them: {' '.join(settings)}"
         )

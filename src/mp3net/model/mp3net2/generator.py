@@ -24,6 +24,9 @@ from mp3net.model.mp3net2.layers import (
 
 OUTPUT_GAIN = 0.7
 MAPPING_DIM = 256
+# The magnitude up to which amplitudes of partials are expanded, and the power below which they are not.
+EXPANDED_TO = 6.0
+EXPANSION_FLOOR = 1e-4
 
 
 class Generator(nn.Module):
@@ -110,7 +113,17 @@ class Generator(nn.Module):
         if self.config.partials_per_bin:
             amplitudes = x.reshape(*shape, 2, self.config.partials_per_bin, self.num_bins).transpose(1, 2)
             with torch.autocast(x.device.type, enabled=False):
-                made = render(amplitudes, self.window)
+                made = render(expanded(amplitudes), self.window)
         else:
             made = x.reshape(*shape, self.num_bins).transpose(1, 2)
         return made * self.bin_levels.to(made.dtype)
+
+
+def expanded(amplitudes: Tensor) -> Tensor:
+    """Amplitudes z (..., 2, R, F) -> z |z|, and towards magnitudes of 6 and more in proportion to z.
+
+    Most partials are silent most of the time, 40 to 60 dB below those that sound. The errors of a linear layer are not that
+    small; squared, they are.
+    """
+    power = amplitudes.square().sum(-3, keepdim=True)
+    return amplitudes * ((power + EXPANSION_FLOOR) / (1 + power / EXPANDED_TO**2)).sqrt()
