@@ -163,6 +163,16 @@ def unexpanded() -> AbstractContextManager[Any]:
     return patch.object(generator_module, "expanded", lambda amplitudes: amplitudes)
 
 
+def cubed() -> AbstractContextManager[Any]:
+    """z |z|^2 instead of z |z|."""
+
+    def expanded(amplitudes: Tensor) -> Tensor:
+        power = amplitudes.square().sum(-3, keepdim=True)
+        return amplitudes * (power + 1e-4) / (1 + power / generator_module.EXPANDED_TO) / 2
+
+    return patch.object(generator_module, "expanded", expanded)
+
+
 @contextmanager
 def wide_head() -> Iterator[None]:
     """The head sees three frames."""
