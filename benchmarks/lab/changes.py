@@ -74,6 +74,11 @@ def hearing_deepens() -> AbstractContextManager[Any]:
     return hearing(lambda tracks: 0.25 ** min(max((tracks - 8_000) / 16_000, 0), 1))
 
 
+def louder_level() -> AbstractContextManager[Any]:
+    """The feature that tells the sound's own level is three times as strong."""
+    return patch.object(front_end_module, "THRESHOLD_SCALE", 1.2)
+
+
 # --- two-dimensional stems
 
 
@@ -163,12 +168,22 @@ def unexpanded() -> AbstractContextManager[Any]:
     return patch.object(generator_module, "expanded", lambda amplitudes: amplitudes)
 
 
+def half_expanded() -> AbstractContextManager[Any]:
+    """z |z|^(1/2) instead of z |z|."""
+
+    def expanded(amplitudes: Tensor) -> Tensor:
+        power = amplitudes.square().sum(-3, keepdim=True)
+        return amplitudes * ((power + 1e-4) / (1 + power / generator_module.EXPANDED_TO**2)).pow(0.25)
+
+    return patch.object(generator_module, "expanded", expanded)
+
+
 def cubed() -> AbstractContextManager[Any]:
     """z |z|^2 instead of z |z|."""
 
     def expanded(amplitudes: Tensor) -> Tensor:
         power = amplitudes.square().sum(-3, keepdim=True)
-        return amplitudes * (power + 1e-4) / (1 + power / generator_module.EXPANDED_TO) / 2
+        return amplitudes * (power + 1e-4) / (1 + power / generator_module.EXPANDED_TO) / 3.4
 
     return patch.object(generator_module, "expanded", expanded)
 
