@@ -113,6 +113,7 @@ def test_every_change_trains_and_is_undone(name: str, data: Path) -> None:
         config = small.config(0, "float32")
         torch.manual_seed(0)
         trainer = Trainer(config, CropDataset(data, config.track_samples), None, torch.device("cpu"))
+        trainer.state.tracks_seen = 16_000  # some changes begin late
         trainer.steps.iteration()
         with torch.no_grad():
             fake = trainer.state.networks.generator(torch.zeros(1, config.model.latent_size(config.model.num_frames)))

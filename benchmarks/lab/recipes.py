@@ -96,6 +96,11 @@ RECIPES: dict[str, Recipe] = {
     "partials-stem": short("the discriminator begins two-dimensional", change=changes.stem),
     "partials-long-view": short("the discriminator hears eight frames as one", change=changes.long_view),
     "partials-batch-4": short("half the batch", "optimiser.batch_size=4"),
+    "partials-cooled": short(
+        "the rate falls to a tenth from 4,000 to 16,000 tracks", "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.1]]"
+    ),
+    "partials-rate-1e-4": short("half the rate", "optimiser.learning_rate=1e-4"),
+    "partials-batch-16": short("twice the batch", "optimiser.batch_size=16"),
     "partials-rate-4e-4": short("twice the rate", "optimiser.learning_rate=4e-4"),
     "partials-gamma-10": short("half the penalty", "objective.gradient_penalty_weight=10.0"),
     "partials-hearing-deepens": Recipe(
