@@ -70,7 +70,7 @@ def test_prepare_train_generate(mp3net, tmp_path):
     train += [item for setting in settings for item in ("--set", setting)]
     status, out, _ = mp3net(*train, "--tracks", 32)
     assert status == 0
-    plan = out.splitlines()[1:6]
+    plan = [line for line in out.splitlines() if not line.startswith("note: ")][1:6]  # which precision is faster differs
     assert "generator" in plan[0]
     assert "M parameters" in plan[0]
     assert "5 pieces" in plan[1]

@@ -13,6 +13,7 @@ from mp3net.config import PRESETS, AudioConfig, Config, Mp3net2Model, OptimiserC
 from mp3net.dsp.mdct import mdct
 from mp3net.dsp.partials import render
 from mp3net.model.build import build_discriminator, build_generator, build_networks
+from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.generator import expanded
 from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, halved
@@ -166,6 +167,16 @@ def test_the_head_of_partials_and_the_levels_of_the_bins():
     amplitudes = numbers[0].reshape(2, 16, 2, 2, 3, 16)  # tracks, frames, channels, real and imaginary, partials, bins
     for channel in range(2):
         torch.testing.assert_close(made_[:, channel], levels * render(expanded(amplitudes[:, :, channel])))
+
+
+@pytest.mark.parametrize("per_bin", [1, 3])
+def test_rendering_a_few_frames_at_a_time_does_not_show(per_bin, monkeypatch):
+    config = CONFIG.model_copy(update={"model": MODEL.model_copy(update={"partials_per_bin": per_bin})})
+    generator = networks(config).generator
+    z = noise(2, MODEL.latent_size(40))
+    at_once = generator(z)
+    monkeypatch.setattr(generator_module, "FRAMES_RENDERED", 14)  # 12 frames at a time
+    torch.testing.assert_close(generator(z), at_once, atol=1e-12, rtol=0)
 
 
 def test_small_amplitudes_get_quiet_and_large_ones_do_not_run_away():

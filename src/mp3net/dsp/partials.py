@@ -48,6 +48,11 @@ def render(amplitudes: Tensor, window_name: WindowName = "vorbis") -> Tensor:
     return made.transpose(0, 1).reshape(*u.shape[:-2], blocks * block)[..., :num_bins]
 
 
+def clock_frames(per_bin: int) -> int:
+    """After so many frames the clock of R partials per bin begins anew."""
+    return 4 * per_bin
+
+
 def clock(num_frames: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """cos and sin of pi nu_o t, each (T, R, F), for the partials, precision and device of `like` (..., R, F)."""
     period = constant(_clock_period, like.shape[-1], like, like.shape[-2])
@@ -57,7 +62,7 @@ def clock(num_frames: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 def _clock_period(num_bins: int, per_bin: int) -> Tensor:
     """(2, 4 R, R, F): pi nu_o t is (2 o + 1) t parts of 2 pi / 4 R, reduced as an integer to stay exact."""
-    parts = 4 * per_bin
+    parts = clock_frames(per_bin)
     angle = torch.outer(torch.arange(parts), 2 * torch.arange(num_bins * per_bin) + 1) % parts * (2 * math.pi / parts)
     by_bin = angle.double().view(parts, num_bins, per_bin).transpose(1, 2)
     return torch.stack([by_bin.cos(), by_bin.sin()])
@@ -81,10 +86,24 @@ def _responses(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
 
 
 def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
-    """The MDCT (F, F R), complex, without its scale, of exp(j pi nu_o (n - N + 1/2) / N), in float64."""
-    nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
-    n = torch.arange(2 * num_bins, dtype=torch.float64)
-    k = torch.arange(num_bins, dtype=torch.float64)
-    kernel = torch.cos(math.pi / num_bins * torch.outer(k + 0.5, n + 0.5 + num_bins / 2)) * window(window_name, num_bins)
-    angle = math.pi / num_bins * torch.outer(n - num_bins + 0.5, nu)
-    return torch.complex(kernel @ angle.cos(), kernel @ angle.sin())
+    """The MDCT (F, F R), complex, without its scale, of exp(j pi nu_o (n - N + 1/2) / N), in float64.
+
+    With the window's spectrum D(x) = sum_n w_n exp(j pi x (n + 1/2) / N) and the cosine of the MDCT as two exponentials,
+
+        1/2 exp(-j pi (nu + (k + 1/2) / 2)) D(nu - k - 1/2)  +  1/2 exp(-j pi (nu - (k + 1/2) / 2)) D(nu + k + 1/2).
+
+    D is needed at multiples of 1 / 2R only: one Fourier transform.
+    """
+    length = 4 * num_bins * per_bin
+    steps = torch.arange(length, dtype=torch.float64)
+    shape = window(window_name, num_bins)
+    spectrum = torch.fft.ifft(shape, length) * length * torch.exp(1j * math.pi / length * steps)
+    partial = 2 * torch.arange(num_bins * per_bin)[None] + 1  # 2 R nu
+    middle = per_bin * (2 * torch.arange(num_bins)[:, None] + 1)  # 2 R (k + 1/2)
+    below = spectrum[(partial - middle).abs()]
+    below = torch.complex(below.real, below.imag * (partial - middle).sign())  # D(-x) is the conjugate of D(x)
+    above = spectrum[partial + middle]
+    turn = math.pi / (2 * per_bin)
+    return (
+        torch.exp(-1j * turn * (partial + middle / 2)) * below + torch.exp(-1j * turn * (partial - middle / 2)) * above
+    ) / 2

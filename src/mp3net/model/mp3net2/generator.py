@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
-from mp3net.dsp.partials import render
+from mp3net.dsp.partials import clock_frames, render
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -27,6 +27,8 @@ MAPPING_DIM = 256
 # The magnitude up to which amplitudes of partials are expanded, and the power below which they are not.
 EXPANDED_TO = 6.0
 EXPANSION_FLOOR = 1e-4
+# About as many frames of amplitudes are turned into coefficients at a time: so they stay in the processor's cache.
+FRAMES_RENDERED = 256
 
 
 class Generator(nn.Module):
@@ -109,14 +111,19 @@ class Generator(nn.Module):
 
     def _coefficients(self, x: Tensor) -> Tensor:
         """(B, T, C F), coefficients or (B, T, C 2 R F), amplitudes of partials -> (B, C, T, F)."""
-        shape = (*x.shape[:2], self.audio_channels)
         if self.config.partials_per_bin:
-            amplitudes = x.reshape(*shape, 2, self.config.partials_per_bin, self.num_bins).transpose(1, 2)
-            with torch.autocast(x.device.type, enabled=False):
-                made = render(expanded(amplitudes), self.window)
+            period = clock_frames(self.config.partials_per_bin)
+            few = torch.split(x, FRAMES_RENDERED // period * period, 1)
+            made = torch.cat([self._rendered(frames) for frames in few], 2)
         else:
-            made = x.reshape(*shape, self.num_bins).transpose(1, 2)
+            made = x.reshape(*x.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
         return made * self.bin_levels.to(made.dtype)
+
+    def _rendered(self, x: Tensor) -> Tensor:
+        """Amplitudes (B, T, C 2 R F), beginning where the clock does -> (B, C, T, F) without levels."""
+        shape = (*x.shape[:2], self.audio_channels, 2, self.config.partials_per_bin, self.num_bins)
+        with torch.autocast(x.device.type, enabled=False):
+            return render(expanded(x.reshape(shape).transpose(1, 2)), self.window)
 
 
 def expanded(amplitudes: Tensor) -> Tensor:
