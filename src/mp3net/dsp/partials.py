@@ -104,6 +104,6 @@ def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
     below = torch.complex(below.real, below.imag * (partial - middle).sign())  # D(-x) is the conjugate of D(x)
     above = spectrum[partial + middle]
     turn = math.pi / (2 * per_bin)
-    return (
-        torch.exp(-1j * turn * (partial + middle / 2)) * below + torch.exp(-1j * turn * (partial - middle / 2)) * above
-    ) / 2
+    both: Tensor = torch.exp(-1j * turn * (partial + middle / 2)) * below
+    both = both + torch.exp(-1j * turn * (partial - middle / 2)) * above
+    return both / 2
