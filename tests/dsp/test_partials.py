@@ -91,3 +91,11 @@ def test_the_clock_is_exact_after_an_hour():
     angle = torch.remainder(159_999 * nu / 2, 1) * 2 * math.pi  # exact: nu / 2 are multiples of 1 / 8
     for found, expected in ((cosine, angle.cos()), (sine_, angle.sin())):
         torch.testing.assert_close(found[-1], expected.reshape(512, 2).T.float(), atol=1e-6, rtol=0)
+
+
+def test_tables_are_kept_apart_by_partials_and_window():
+    x = one(20, 1, 7, 1 + 0j)
+    first = render(x)
+    assert float((render(x, "sine") - first).abs().max()) > 0.01
+    assert render(one(20, 3, 22, 1 + 0j)).shape == first.shape
+    torch.testing.assert_close(render(x), first)
