@@ -84,6 +84,10 @@ RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
     "partials": Recipe("the generator gives amplitudes of partials, two per bin", FAMILY, 64_000, PARTIALS, marks=8),
+    "partials-48": Recipe(
+        "partials, the rate falls to a twentieth from 8,000 to 48,000 tracks", FAMILY, 48_000,
+        (*PARTIALS, "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"), marks=6,
+    ),
     "partials-unexpanded": short("amplitudes as the last layer gives them", change=changes.unexpanded),
     "partials-half-expanded": short("amplitudes are expanded less", change=changes.half_expanded),
     "partials-level": short("the feature that tells the level is three times as strong", change=changes.louder_level),
