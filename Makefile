@@ -14,7 +14,7 @@ evaluation: $(VENV)/evaluation.stamp
 
 # Two processes of one thread each: threads of two busy processes on two cores would wait for each other.
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --no-loadscope-reorder --durations=20
 
 slow: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest -m slow

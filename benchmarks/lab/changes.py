@@ -198,3 +198,44 @@ def wide_head() -> Iterator[None]:
 
     with extended(generator_module.Generator, change):
         yield
+
+
+# --- where in the part a frame is
+
+CLOCKS = 12
+
+
+def clocks(frames: int, parts: int, like: Tensor) -> Tensor:
+    """(parts x frames, 12): cos and sin of 1, 2, 4, ... turns per part, as far as its frames can hold them."""
+    position = (torch.arange(frames, device=like.device) + 0.5) / frames
+    turns = 2.0 ** torch.arange(CLOCKS // 2, device=like.device)
+    angle = 2 * math.pi * torch.outer(position, turns)
+    known = (turns <= frames / 2).float()
+    return torch.cat([angle.cos() * known, angle.sin() * known], 1).repeat(parts, 1)
+
+
+@contextmanager
+def part_clock() -> Iterator[None]:
+    """Every block of the generator knows where in its part a frame is."""
+
+    def change(generator: Any) -> None:
+        for level in generator.levels:
+            for block in level:
+                width, size = block.first.weight.shape[0], block.first.weight.shape[1] // 3
+                block.first = FrameConv(size + CLOCKS, width, 3, block.first.gain)
+
+    unpack = generator_module.Generator._unpack
+
+    def unpacked(self: Any, z: Tensor) -> tuple[Tensor, Tensor, Iterator[Tensor]]:
+        style, local, noise = unpack(self, z)
+        parts = local.shape[1]
+
+        def told() -> Iterator[Tensor]:
+            for piece in noise:
+                where = clocks(piece.shape[1] // parts, parts, piece).expand(len(piece), -1, -1)
+                yield torch.cat([piece, where], -1)
+
+        return style, local, told()
+
+    with extended(generator_module.Generator, change), patch.object(generator_module.Generator, "_unpack", unpacked):
+        yield

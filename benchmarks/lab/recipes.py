@@ -80,6 +80,12 @@ def short(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     return Recipe(f"partials, {question}", FAMILY, 16_000, (*PARTIALS, *settings), marks=2, change=change)
 
 
+def cooled(question: str, *settings: str, change: Change = unchanged) -> Recipe:
+    """The same with a rate that falls."""
+    falls = "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.1]]"
+    return short(f"the rate falls to a tenth from 4,000 to 16,000 tracks, {question}", falls, *settings, change=change)
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
@@ -89,32 +95,22 @@ RECIPES: dict[str, Recipe] = {
         (*PARTIALS, "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"), marks=6,
     ),
     "partials-unexpanded": short("amplitudes as the last layer gives them", change=changes.unexpanded),
-    "partials-half-expanded": short("amplitudes are expanded less", change=changes.half_expanded),
     "partials-level": short("the feature that tells the level is three times as strong", change=changes.louder_level),
-    "partials-cubed": short("amplitudes are expanded more", change=changes.cubed),
-    "partials-4-per-bin": short("four per bin", "model.partials_per_bin=4"),
-    "partials-1-per-bin": short("one per bin", "model.partials_per_bin=1"),
-    "partials-wide": short("the head sees three frames", change=changes.wide_head),
-    "partials-quiet": short("one noise channel instead of eight", "model.noise_channels=1"),
     "partials-hearing-half": short("half the threshold", change=changes.hearing_half),
-    "partials-stem": short("the discriminator begins two-dimensional", change=changes.stem),
-    "partials-long-view": short("the discriminator hears eight frames as one", change=changes.long_view),
-    "partials-batch-4": short("half the batch", "optimiser.batch_size=4"),
-    "partials-cooled": short(
-        "the rate falls to a tenth from 4,000 to 16,000 tracks", "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.1]]"
-    ),
+    "partials-cooled": cooled("nothing else"),
+    "cooled-part-clock": cooled("every block knows where in its part a frame is", change=changes.part_clock),
+    "cooled-stem": cooled("the discriminator begins two-dimensional", change=changes.stem),
+    "cooled-long-view": cooled("the discriminator hears eight frames as one", change=changes.long_view),
+    "cooled-hearing-half": cooled("half the threshold", change=changes.hearing_half),
+    "cooled-4-per-bin": cooled("four partials per bin", "model.partials_per_bin=4"),
+    "cooled-batch-16": cooled("twice the batch, twice the rate", "optimiser.batch_size=16", "optimiser.learning_rate=4e-4"),
+    "cooled-half-expanded": cooled("amplitudes are expanded less", change=changes.half_expanded),
+    "cooled-quiet": cooled("one noise channel instead of eight", "model.noise_channels=1"),
     "partials-rate-1e-4": short("half the rate", "optimiser.learning_rate=1e-4"),
-    "partials-batch-16": short("twice the batch", "optimiser.batch_size=16"),
-    "partials-rate-4e-4": short("twice the rate", "optimiser.learning_rate=4e-4"),
-    "partials-gamma-10": short("half the penalty", "objective.gradient_penalty_weight=10.0"),
-    "partials-hearing-deepens": Recipe(
-        "partials, the threshold falls to a quarter from 8,000 to 24,000 tracks", FAMILY, 32_000, PARTIALS,
-        change=changes.hearing_deepens,
-    ),
 }  # fmt: skip
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("partials", 3)],
-    "beside partials": [(name, 1) for name in RECIPES if name.startswith("partials-")],
+    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-"))],
 }
