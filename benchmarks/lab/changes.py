@@ -239,3 +239,25 @@ def part_clock() -> Iterator[None]:
 
     with extended(generator_module.Generator, change), patch.object(generator_module.Generator, "_unpack", unpacked):
         yield
+
+
+# --- how fast the head moves
+
+CALM = 4.0
+
+
+@contextmanager
+def calm_head() -> Iterator[None]:
+    """The head's weights are four times as large and its outputs a quarter of them: Adam's steps then move it a quarter as
+    far."""
+
+    def change(generator: Any) -> None:
+        generator.to_bins.gain *= CALM
+
+    coefficients = generator_module.Generator._coefficients
+
+    with (
+        extended(generator_module.Generator, change),
+        patch.object(generator_module.Generator, "_coefficients", lambda self, x: coefficients(self, x / CALM)),
+    ):
+        yield

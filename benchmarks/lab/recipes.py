@@ -97,6 +97,7 @@ RECIPES: dict[str, Recipe] = {
     "partials-unexpanded": short("amplitudes as the last layer gives them", change=changes.unexpanded),
     "partials-level": short("the feature that tells the level is three times as strong", change=changes.louder_level),
     "partials-hearing-half": short("half the threshold", change=changes.hearing_half),
+    "partials-calm-head": short("the head moves a quarter as fast", change=changes.calm_head),
     "partials-cooled": cooled("nothing else"),
     "cooled-part-clock": cooled("every block knows where in its part a frame is", change=changes.part_clock),
     "cooled-stem": cooled("the discriminator begins two-dimensional", change=changes.stem),
