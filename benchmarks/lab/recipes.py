@@ -71,8 +71,9 @@ FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
 
 # The presets as they were before the lab changed them.
-FIRST = ("model.partials_per_bin=0",)
-PARTIALS = ("model.partials_per_bin=2",)
+STEADY = ("optimiser.learning_rate=2e-4", "optimiser.learning_rate_schedule=[]")
+FIRST = ("model.partials_per_bin=0", *STEADY)
+PARTIALS = ("model.partials_per_bin=2", *STEADY)
 
 
 def short(question: str, *settings: str, change: Change = unchanged) -> Recipe:

@@ -154,9 +154,12 @@ def test_the_plan_counts_what_is_computed(tiny_data):
     memory = measure_memory(trainer(SECOND, tiny_data).steps)
     assert memory.bytes_per_sample >= 0
     nano = forward_flop(PRESETS["mp3net2-nano"])[0]
-    # Two 3-frame convolutions per level, wide at 4 and 8 frames; amplitudes, and each bin as a sum over 80 bins' of them.
-    by_hand = 2 * 2 * 3 * (512 * 512 * 12 + 256 * 256 * 112) + 2 * 64 * (256 * 1024 + 256 * 80 * 4)
-    assert nano == pytest.approx(by_hand, rel=0.1)
+    # Two 3-frame convolutions per level, wide at 4 and 8 frames, and the head; the rest is small.
+    convolutions = 2 * 2 * 3 * (512 * 512 * 12 + 256 * 256 * 112)
+    assert nano == pytest.approx(convolutions + 2 * 3 * 256 * 256 * 64, rel=0.1)
+    # Four numbers per bin, and each bin as a sum over those of 80.
+    played = forward_flop(override(PRESETS["mp3net2-nano"], ["model.partials_per_bin=2"]))[0]
+    assert played == pytest.approx(convolutions + 2 * 64 * (256 * 1024 + 256 * 80 * 4), rel=0.05)
 
 
 def test_songs_of_any_length(tiny_data, tmp_path):

@@ -25,8 +25,7 @@ UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
 _COOLING = ((96_000, 1.0), (98_000, 0.25))
 
 
-def _second_family(audio: AudioConfig, num_parts: int, total_tracks: int = 6_000_000, cooling: Schedule = ()) -> Config:
-    model = Mp3net2Model(num_parts=num_parts, partials_per_bin=2)
+def _second_family(audio: AudioConfig, model: Mp3net2Model, total_tracks: int = 6_000_000, cooling: Schedule = ()) -> Config:
     optimiser = OptimiserConfig(
         learning_rate=2e-4,
         learning_rate_schedule=cooling,
@@ -45,10 +44,10 @@ _MONO_11K = AudioConfig(sample_rate_hz=11008, channels=1, num_bins=256)
 PRESETS: dict[str, Config] = {
     # The second family: frames of 23 ms, parts of 64 frames, 1.49 s. The first two are for one
     # CPU core, and each can start from the weights of the other. First in the table, because they learn fastest.
-    "mp3net2-nano": _second_family(_MONO_11K, 1, 112_000, _COOLING),
-    "mp3net2-6s": _second_family(_MONO_11K, 4, 400_000),
-    "mp3net2-95s": _second_family(AudioConfig(num_bins=512), 64),
-    "mp3net2-44k": _second_family(AudioConfig(sample_rate_hz=44100, num_bins=1024), 64),
+    "mp3net2-nano": _second_family(_MONO_11K, Mp3net2Model(), 112_000, _COOLING),
+    "mp3net2-6s": _second_family(_MONO_11K, Mp3net2Model(num_parts=4), 400_000),
+    "mp3net2-95s": _second_family(AudioConfig(num_bins=512), Mp3net2Model(num_parts=64)),
+    "mp3net2-44k": _second_family(AudioConfig(sample_rate_hz=44100, num_bins=1024), Mp3net2Model(num_parts=64)),
     # The paper's two models, with the released training values.
     "piano-95s": Config(augment=UNCHANGED),
     "piano-5s": Config(
