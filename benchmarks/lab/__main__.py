@@ -1,6 +1,6 @@
 """The lab: trains recipes one core each, judges them at fixed numbers of tracks, and keeps a table of the results.
 
-    python -m benchmarks.lab run DATA RUNS [--plan base,parts | --recipe NAME --seed 0,1,2] [--workers 2]
+    python -m benchmarks.lab run DATA RUNS [--plan base parts | --recipe NAME --seed 0,1,2] [--workers 2]
         [--precision float32]
     python -m benchmarks.lab show                       # what is done, and what is left of each plan
     python -m benchmarks.lab table RECIPE[:TRACKS]...   # readings, means over seeds with 95 % intervals, as Markdown
@@ -46,13 +46,14 @@ def finished(name: str, seed: int, results: Path) -> bool:
 def start(name: str, seed: int, core: int, options: argparse.Namespace) -> subprocess.Popen[bytes]:
     options.runs.mkdir(parents=True, exist_ok=True)
     log = (options.runs / f"{name}-{seed}.log").open("ab")
-    command = [sys.executable, "-m", "benchmarks.lab", "one", str(options.data), str(options.runs), name, str(seed)]
+    command = [sys.executable, "-m", "benchmarks.lab", "one", name, str(seed)]
+    command += [str(options.data.resolve()), str(options.runs.resolve())]
 
     def settle() -> None:
         os.nice(NICENESS)
         os.sched_setaffinity(0, {core})
 
-    command += ["--results", str(options.results), "--precision", options.precision]
+    command += ["--results", str(options.results.resolve()), "--precision", options.precision]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, preexec_fn=settle, env=environment)
 
@@ -103,15 +104,15 @@ def parser() -> argparse.ArgumentParser:
     many = commands.add_parser("run", parents=[common])
     many.add_argument("data", type=Path)
     many.add_argument("runs", type=Path, help="folder for the run directories")
-    many.add_argument("--plan", type=lambda text: text.split(","), default=list(PLANS))
+    many.add_argument("--plan", choices=list(PLANS), nargs="+", default=list(PLANS))
     many.add_argument("--recipe", choices=list(RECIPES))
     many.add_argument("--seed", type=lambda text: [int(part) for part in text.split(",")], default=[0])
     many.add_argument("--workers", type=int, default=usable_cpus())
     one = commands.add_parser("one", parents=[common])
-    one.add_argument("data", type=Path)
-    one.add_argument("runs", type=Path)
     one.add_argument("name", choices=list(RECIPES))
     one.add_argument("seed", type=int)
+    one.add_argument("data", type=Path)
+    one.add_argument("runs", type=Path)
     commands.add_parser("show", parents=[common])
     tabled = commands.add_parser("table", parents=[common])
     tabled.add_argument("recipes", type=named, nargs="+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -29,20 +29,6 @@ def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager
         change(self)
 
     return patch.object(cls, "__init__", made)
-
-
-def together(*changes: Callable[[], AbstractContextManager[Any]]) -> Callable[[], AbstractContextManager[Any]]:
-    """Several changes at once."""
-
-    @contextmanager
-    def all_of_them() -> Iterator[None]:
-        with ExitStack() as stack:
-            for change in changes:
-                stack.enter_context(change())
-            yield
-
-    all_of_them.__name__ = "+".join(change.__name__ for change in changes)
-    return all_of_them
 
 
 # --- hearing
@@ -176,28 +162,6 @@ def half_expanded() -> AbstractContextManager[Any]:
         return amplitudes * ((power + 1e-4) / (1 + power / generator_module.EXPANDED_TO**2)).pow(0.25)
 
     return patch.object(generator_module, "expanded", expanded)
-
-
-def cubed() -> AbstractContextManager[Any]:
-    """z |z|^2 instead of z |z|."""
-
-    def expanded(amplitudes: Tensor) -> Tensor:
-        power = amplitudes.square().sum(-3, keepdim=True)
-        return amplitudes * (power + 1e-4) / (1 + power / generator_module.EXPANDED_TO) / 3.4
-
-    return patch.object(generator_module, "expanded", expanded)
-
-
-@contextmanager
-def wide_head() -> Iterator[None]:
-    """The head sees three frames."""
-
-    def change(generator: Any) -> None:
-        outputs, width = generator.to_bins.weight.shape
-        generator.to_bins = FrameConv(width, outputs, 3, generator.to_bins.gain)
-
-    with extended(generator_module.Generator, change):
-        yield
 
 
 # --- where in the part a frame is

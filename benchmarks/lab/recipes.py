@@ -100,6 +100,9 @@ RECIPES: dict[str, Recipe] = {
     "partials-hearing-half": short("half the threshold", change=changes.hearing_half),
     "partials-calm-head": short("the head moves a quarter as fast", change=changes.calm_head),
     "partials-cooled": cooled("nothing else"),
+    "cooled-hearing-deepens": cooled(
+        "the threshold falls to a quarter from 8,000 to 24,000 tracks", change=changes.hearing_deepens
+    ),
     "cooled-part-clock": cooled("every block knows where in its part a frame is", change=changes.part_clock),
     "cooled-stem": cooled("the discriminator begins two-dimensional", change=changes.stem),
     "cooled-long-view": cooled("the discriminator hears eight frames as one", change=changes.long_view),

@@ -65,10 +65,11 @@ def recordings_like(recipe: str) -> str:
 
 def _cell(rows: Sequence[Row], name: str, digits: int) -> str:
     values = [row[name] * SCALE.get(name, 1) for row in rows if row[name] is not None]
-    if not values:
-        return ""
-    mean, half = interval(values)
-    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")
+    return _shown(*interval(values), digits) if values else ""
+
+
+def _shown(mean: float, half: float, digits: int) -> str:
+    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else " (one seed)")
 
 
 def table(rows: Sequence[Row], chosen: Sequence[tuple[str, int | None]]) -> str:
@@ -101,7 +102,7 @@ def compared(rows: Sequence[Row], better: tuple[str, int | None], worse: tuple[s
         scale = SCALE.get(name, 1.0)
         (low, low_half), (high, high_half) = (interval([gap * scale for gap in of[name]]) for of in (mine, theirs))
         apart = "yes" if low + low_half < high - high_half else "no"
-        cells = [f"{mean:.{digits}f} ± {half:.{digits}f}" for mean, half in ((high, high_half), (low, low_half))]
+        cells = [_shown(high, high_half, digits), _shown(low, low_half, digits)]
         ratio = low / high if high else math.inf
         lines.append(f"| {title} | {' | '.join(cells)} | {ratio:.2f} | {apart} |")
     return "\n".join(lines)

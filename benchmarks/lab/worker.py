@@ -71,6 +71,7 @@ class Run:
         self.config = self.recipe.config(seed, precision)
         self.folder = self.runs / f"{name}-{seed}"
         self.table = results / TABLE
+        self.code = code()  # now, before anything can be changed under a run that takes hours
 
     def finish(self) -> None:
         """Everything that is missing of the run and its rows."""
@@ -124,7 +125,7 @@ class Run:
 
     def _report(self, mark: int, judge: Judge, ended: str) -> None:
         facts: Row = {
-            "recipe": self.name, "seed": self.seed, "tracks_seen": mark, "digest": self.recipe.digest, "code": code(),
+            "recipe": self.name, "seed": self.seed, "tracks_seen": mark, "digest": self.recipe.digest, "code": self.code,
             "precision": self.config.optimiser.precision,
             "core_minutes": core_minutes(self.folder, mark), "petaflop": flop_per_track(self.config) * mark / 1e15,
             "ended": ended,

@@ -41,9 +41,8 @@ def render(amplitudes: Tensor, window_name: WindowName = "vorbis") -> Tensor:
     responses = constant(_responses, num_bins, u, per_bin, window_name)  # (blocks, 2 R x bins heard, bins)
     blocks, _, block = responses.shape
     beyond = blocks * block - num_bins + REACH_BINS
-    heard = F.pad(turned, (REACH_BINS, beyond)).unfold(
-        -1, block + 2 * REACH_BINS, block
-    )  # (..., T, 2 R, blocks, bins heard)
+    # (..., T, 2 R, blocks, bins heard)
+    heard = F.pad(turned, (REACH_BINS, beyond)).unfold(-1, block + 2 * REACH_BINS, block)
     made = heard.movedim(-2, 0).reshape(blocks, -1, responses.shape[1]) @ responses
     return made.transpose(0, 1).reshape(*u.shape[:-2], blocks * block)[..., :num_bins]
 

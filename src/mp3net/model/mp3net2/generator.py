@@ -67,7 +67,7 @@ class Generator(nn.Module):
         )
         self.window = audio.window
         outputs = audio.channels * audio.num_bins * (2 * config.partials_per_bin or 1)
-        # What amplitudes are slow enough for needs no neighbours.
+        # Amplitudes are slow: they need no neighbouring frames.
         self.to_bins = FrameConv(widths[-1], outputs, 1 if config.partials_per_bin else 3, OUTPUT_GAIN * ACTIVE_GAIN)
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
 
