@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -29,6 +30,27 @@ def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager
         change(self)
 
     return patch.object(cls, "__init__", made)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several changes at once."""
+
+    changes: tuple[Callable[[], AbstractContextManager[Any]], ...]
+
+    @property
+    def __name__(self) -> str:
+        return "+".join(change.__name__ for change in self.changes)
+
+    def __call__(self) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        for change in self.changes:
+            stack.enter_context(change())
+        return stack
+
+
+def together(*changes: Callable[[], AbstractContextManager[Any]]) -> Together:
+    return Together(changes)
 
 
 # --- hearing
@@ -162,6 +184,66 @@ def half_expanded() -> AbstractContextManager[Any]:
         return amplitudes * ((power + 1e-4) / (1 + power / generator_module.EXPANDED_TO**2)).pow(0.25)
 
     return patch.object(generator_module, "expanded", expanded)
+
+
+def shrunk() -> AbstractContextManager[Any]:
+    """z |z| only where |z| is below 1, and in proportion to z above."""
+
+    def expanded(amplitudes: Tensor) -> Tensor:
+        power = amplitudes.square().sum(-3, keepdim=True)
+        return amplitudes * ((power + generator_module.EXPANSION_FLOOR) / (1 + power)).sqrt()
+
+    return patch.object(generator_module, "expanded", expanded)
+
+
+# --- phases
+
+PHASE_LATENTS = 32
+
+
+@contextmanager
+def free_phases() -> Iterator[None]:
+    """Every partial begins at a phase of its own, which 32 of the latent's numbers decide."""
+
+    def phases(like: Tensor, per_bin: int, bins: int) -> Tensor:
+        source = torch.Generator().manual_seed(0)
+        turns = 2 * torch.randn(PHASE_LATENTS, per_bin * bins, generator=source)
+        angle = like[:, -PHASE_LATENTS:].float() @ turns.to(like.device)
+        return angle.view(len(like), 1, 1, per_bin, bins)
+
+    forward = generator_module.Generator.forward
+
+    def begun(self: Any, z: Tensor) -> Tensor:
+        self.phases = phases(z, self.config.partials_per_bin, self.num_bins)
+        return forward(self, z)
+
+    def rendered(self: Any, x: Tensor) -> Tensor:
+        shape = (*x.shape[:2], self.audio_channels, 2, self.config.partials_per_bin, self.num_bins)
+        with torch.autocast(x.device.type, enabled=False):
+            u, v = generator_module.expanded(x.reshape(shape).transpose(1, 2)).unbind(3)
+            cosine, sine = self.phases.cos(), self.phases.sin()
+            return generator_module.render(torch.stack([u * cosine - v * sine, u * sine + v * cosine], 3), self.window)
+
+    generator = generator_module.Generator
+    with patch.object(generator, "forward", begun), patch.object(generator, "_rendered", rendered):
+        yield
+
+
+# --- noise
+
+
+@contextmanager
+def noise_deep() -> Iterator[None]:
+    """Only the blocks of 8 and fewer frames per part get noise."""
+    unpack = generator_module.Generator._unpack
+
+    def unpacked(self: Any, z: Tensor) -> tuple[Tensor, Tensor, Iterator[Tensor]]:
+        style, local, noise = unpack(self, z)
+        few = 8 * local.shape[1]
+        return style, local, (piece if piece.shape[1] <= few else torch.zeros_like(piece) for piece in noise)
+
+    with patch.object(generator_module.Generator, "_unpack", unpacked):
+        yield
 
 
 # --- where in the part a frame is

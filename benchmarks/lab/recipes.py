@@ -111,6 +111,23 @@ RECIPES: dict[str, Recipe] = {
     "cooled-batch-16": cooled("twice the batch, twice the rate", "optimiser.batch_size=16", "optimiser.learning_rate=4e-4"),
     "cooled-half-expanded": cooled("amplitudes are expanded less", change=changes.half_expanded),
     "cooled-quiet": cooled("one noise channel instead of eight", "model.noise_channels=1"),
+    "cooled-shrunk": cooled("loud amplitudes are not expanded", change=changes.shrunk),
+    "cooled-phases": cooled("every partial begins at a random phase", change=changes.free_phases),
+    "cooled-8-per-bin": cooled("eight partials per bin", "model.partials_per_bin=8"),
+    "cooled-phases-8": cooled(
+        "eight partials per bin, each begins at a random phase", "model.partials_per_bin=8", change=changes.free_phases
+    ),
+    "cooled-phases-deep": cooled(
+        "random phases, noise only in deep blocks", change=changes.together(changes.free_phases, changes.noise_deep)
+    ),
+    "cooled-phases-8-deep": cooled(
+        "eight partials per bin, random phases, noise only in deep blocks", "model.partials_per_bin=8",
+        change=changes.together(changes.free_phases, changes.noise_deep),
+    ),
+    "cooled-phases-8-deep-clock": cooled(
+        "the same with a clock in every block", "model.partials_per_bin=8",
+        change=changes.together(changes.free_phases, changes.noise_deep, changes.part_clock),
+    ),
     "partials-rate-1e-4": short("half the rate", "optimiser.learning_rate=1e-4"),
 }  # fmt: skip
 
