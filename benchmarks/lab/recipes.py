@@ -87,6 +87,14 @@ def cooled(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     return short(f"the rate falls to a tenth from 4,000 to 16,000 tracks, {question}", falls, *settings, change=change)
 
 
+def fine(question: str, *settings: str, change: Change = unchanged) -> Recipe:
+    """The same with eight partials per bin, each of which begins at a random phase."""
+    both = changes.free_phases if change is unchanged else changes.together(changes.free_phases, change)
+    return cooled(
+        f"eight partials per bin that begin at random phases, {question}", "model.partials_per_bin=8", *settings, change=both
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
@@ -94,6 +102,11 @@ RECIPES: dict[str, Recipe] = {
     "partials-48": Recipe(
         "partials, the rate falls to a twentieth from 8,000 to 48,000 tracks", FAMILY, 48_000,
         (*PARTIALS, "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"), marks=6,
+    ),
+    "fine-48": Recipe(
+        "eight partials per bin that begin at random phases, the rate falls to a twentieth from 8,000 to 48,000", FAMILY,
+        48_000, ("model.partials_per_bin=8", "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"),
+        marks=6, change=changes.free_phases,
     ),
     "partials-unexpanded": short("amplitudes as the last layer gives them", change=changes.unexpanded),
     "partials-level": short("the feature that tells the level is three times as strong", change=changes.louder_level),
@@ -114,25 +127,30 @@ RECIPES: dict[str, Recipe] = {
     "cooled-shrunk": cooled("loud amplitudes are not expanded", change=changes.shrunk),
     "cooled-phases": cooled("every partial begins at a random phase", change=changes.free_phases),
     "cooled-8-per-bin": cooled("eight partials per bin", "model.partials_per_bin=8"),
-    "cooled-phases-8": cooled(
-        "eight partials per bin, each begins at a random phase", "model.partials_per_bin=8", change=changes.free_phases
-    ),
     "cooled-phases-deep": cooled(
         "random phases, noise only in deep blocks", change=changes.together(changes.free_phases, changes.noise_deep)
     ),
-    "cooled-phases-8-deep": cooled(
-        "eight partials per bin, random phases, noise only in deep blocks", "model.partials_per_bin=8",
-        change=changes.together(changes.free_phases, changes.noise_deep),
+    "cooled-phases-8": fine("nothing else"),
+    "fine-deep": fine("noise only in deep blocks", change=changes.noise_deep),
+    "fine-deep-clock": fine(
+        "noise only in deep blocks, a clock in every block", change=changes.together(changes.noise_deep, changes.part_clock)
     ),
-    "cooled-phases-8-deep-clock": cooled(
-        "the same with a clock in every block", "model.partials_per_bin=8",
-        change=changes.together(changes.free_phases, changes.noise_deep, changes.part_clock),
+    "fine-clock": fine("every block knows where in its part a frame is", change=changes.part_clock),
+    "fine-long-view": fine("the discriminator hears eight frames as one", change=changes.long_view),
+    "fine-hearing-deepens": fine(
+        "the threshold falls to a half from 8,000 to 16,000 tracks", change=changes.hearing_deepens
     ),
+    "fine-shrunk": fine("loud amplitudes are not expanded", change=changes.shrunk),
+    "fine-residual": fine("and coefficients beside them", change=changes.residual),
+    "fine-stem": fine("the discriminator begins two-dimensional", change=changes.stem),
+    "fine-gamma-10": fine("half the penalty", "objective.gradient_penalty_weight=10.0"),
+    "fine-gamma-5": fine("a quarter of the penalty", "objective.gradient_penalty_weight=5.0"),
+    "fine-rate-4e-4": fine("twice the rate", "optimiser.learning_rate=4e-4"),
     "partials-rate-1e-4": short("half the rate", "optimiser.learning_rate=1e-4"),
 }  # fmt: skip
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("partials", 3)],
-    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-"))],
+    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-", "fine-"))],
 }
