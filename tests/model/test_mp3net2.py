@@ -179,6 +179,39 @@ def test_rendering_a_few_frames_at_a_time_does_not_show(per_bin, monkeypatch):
     torch.testing.assert_close(generator(z), at_once, atol=1e-12, rtol=0)
 
 
+def with_phases(phase_dim: int = 32):
+    return CONFIG.model_copy(update={"model": MODEL.model_copy(update={"partials_per_bin": 3, "phase_dim": phase_dim})})
+
+
+def test_the_latent_of_the_phases_turns_partials_and_does_nothing_else(monkeypatch):
+    generator = networks(with_phases()).generator
+    z = noise(2, generator.config.latent_size(40))
+    other = z.clone()
+    other[:, MODEL.global_dim : MODEL.global_dim + 32] = noise(2, 32, seed=5)
+    outputs: list[torch.Tensor] = []
+    generator.to_bins.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    monkeypatch.setattr(generator_module, "FRAMES_RENDERED", 14)  # 12 frames at a time
+    made = [generator(z), generator(other)]
+    assert torch.equal(*outputs)
+    assert (made[0] - made[1]).std() > 0.5 * made[0].std()
+    turns = torch.from_numpy(2 * np.random.RandomState(0).standard_normal((32, 48)))
+    amplitudes = expanded(outputs[0].reshape(2, 40, 2, 2, 3, 16).transpose(1, 2))
+    for latent, coefficients in zip((z, other), made, strict=True):
+        angle = (latent[:, MODEL.global_dim : MODEL.global_dim + 32] @ turns).view(2, 1, 1, 3, 16)
+        both = torch.complex(amplitudes[..., 0, :, :], amplitudes[..., 1, :, :]) * torch.exp(1j * angle)
+        torch.testing.assert_close(coefficients, render(torch.stack([both.real, both.imag], 3)))
+
+
+def test_phases_are_uniform_and_independent():
+    """Over tracks, every phase is uniform, and so is the difference of every pair: both mean exp(j phase) vanish."""
+    turns = generator_module._turns(256, 8, 32)
+    assert turns.shape == (32, 2048)
+    alone = turns.square().sum(0)  # variances of normal phases: |mean exp(j phase)| = exp(-variance / 2)
+    pairs = torch.cdist(turns.T, turns.T).square() + 1e9 * torch.eye(2048)
+    assert float(torch.exp(-alone.min() / 2)) < 1e-9
+    assert float(torch.exp(-pairs.min() / 2)) < 1e-9
+
+
 def test_small_amplitudes_get_quiet_and_large_ones_do_not_run_away():
     z = torch.tensor([[0.6, 0.0, 0.0, 300.0], [0.8, 0.1, 0.0, 400.0]], dtype=torch.float64)[:, None]
     made = expanded(z)[:, 0]

@@ -122,6 +122,7 @@ class Mp3net2Model(_Frozen):
     partials_per_bin: int = Field(
         0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
     )
+    phase_dim: int = Field(0, ge=0, description="the latent that decides the phase at which each partial begins; 0: none does")
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Mp3net2Model:
@@ -130,6 +131,12 @@ class Mp3net2Model(_Frozen):
                 f"the deepest width {self.level_widths[0]} must be a multiple of 4 x attention_heads = "
                 f"{4 * self.attention_heads}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _phases_have_partials(self) -> Mp3net2Model:
+        if self.phase_dim and not self.partials_per_bin:
+            raise ValueError(f"phase_dim = {self.phase_dim} without partials: set partials_per_bin, or phase_dim = 0")
         return self
 
     @property
@@ -162,7 +169,7 @@ class Mp3net2Model(_Frozen):
 
     def latent_size(self, num_frames: int) -> int:
         """Random numbers that a track of whole parts is made of."""
-        return self.global_dim + num_frames // self.frames_per_part * self.part_size
+        return self.global_dim + self.phase_dim + num_frames // self.frames_per_part * self.part_size
 
     @property
     def sizes(self) -> str:

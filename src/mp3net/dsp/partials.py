@@ -35,16 +35,20 @@ def render(amplitudes: Tensor, window_name: WindowName = "vorbis") -> Tensor:
     Linear and differentiable. Independent amplitudes of variance 1 give coefficients of mean square 1.
     """
     per_bin, num_bins = amplitudes.shape[-2:]
-    u, v = amplitudes.unbind(-3)
-    cosine, sine = clock(u.shape[-3], u)
-    turned = torch.cat([u * cosine - v * sine, u * sine + v * cosine], -2)  # (..., T, 2 R, F)
-    responses = constant(_responses, num_bins, u, per_bin, window_name)  # (blocks, 2 R x bins heard, bins)
+    now = turned(amplitudes, *clock(amplitudes.shape[-4], amplitudes)).flatten(-3, -2)  # (..., T, 2 R, F)
+    responses = constant(_responses, num_bins, amplitudes, per_bin, window_name)  # (blocks, 2 R x bins heard, bins)
     blocks, _, block = responses.shape
     beyond = blocks * block - num_bins + REACH_BINS
     # (..., T, 2 R, blocks, bins heard)
-    heard = F.pad(turned, (REACH_BINS, beyond)).unfold(-1, block + 2 * REACH_BINS, block)
+    heard = F.pad(now, (REACH_BINS, beyond)).unfold(-1, block + 2 * REACH_BINS, block)
     made = heard.movedim(-2, 0).reshape(blocks, -1, responses.shape[1]) @ responses
-    return made.transpose(0, 1).reshape(*u.shape[:-2], blocks * block)[..., :num_bins]
+    return made.transpose(0, 1).reshape(*now.shape[:-2], blocks * block)[..., :num_bins]
+
+
+def turned(amplitudes: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Amplitudes u + jv (..., 2, R, F), each times exp(j angle), of which cos and sin are given, (..., R, F)."""
+    u, v = amplitudes.unbind(-3)
+    return torch.stack([u * cosine - v * sine, u * sine + v * cosine], -3)
 
 
 def clock_frames(per_bin: int) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
-from mp3net.dsp.partials import clock_frames, render
+from mp3net.dsp.constants import constant
+from mp3net.dsp.partials import clock_frames, render, turned
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -29,13 +31,15 @@ EXPANDED_TO = 6.0
 EXPANSION_FLOOR = 1e-4
 # About as many frames of amplitudes are turned into coefficients at a time: so they stay in the processor's cache.
 FRAMES_RENDERED = 256
+# How far one standard deviation of each latent of the phases turns a partial.
+TURN_RADIANS = 2.0
 
 
 class Generator(nn.Module):
-    """z (B, global + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32, unbounded.
+    """z (B, global + phases + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32, unbounded.
 
-    z is one global latent and n consecutive parts, each with its local latent and the noise of its frames
-    (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames` frames; all frames see each other once; then every
+    z is one global latent, one of the partials' phases, and n consecutive parts, each with its local latent and the noise of
+    its frames (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames` frames; all frames see each other once; then every
     further level doubles them. The global latent scales and shifts the channels of every block. Along frames, everything but
     the attention is local.
     """
@@ -80,7 +84,7 @@ class Generator(nn.Module):
         return [*self.levels[-count:], *self.steps[-count:], self.to_bins]
 
     def forward(self, z: Tensor) -> Tensor:
-        style, local, noise = self._unpack(z)
+        style, phases, local, noise = self._unpack(z)
         style = self.mapping[1](leaky(self.mapping[0](style)))
         x = self.start(local).reshape(len(z), -1, self.config.level_widths[0])
         for number, blocks in enumerate(self.levels):
@@ -92,38 +96,49 @@ class Generator(nn.Module):
             if number < len(self.steps):
                 x = doubled(self.steps[number](x))
         x = self.to_bins(leaky(x))
-        return self._coefficients(at_least_float32(x))
+        return self._coefficients(at_least_float32(x), phases)
 
-    def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Iterator[Tensor]]:
-        """The global latent (B, G), the local ones (B, n, L), and the noise (B, T, K) of one block after the other."""
+    def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
+        """The global latent (B, G), that of the phases (B, P), the local ones (B, n, L), and the noise (B, T, K) of one
+        block after the other."""
         config = self.config
-        style, rest = z[:, : config.global_dim], z[:, config.global_dim :]
+        before = config.global_dim + config.phase_dim
+        style, phases, rest = z[:, : config.global_dim], z[:, config.global_dim : before], z[:, before:]
         if rest.shape[1] % config.part_size:
-            raise ValueError(
-                f"latents of {z.shape[1]} numbers are no {config.global_dim} and whole parts of {config.part_size}"
-            )
+            raise ValueError(f"latents of {z.shape[1]} numbers are no {before} and whole parts of {config.part_size}")
         parts = rest.reshape(len(z), -1, config.part_size)
         frames = [count for count in config.level_frames for _ in range(config.blocks_per_level)]
         sizes = [config.local_dim, *(config.noise_channels * count for count in frames)]
         local, *noise = torch.split(parts, sizes, 2)
         shaped = (piece.reshape(len(z), -1, config.noise_channels) for piece in noise)
-        return style, local, shaped
+        return style, phases, local, shaped
 
-    def _coefficients(self, x: Tensor) -> Tensor:
+    def _coefficients(self, x: Tensor, phases: Tensor) -> Tensor:
         """(B, T, C F), coefficients or (B, T, C 2 R F), amplitudes of partials -> (B, C, T, F)."""
         if self.config.partials_per_bin:
             period = clock_frames(self.config.partials_per_bin)
+            angles = self._angles(phases)
             few = torch.split(x, FRAMES_RENDERED // period * period, 1)
-            made = torch.cat([self._rendered(frames) for frames in few], 2)
+            made = torch.cat([self._rendered(frames, angles) for frames in few], 2)
         else:
             made = x.reshape(*x.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
         return made * self.bin_levels.to(made.dtype)
 
-    def _rendered(self, x: Tensor) -> Tensor:
+    def _angles(self, phases: Tensor) -> Tensor | None:
+        """Latents (B, P) -> (B, 1, 1, R, F), where the partials begin, in radians; nothing if all begin alike."""
+        if not self.config.phase_dim:
+            return None
+        phases = at_least_float32(phases)
+        turns = constant(_turns, self.num_bins, phases, self.config.partials_per_bin, self.config.phase_dim)
+        with torch.autocast(phases.device.type, enabled=False):
+            return (phases @ turns).view(len(phases), 1, 1, self.config.partials_per_bin, self.num_bins)
+
+    def _rendered(self, x: Tensor, angles: Tensor | None) -> Tensor:
         """Amplitudes (B, T, C 2 R F), beginning where the clock does -> (B, C, T, F) without levels."""
         shape = (*x.shape[:2], self.audio_channels, 2, self.config.partials_per_bin, self.num_bins)
         with torch.autocast(x.device.type, enabled=False):
-            return render(expanded(x.reshape(shape).transpose(1, 2)), self.window)
+            amplitudes = expanded(x.reshape(shape).transpose(1, 2))
+            return render(amplitudes if angles is None else turned(amplitudes, angles.cos(), angles.sin()), self.window)
 
 
 def expanded(amplitudes: Tensor) -> Tensor:
@@ -134,3 +149,14 @@ def expanded(amplitudes: Tensor) -> Tensor:
     """
     power = amplitudes.square().sum(-3, keepdim=True)
     return amplitudes * ((power + EXPANSION_FLOOR) / (1 + power / EXPANDED_TO**2)).sqrt()
+
+
+def _turns(num_bins: int, per_bin: int, phase_dim: int) -> Tensor:
+    """(P, R F): what one standard deviation of each latent adds to the phase of each partial, in radians.
+
+    Latents are normal, so the phase of a partial is normal with variance |column|^2, and the difference of two phases
+    with |difference of the columns|^2. For P = 32 the standard deviations are about 11 and 16 radians: phases are uniform
+    over the circle, and in pairs independent. The numbers are those of numpy's frozen generator, the same everywhere.
+    """
+    drawn = np.random.RandomState(0).standard_normal((phase_dim, per_bin * num_bins))
+    return torch.from_numpy(TURN_RADIANS * drawn)
