@@ -122,7 +122,7 @@ class Mp3net2Model(_Frozen):
     partials_per_bin: int = Field(
         0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
     )
-    phase_dim: int = Field(0, ge=0, description="the latent that decides the phase at which each partial begins; 0: none does")
+    phase_dim: int = Field(0, ge=0, description="the latent of the phases at which partials begin; 0: all begin alike")
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Mp3net2Model:

@@ -36,12 +36,12 @@ TURN_RADIANS = 2.0
 
 
 class Generator(nn.Module):
-    """z (B, global + phases + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32, unbounded.
+    """z (B, global + phases + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32.
 
-    z is one global latent, one of the partials' phases, and n consecutive parts, each with its local latent and the noise of
-    its frames (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames` frames; all frames see each other once; then every
-    further level doubles them. The global latent scales and shifts the channels of every block. Along frames, everything but
-    the attention is local.
+    Coefficients are unbounded. z is one global latent, one of the partials' phases, and n consecutive parts, each with its
+    local latent and the noise of its frames (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames` frames;
+    all frames see each other once; then every further level doubles them. The global latent scales and shifts the channels
+    of every block. Along frames, everything but the attention is local.
     """
 
     bin_levels: Tensor
