@@ -118,24 +118,26 @@ def stem() -> Iterator[None]:
 
 
 class LongView(nn.Module):
-    """What eight frames together say: for every bin the level in eighths of its width, at a quarter of the frame rate.
+    """What several frames together say: for every bin the level in so many parts of its width, once per hop.
 
-    (B, T, 6, C, F) -> (B, T / 4, width). The phases of eight frames, weighted with a Hann window, are transformed: a steady
+    (B, T, 6, C, F) -> (B, T / hop, width). The phases of the frames, weighted with a Hann window, are transformed: a steady
     partial is one line, noise is spread over all.
     """
 
-    def __init__(self, bins: int, width: int) -> None:
+    def __init__(self, bins: int, width: int, frames: int) -> None:
         super().__init__()
-        steps = torch.arange(8)
-        window = torch.hann_window(8, periodic=False) + 0.08
-        angle = torch.outer(steps - 3.5, steps - 4.0) * (2 * math.pi / 8)
+        self.frames, self.hop = frames, frames // 2
+        steps = torch.arange(frames)
+        window = torch.hann_window(frames, periodic=False) + 0.08
+        angle = torch.outer(steps - (frames - 1) / 2, steps - frames / 2) * (2 * math.pi / frames)
         matrix = torch.stack([angle.cos(), angle.sin()]) * (window / window.square().sum().sqrt())
         self.register_buffer("matrix", matrix)
-        self.mix = nn.Linear(8 * bins, width)
+        self.mix = nn.Linear(frames * bins, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        along, across = features[:, :, 1].flatten(2), features[:, :, 2].flatten(2)  # (B, T, C F)
-        along, across = (F.pad(x, (0, 0, 2, 2)).unfold(1, 8, 4) for x in (along, across))  # (B, T / 4, C F, 8)
+        both = features[:, :, 1:3].flatten(3).transpose(1, 2)  # (B, 2, T, C F)
+        outer = self.hop // 2
+        along, across = F.pad(both, (0, 0, outer, outer)).unfold(2, self.frames, self.hop).unbind(1)  # (B, T / hop, C F, n)
         cosine, sine = self.matrix[0].to(along.dtype), self.matrix[1].to(along.dtype)
         real = along @ cosine + across @ sine
         imaginary = across @ cosine - along @ sine
@@ -145,17 +147,19 @@ class LongView(nn.Module):
 
 
 @contextmanager
-def long_view() -> Iterator[None]:
-    """The discriminator's third level also gets the long view."""
+def views(*levels: int) -> Iterator[None]:
+    """These levels of the discriminator, the first is 0, also get a view of four of their own frames."""
 
     def change(network: Any) -> None:
-        network.long_view = LongView(network.from_bins.weight.shape[1] // 6, network.config.width)
+        bins = network.from_bins.weight.shape[1] // 6
+        widths = network.config.level_widths[::-1]
+        network.views = nn.ModuleDict({str(level): LongView(bins, widths[level], 2 ** (level + 1)) for level in levels})
 
     def judge(self: Any, features: Tensor) -> Tensor:
         x = self.from_bins(features.flatten(2))
         for number, blocks in enumerate(self.levels):
-            if number == 2:
-                x = x + self.long_view(features).to(x.dtype)
+            if number in levels:
+                x = x + self.views[str(number)](features).to(x.dtype)
             for block in blocks:
                 x = block(x)
             if number < len(self.steps):
@@ -166,6 +170,26 @@ def long_view() -> Iterator[None]:
 
     with extended(Discriminator, change), patch.object(Discriminator, "judge", judge):
         yield
+
+
+def long_view() -> AbstractContextManager[Any]:
+    """The discriminator's third level also gets a view of eight frames."""
+    return views(2)
+
+
+def four_views() -> AbstractContextManager[Any]:
+    """Views of 4, 8, 16 and 32 frames."""
+    return views(1, 2, 3, 4)
+
+
+def longer_view() -> AbstractContextManager[Any]:
+    """A view of 16 frames."""
+    return views(3)
+
+
+def two_views() -> AbstractContextManager[Any]:
+    """Views of 8 and 16 frames."""
+    return views(2, 3)
 
 
 # --- amplitudes
@@ -196,39 +220,6 @@ def shrunk() -> AbstractContextManager[Any]:
     return patch.object(generator_module, "expanded", expanded)
 
 
-# --- phases
-
-PHASE_LATENTS = 32
-
-
-@contextmanager
-def free_phases() -> Iterator[None]:
-    """Every partial begins at a phase of its own, which 32 of the latent's numbers decide."""
-
-    def phases(like: Tensor, per_bin: int, bins: int) -> Tensor:
-        source = torch.Generator().manual_seed(0)
-        turns = 2 * torch.randn(PHASE_LATENTS, per_bin * bins, generator=source)
-        angle = like[:, -PHASE_LATENTS:].float() @ turns.to(like.device)
-        return angle.view(len(like), 1, 1, per_bin, bins)
-
-    forward = generator_module.Generator.forward
-
-    def begun(self: Any, z: Tensor) -> Tensor:
-        self.phases = phases(z, self.config.partials_per_bin, self.num_bins)
-        return forward(self, z)
-
-    def rendered(self: Any, x: Tensor) -> Tensor:
-        shape = (*x.shape[:2], self.audio_channels, 2, self.config.partials_per_bin, self.num_bins)
-        with torch.autocast(x.device.type, enabled=False):
-            u, v = generator_module.expanded(x.reshape(shape).transpose(1, 2)).unbind(3)
-            cosine, sine = self.phases.cos(), self.phases.sin()
-            return generator_module.render(torch.stack([u * cosine - v * sine, u * sine + v * cosine], 3), self.window)
-
-    generator = generator_module.Generator
-    with patch.object(generator, "forward", begun), patch.object(generator, "_rendered", rendered):
-        yield
-
-
 # --- noise
 
 
@@ -237,10 +228,10 @@ def noise_deep() -> Iterator[None]:
     """Only the blocks of 8 and fewer frames per part get noise."""
     unpack = generator_module.Generator._unpack
 
-    def unpacked(self: Any, z: Tensor) -> tuple[Tensor, Tensor, Iterator[Tensor]]:
-        style, local, noise = unpack(self, z)
+    def unpacked(self: Any, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
+        style, phases, local, noise = unpack(self, z)
         few = 8 * local.shape[1]
-        return style, local, (piece if piece.shape[1] <= few else torch.zeros_like(piece) for piece in noise)
+        return style, phases, local, (piece if piece.shape[1] <= few else torch.zeros_like(piece) for piece in noise)
 
     with patch.object(generator_module.Generator, "_unpack", unpacked):
         yield
@@ -267,11 +258,11 @@ def residual() -> Iterator[None]:
 
     coefficients = generator_module.Generator._coefficients
 
-    def both(self: Any, x: Tensor) -> Tensor:
+    def both(self: Any, x: Tensor, phases: Tensor) -> Tensor:
         (seen,) = self.to_bins._forward_pre_hooks.values()
         made = at_least_float32(self.to_residual(seen.inputs))
         made = made.reshape(*made.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
-        return coefficients(self, x) + made * self.bin_levels.to(made.dtype)
+        return coefficients(self, x, phases) + made * self.bin_levels.to(made.dtype)
 
     with extended(generator_module.Generator, change), patch.object(generator_module.Generator, "_coefficients", both):
         yield
@@ -335,6 +326,8 @@ def calm_head() -> Iterator[None]:
 
     with (
         extended(generator_module.Generator, change),
-        patch.object(generator_module.Generator, "_coefficients", lambda self, x: coefficients(self, x / CALM)),
+        patch.object(
+            generator_module.Generator, "_coefficients", lambda self, x, phases: coefficients(self, x / CALM, phases)
+        ),
     ):
         yield

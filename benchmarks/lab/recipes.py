@@ -73,6 +73,7 @@ FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 # The presets as they were before the lab changed them.
 STEADY = ("optimiser.learning_rate=2e-4", "optimiser.learning_rate_schedule=[]")
 FIRST = ("model.partials_per_bin=0", *STEADY)
+FREE_PHASES = "model.phase_dim=32"
 PARTIALS = ("model.partials_per_bin=2", *STEADY)
 
 
@@ -89,10 +90,8 @@ def cooled(question: str, *settings: str, change: Change = unchanged) -> Recipe:
 
 def fine(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     """The same with eight partials per bin, each of which begins at a random phase."""
-    both = changes.free_phases if change is unchanged else changes.together(changes.free_phases, change)
-    return cooled(
-        f"eight partials per bin that begin at random phases, {question}", "model.partials_per_bin=8", *settings, change=both
-    )
+    question = f"eight partials per bin that begin at random phases, {question}"
+    return cooled(question, "model.partials_per_bin=8", FREE_PHASES, *settings, change=change)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -105,8 +104,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fine-48": Recipe(
         "eight partials per bin that begin at random phases, the rate falls to a twentieth from 8,000 to 48,000", FAMILY,
-        48_000, ("model.partials_per_bin=8", "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"),
-        marks=6, change=changes.free_phases,
+        48_000,
+        ("model.partials_per_bin=8", FREE_PHASES, "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"),
+        marks=6,
     ),
     "partials-unexpanded": short("amplitudes as the last layer gives them", change=changes.unexpanded),
     "partials-level": short("the feature that tells the level is three times as strong", change=changes.louder_level),
@@ -125,10 +125,10 @@ RECIPES: dict[str, Recipe] = {
     "cooled-half-expanded": cooled("amplitudes are expanded less", change=changes.half_expanded),
     "cooled-quiet": cooled("one noise channel instead of eight", "model.noise_channels=1"),
     "cooled-shrunk": cooled("loud amplitudes are not expanded", change=changes.shrunk),
-    "cooled-phases": cooled("every partial begins at a random phase", change=changes.free_phases),
+    "cooled-phases": cooled("every partial begins at a random phase", FREE_PHASES),
     "cooled-8-per-bin": cooled("eight partials per bin", "model.partials_per_bin=8"),
     "cooled-phases-deep": cooled(
-        "random phases, noise only in deep blocks", change=changes.together(changes.free_phases, changes.noise_deep)
+        "random phases, noise only in deep blocks", FREE_PHASES, change=changes.noise_deep
     ),
     "cooled-phases-8": fine("nothing else"),
     "fine-deep": fine("noise only in deep blocks", change=changes.noise_deep),
@@ -137,6 +137,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fine-clock": fine("every block knows where in its part a frame is", change=changes.part_clock),
     "fine-long-view": fine("the discriminator hears eight frames as one", change=changes.long_view),
+    "fine-four-views": fine("the discriminator hears 4, 8, 16 and 32 frames as one", change=changes.four_views),
+    "fine-two-views": fine("the discriminator hears 8 and 16 frames as one", change=changes.two_views),
+    "fine-longer-view": fine("the discriminator hears 16 frames as one", change=changes.longer_view),
     "fine-hearing-deepens": fine(
         "the threshold falls to a half from 8,000 to 16,000 tracks", change=changes.hearing_deepens
     ),
