@@ -74,6 +74,7 @@ FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 STEADY = ("optimiser.learning_rate=2e-4", "optimiser.learning_rate_schedule=[]")
 FIRST = ("model.partials_per_bin=0", *STEADY)
 FREE_PHASES = "model.phase_dim=32"
+FINE = ("model.partials_per_bin=8", FREE_PHASES)
 PARTIALS = ("model.partials_per_bin=2", *STEADY)
 
 
@@ -91,7 +92,7 @@ def cooled(question: str, *settings: str, change: Change = unchanged) -> Recipe:
 def fine(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     """The same with eight partials per bin, each of which begins at a random phase."""
     question = f"eight partials per bin that begin at random phases, {question}"
-    return cooled(question, "model.partials_per_bin=8", FREE_PHASES, *settings, change=change)
+    return cooled(question, *FINE, *settings, change=change)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -105,7 +106,7 @@ RECIPES: dict[str, Recipe] = {
     "fine-48": Recipe(
         "eight partials per bin that begin at random phases, the rate falls to a twentieth from 8,000 to 48,000", FAMILY,
         48_000,
-        ("model.partials_per_bin=8", FREE_PHASES, "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"),
+        (*FINE, "optimiser.learning_rate_schedule=[[8000, 1], [24000, 0.4], [48000, 0.05]]"),
         marks=6,
     ),
     "partials-unexpanded": short("amplitudes as the last layer gives them", change=changes.unexpanded),
