@@ -17,6 +17,7 @@ from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.generator import expanded
 from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, halved
+from mp3net.model.mp3net2.views import View
 
 AUDIO = AudioConfig(sample_rate_hz=8000, channels=2, num_bins=16)
 MODEL = Mp3net2Model(
@@ -277,6 +278,61 @@ def test_the_front_end_holds_a_steady_tone_still_and_is_finite_in_silence():
     assert bool(torch.isfinite(gradient).all())
 
 
+def test_a_view_is_what_its_docstring_says():
+    """Against plain complex numbers and a sum over frames."""
+    view = View(8, 3, 5).double()
+    view.mix.initialise(source())
+    torch.nn.init.normal_(view.mix.bias, generator=source(1))
+    features = noise(2, 12, 6, 1, 3)
+    x = np.pad(torch.complex(features[:, :, 1, 0], features[:, :, 2, 0]).numpy(), ((0, 0), (2, 2), (0, 0)))
+    window = np.hanning(8) + 0.08
+    window /= np.sqrt((window**2).sum())
+    expected = np.zeros((2, 3, 3, 8))
+    for number in range(3):
+        for q in range(-4, 4):
+            turn = np.exp(-2j * np.pi * q * (np.arange(8) - 3.5) / 8)[None, :, None]
+            line = (x[:, 4 * number : 4 * number + 8] * window[None, :, None] * turn).sum(1)
+            expected[:, number, :, q + 4] = np.sqrt(np.abs(line) ** 2 + 0.01) - 0.1
+    mixed = expected.reshape(2, 3, 24) @ view.mix.weight.detach().numpy().T + view.mix.bias.detach().numpy()
+    np.testing.assert_allclose(view(features).detach().numpy(), mixed, atol=1e-12)
+
+
+def test_a_held_note_is_one_line_of_a_view_and_noise_is_all_of_them():
+    """Features of steady amplitude 2, turning by a whole part of the circle per frame, and of noise with the same power."""
+    view = View(8, 1, 8).double()
+    with torch.no_grad():
+        view.mix.weight.copy_(torch.eye(8))
+        view.mix.bias.zero_()
+        t = torch.arange(32, dtype=torch.float64)
+        angle = 2 * math.pi * t / 8  # line 1, which is the sixth of -4 ... 3
+        features = torch.zeros(2, 32, 6, 1, 1, dtype=torch.float64)
+        features[0, :, 1, 0, 0], features[0, :, 2, 0, 0] = 2 * angle.cos(), 2 * angle.sin()
+        features[1, :, 1:3, 0, 0] = noise(32, 2) * math.sqrt(2)
+        held, hiss = view(features)[:, 1:-1]
+    assert (held.argmax(-1) == 5).all()
+    assert float(held[:, 5].min()) > 3 * float(held[:, [0, 1, 2, 3]].max())
+    assert float(hiss.mean(0).max()) < 2 * float(hiss.mean(0).min())
+
+
+def test_views_reach_the_level_of_their_hop_and_only_the_scores_of_nearby_parts():
+    model = MODEL.model_copy(update={"view_frames": (4, 8)})
+    discriminator = networks(CONFIG.model_copy(update={"model": model})).discriminator
+    plain = networks().discriminator
+    features = plain.front_end(noise(1, 2, 8 * 8, 16))
+    for level, width in ((1, 16), (2, 32)):
+        assert discriminator.views[str(level)](features).shape == (1, 64 >> level, width)
+    scores = discriminator.judge(features)
+    assert scores.shape == (1, 9)
+    changed = features.clone()
+    changed[:, -8:] += 1
+    moved = (discriminator.judge(changed) - scores).abs()[0].detach()
+    assert float(moved[1:5].max()) == 0
+    assert float(moved[-1]) > 0
+    near = discriminator.blocks_near_audio(2)
+    assert discriminator.views["1"] in near
+    assert discriminator.views["2"] not in near
+
+
 def test_the_large_presets_cost_what_they_promise():
     from mp3net.training.plan import forward_flop
 
@@ -299,8 +355,9 @@ def test_blocks_near_the_audio():
     }  # fmt: skip
 
 
-def test_checkpointing_changes_nothing():
-    made = networks()
+@pytest.mark.parametrize("view_frames", [(), (8,)])
+def test_checkpointing_changes_nothing(view_frames):
+    made = networks(CONFIG.model_copy(update={"model": MODEL.model_copy(update={"view_frames": view_frames})}))
     z = noise(2, MODEL.latent_size(16))
 
     def gradients() -> list[torch.Tensor]:

@@ -133,6 +133,20 @@ class Mp3net2Model(_Frozen):
             )
         return self
 
+    view_frames: Annotated[tuple[int, ...], Strict(False)] = Field(
+        (), description="the discriminator also hears so many frames as one; powers of two from 4 on, each once"
+    )
+
+    @model_validator(mode="after")
+    def _views_are_of_levels(self) -> Mp3net2Model:
+        possible = [4 * 2**level for level in range(self.num_doublings)]
+        if len(set(self.view_frames)) < len(self.view_frames) or not set(self.view_frames) <= set(possible):
+            raise ValueError(
+                f"view_frames = {list(self.view_frames)}: with num_doublings = {self.num_doublings} choose from {possible}, "
+                "each at most once"
+            )
+        return self
+
     @model_validator(mode="after")
     def _phases_have_partials(self) -> Mp3net2Model:
         if self.phase_dim and not self.partials_per_bin:

@@ -20,6 +20,7 @@ from mp3net.model.mp3net2.layers import (
     leaky,
     through,
 )
+from mp3net.model.mp3net2.views import View
 
 SCORE_DIM = 256
 
@@ -55,6 +56,15 @@ class Discriminator(nn.Module):
         self.levels = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width) for _ in range(config.blocks_per_level)) for width in widths
         )
+        bins = audio.channels * audio.num_bins
+        # A view goes to the level which has one frame for every half of it.
+        self.views = nn.ModuleDict(
+            {
+                str(level): View(2 ** (level + 1), bins, width)
+                for level, width in enumerate(widths)
+                if 2 ** (level + 1) in config.view_frames
+            }
+        )
         self.steps = nn.ModuleList(
             FrameConv(narrow, wide) if wide != narrow else nn.Identity() for narrow, wide in pairwise(widths)
         )
@@ -68,7 +78,8 @@ class Discriminator(nn.Module):
 
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
         """The first `count` levels and what reads the features for them."""
-        return [self.from_bins, *self.levels[:count], *self.steps[:count]]
+        views = [view for level, view in self.views.items() if int(level) < count]
+        return [self.from_bins, *views, *self.levels[:count], *self.steps[:count]]
 
     def forward(self, coefficients: Tensor) -> Tensor:
         return self.judge(self.front_end(coefficients))
@@ -80,6 +91,8 @@ class Discriminator(nn.Module):
         x = self.from_bins(features.flatten(2))
         for number, blocks in enumerate(self.levels):
             assert isinstance(blocks, nn.ModuleList)
+            if str(number) in self.views:
+                x = x + self.views[str(number)](features)
             for block in blocks:
                 x = through(block, x, recompute=self.checkpointing)
             if number < len(self.steps):
