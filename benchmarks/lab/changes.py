@@ -77,6 +77,14 @@ def hearing_half() -> AbstractContextManager[Any]:
     return hearing(lambda tracks: 0.5)
 
 
+def hearing_quarter() -> AbstractContextManager[Any]:
+    return hearing(lambda tracks: 0.25)
+
+
+def hearing_tenth() -> AbstractContextManager[Any]:
+    return hearing(lambda tracks: 0.1)
+
+
 def hearing_deepens() -> AbstractContextManager[Any]:
     """From 1 to 1/4 between 8,000 and 24,000 tracks."""
     return hearing(lambda tracks: 0.25 ** min(max((tracks - 8_000) / 16_000, 0), 1))
@@ -206,6 +214,16 @@ def half_expanded() -> AbstractContextManager[Any]:
     def expanded(amplitudes: Tensor) -> Tensor:
         power = amplitudes.square().sum(-3, keepdim=True)
         return amplitudes * ((power + 1e-4) / (1 + power / generator_module.EXPANDED_TO**2)).pow(0.25)
+
+    return patch.object(generator_module, "expanded", expanded)
+
+
+def cubed() -> AbstractContextManager[Any]:
+    """z |z|^2 up to |z| = 3 or so, and in proportion to z above."""
+
+    def expanded(amplitudes: Tensor) -> Tensor:
+        power = amplitudes.square().sum(-3, keepdim=True)
+        return 0.3 * amplitudes * ((power + 1e-3) / (1 + power / 16))
 
     return patch.object(generator_module, "expanded", expanded)
 

@@ -95,6 +95,13 @@ def fine(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     return cooled(question, *FINE, *settings, change=change)
 
 
+def viewed(question: str, *settings: str, change: Change = unchanged) -> Recipe:
+    """The same with a view of eight frames."""
+    return fine(
+        f"the discriminator hears eight frames as one, {question}", "model.view_frames=[8]", *settings, change=change
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
@@ -150,11 +157,20 @@ RECIPES: dict[str, Recipe] = {
     "fine-gamma-10": fine("half the penalty", "objective.gradient_penalty_weight=10.0"),
     "fine-gamma-5": fine("a quarter of the penalty", "objective.gradient_penalty_weight=5.0"),
     "fine-rate-4e-4": fine("twice the rate", "optimiser.learning_rate=4e-4"),
+    "view-hearing-quarter": viewed("a quarter of the threshold", change=changes.hearing_quarter),
+    "view-hearing-tenth": viewed("a tenth of the threshold", change=changes.hearing_tenth),
+    "view-cubed": viewed("amplitudes are cubed", change=changes.cubed),
+    "view-cubed-quarter": viewed(
+        "amplitudes are cubed, a quarter of the threshold", change=changes.together(changes.cubed, changes.hearing_quarter)
+    ),
+    "view-cubed-tenth": viewed(
+        "amplitudes are cubed, a tenth of the threshold", change=changes.together(changes.cubed, changes.hearing_tenth)
+    ),
     "partials-rate-1e-4": short("half the rate", "optimiser.learning_rate=1e-4"),
 }  # fmt: skip
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("partials", 3)],
-    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-", "fine-"))],
+    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-", "fine-", "view-"))],
 }
