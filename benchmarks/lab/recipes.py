@@ -159,6 +159,10 @@ RECIPES: dict[str, Recipe] = {
     "fine-rate-4e-4": fine("twice the rate", "optimiser.learning_rate=4e-4"),
     "view-hearing-quarter": viewed("a quarter of the threshold", change=changes.hearing_quarter),
     "view-hearing-tenth": viewed("a tenth of the threshold", change=changes.hearing_tenth),
+    "view-gamma-5": viewed("a quarter of the penalty", "objective.gradient_penalty_weight=5.0"),
+    "view-gamma-2": viewed("a tenth of the penalty", "objective.gradient_penalty_weight=2.0"),
+    "view-deep": viewed("noise only in deep blocks", change=changes.noise_deep),
+    "view-rate-4e-4": viewed("twice the rate", "optimiser.learning_rate=4e-4"),
     "view-cubed": viewed("amplitudes are cubed", change=changes.cubed),
     "view-cubed-quarter": viewed(
         "amplitudes are cubed, a quarter of the threshold", change=changes.together(changes.cubed, changes.hearing_quarter)
