@@ -132,9 +132,10 @@ class LongView(nn.Module):
     partial is one line, noise is spread over all.
     """
 
-    def __init__(self, bins: int, width: int, frames: int) -> None:
+    def __init__(self, bins: int, width: int, frames: int, low: bool) -> None:
         super().__init__()
         self.frames, self.hop = frames, frames // 2
+        self.bins = bins = min(bins * 8 // frames, bins) if low else bins
         steps = torch.arange(frames)
         window = torch.hann_window(frames, periodic=False) + 0.08
         angle = torch.outer(steps - (frames - 1) / 2, steps - frames / 2) * (2 * math.pi / frames)
@@ -143,7 +144,7 @@ class LongView(nn.Module):
         self.mix = nn.Linear(frames * bins, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        both = features[:, :, 1:3].flatten(3).transpose(1, 2)  # (B, 2, T, C F)
+        both = features[:, :, 1:3].flatten(3)[..., : self.bins].transpose(1, 2)  # (B, 2, T, C F)
         outer = self.hop // 2
         along, across = F.pad(both, (0, 0, outer, outer)).unfold(2, self.frames, self.hop).unbind(1)  # (B, T / hop, C F, n)
         cosine, sine = self.matrix[0].to(along.dtype), self.matrix[1].to(along.dtype)
@@ -155,13 +156,14 @@ class LongView(nn.Module):
 
 
 @contextmanager
-def views(*levels: int) -> Iterator[None]:
-    """These levels of the discriminator, the first is 0, also get a view of four of their own frames."""
+def views(*levels: int, low: bool = False) -> Iterator[None]:
+    """These levels of the discriminator, the first is 0, also get a view of four of their own frames; with `low` those of
+    n > 8 frames are of the lowest 8 / n of the bins (mono)."""
 
     def change(network: Any) -> None:
         bins = network.from_bins.weight.shape[1] // 6
         widths = network.config.level_widths[::-1]
-        network.views = nn.ModuleDict({str(level): LongView(bins, widths[level], 2 ** (level + 1)) for level in levels})
+        network.views = nn.ModuleDict({str(level): LongView(bins, widths[level], 2 ** (level + 1), low) for level in levels})
 
     def judge(self: Any, features: Tensor) -> Tensor:
         x = self.from_bins(features.flatten(2))
@@ -188,6 +190,11 @@ def long_view() -> AbstractContextManager[Any]:
 def four_views() -> AbstractContextManager[Any]:
     """Views of 4, 8, 16 and 32 frames."""
     return views(1, 2, 3, 4)
+
+
+def low_views() -> AbstractContextManager[Any]:
+    """Views of 8 frames, of 16 for the lower half, of 32 for the lowest quarter."""
+    return views(2, 3, 4, low=True)
 
 
 def longer_view() -> AbstractContextManager[Any]:

@@ -147,6 +147,11 @@ RECIPES: dict[str, Recipe] = {
     "fine-long-view": fine("the discriminator hears eight frames as one", change=changes.long_view),
     "fine-four-views": fine("the discriminator hears 4, 8, 16 and 32 frames as one", change=changes.four_views),
     "fine-two-views": fine("the discriminator hears 8 and 16 frames as one", change=changes.two_views),
+    "fine-low-views": fine("8 frames as one, 16 of the lower half, 32 of the lowest quarter", change=changes.low_views),
+    "fine-low-views-deep": fine(
+        "8 frames as one, 16 of the lower half, 32 of the lowest quarter, noise only in deep blocks",
+        change=changes.together(changes.low_views, changes.noise_deep),
+    ),
     "fine-longer-view": fine("the discriminator hears 16 frames as one", change=changes.longer_view),
     "fine-hearing-deepens": fine(
         "the threshold falls to a half from 8,000 to 16,000 tracks", change=changes.hearing_deepens
