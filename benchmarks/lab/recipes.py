@@ -102,6 +102,12 @@ def viewed(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     )
 
 
+def clear(question: str, *settings: str, change: Change = unchanged) -> Recipe:
+    """The same with cubed amplitudes and a quarter of the threshold."""
+    both = changes.together(changes.cubed, changes.hearing_quarter, *([] if change is unchanged else [change]))
+    return viewed(f"amplitudes are cubed, a quarter of the threshold, {question}", *settings, change=both)
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
@@ -169,8 +175,14 @@ RECIPES: dict[str, Recipe] = {
     "view-deep": viewed("noise only in deep blocks", change=changes.noise_deep),
     "view-rate-4e-4": viewed("twice the rate", "optimiser.learning_rate=4e-4"),
     "view-cubed": viewed("amplitudes are cubed", change=changes.cubed),
-    "view-cubed-quarter": viewed(
-        "amplitudes are cubed, a quarter of the threshold", change=changes.together(changes.cubed, changes.hearing_quarter)
+    "view-cubed-quarter": clear("nothing else"),
+    "clear-deep": clear("noise only in deep blocks", change=changes.noise_deep),
+    "clear-gamma-5": clear("a quarter of the penalty", "objective.gradient_penalty_weight=5.0"),
+    "clear-rate-4e-4": clear("twice the rate", "optimiser.learning_rate=4e-4"),
+    "clear-clock": clear("every block knows where in its part a frame is", change=changes.part_clock),
+    "clear-low-views": fine(
+        "8 frames as one, 16 of the lower half, 32 of the lowest quarter, amplitudes are cubed, a quarter of the threshold",
+        change=changes.together(changes.low_views, changes.cubed, changes.hearing_quarter),
     ),
     "view-cubed-tenth": viewed(
         "amplitudes are cubed, a tenth of the threshold", change=changes.together(changes.cubed, changes.hearing_tenth)
@@ -181,5 +193,5 @@ RECIPES: dict[str, Recipe] = {
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("partials", 3)],
-    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-", "fine-", "view-"))],
+    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-", "fine-", "view-", "clear-"))],
 }
