@@ -115,7 +115,7 @@ def test_levels_are_those_of_the_data_and_travel_with_the_weights(tiny_data, tmp
     snapshot = open_snapshot(tmp_path / "run")
     generator = load_tensors(snapshot.folder / "generator.safetensors")
     discriminator = load_tensors(snapshot.folder / "discriminator.safetensors")
-    assert torch.equal(generator["bin_levels"], levels)
+    assert torch.equal(session.state.networks.generator.bin_levels, levels)
     assert torch.equal(discriminator["front_end.bin_levels"], levels)
     # Another training that begins with these networks keeps the levels that they count in.
     longer = override(SECOND, ["model.num_parts=3", "optimiser.seed=5"])
@@ -124,6 +124,47 @@ def test_levels_are_those_of_the_data_and_travel_with_the_weights(tiny_data, tmp
     averaged = second.state.networks.generator.get_parameter("to_bins.weight")
     assert torch.equal(averaged, generator["to_bins.weight"])
     second.steps.iteration()
+
+
+@pytest.mark.parametrize("partials", [0, 2])
+def test_songs_of_the_averaged_generator_have_the_level_of_the_data(partials, tiny_data, tmp_path):
+    """Averaged weights that are too quiet, as they are when partials' amplitudes are powers: every bin is put right."""
+    config = override(SECOND, [f"model.partials_per_bin={partials}"])
+    session = trainer(config, tiny_data, tmp_path / "run")
+    state = session.state
+    levels = state.networks.generator.bin_levels.clone()
+    before = state.tensors()["generator/weight/to_bins.weight"].clone()
+    with torch.no_grad():
+        state.ema.network.to_bins.weight.mul_(0.5)
+        state.ema.network.bin_levels.mul_(3)  # what an earlier correction has left
+    session.listening.songs()
+    change = (state.ema.network.bin_levels / levels).clone()
+    made = MP3net(state.ema.network, config)
+    latents = torch.Generator().manual_seed(2**31 + 1)  # those that it was measured with: powers of three vary much
+    size = config.model.latent_size(config.model.num_frames)
+    songs = [made.coefficients(torch.randn(1, size, generator=latents)) for _ in range(128)]
+    power = (torch.cat(songs).square().mean((0, 1, 2)).sqrt() / change).numpy()  # without the correction
+    smoothed = np.convolve(np.pad(power, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    np.testing.assert_allclose(20 * np.log10(change.numpy()), 20 * np.log10(levels.numpy() / (smoothed + 1e-6)), atol=0.01)
+    assert torch.equal(state.networks.generator.bin_levels, levels), "training goes on in the levels of the data"
+    assert torch.equal(state.networks.generator.to_bins.weight, before)
+    session.run_directory.save(state, {})
+    saved = load_tensors(open_snapshot(tmp_path / "run").folder / "generator.safetensors")
+    assert torch.equal(saved["bin_levels"], state.ema.network.bin_levels)
+    assert not torch.equal(saved["bin_levels"], levels)
+
+
+def test_saving_puts_the_levels_right_and_broken_weights_are_left_to_those_who_look_for_them(tiny_data, tmp_path):
+    session = trainer(SECOND, tiny_data, tmp_path / "run")
+    average, levels = session.state.ema.network, session.state.networks.generator.bin_levels
+    session._save()
+    assert not torch.equal(average.bin_levels, levels)
+    assert bool(((average.bin_levels / levels).log10().abs() <= 1).all())
+    with torch.no_grad():
+        average.to_bins.weight.fill_(math.nan)
+    session.state.tracks_seen = 8
+    session.listening.levels.bring()
+    assert torch.equal(average.bin_levels, levels)
 
 
 def test_micro_batches_equal_the_large_batch_and_are_read_once(tiny_data):

@@ -133,6 +133,9 @@ class Mp3net2Model(_Frozen):
             )
         return self
 
+    hearing_db: float = Field(
+        0.0, ge=-60, le=0, description="level above which the discriminator hears, relative to the masking threshold"
+    )
     view_frames: Annotated[tuple[int, ...], Strict(False)] = Field(
         (), description="the discriminator also hears so many frames as one; powers of two from 4 on, each once"
     )

@@ -50,6 +50,11 @@ class Networks:
         if isinstance(self.discriminator, mp3net2_discriminator.Discriminator):
             self.discriminator.front_end.bin_levels.copy_(bin_levels)
 
+    def agree_on_levels(self) -> None:
+        """Give the generator the levels that the discriminator has: those of an averaged generator are changed."""
+        if isinstance(self.discriminator, mp3net2_discriminator.Discriminator):
+            self.calibrate(self.discriminator.front_end.bin_levels)
+
 
 def build_networks(config: Config, whole_batch: WholeBatch | None = None) -> Networks:
     """Both networks of a configuration."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Generic, TypeVar
 
 import torch
@@ -16,13 +17,13 @@ N = TypeVar("N", bound=nn.Module)
 class EMA(Generic[N]):
     """A copy of a network whose parameters are an exponential moving average of the original's, with a half-life in tracks.
 
-    `network` is the copy; it shares the buffers of the original.
+    `network` is the copy; it shares the buffers of the original, but for those called `own`.
     """
 
-    def __init__(self, network: N, half_life_tracks: int) -> None:
+    def __init__(self, network: N, half_life_tracks: int, own: Collection[str] = ()) -> None:
         self.original = network
         self.half_life_tracks = half_life_tracks
-        shared = {id(value): value for value in network.buffers()}
+        shared = {id(value): value for name, value in network.named_buffers() if name not in own}
         self.network = copy.deepcopy(network, shared).requires_grad_(False)
         self.weights: dict[str, Tensor] = {name: value.detach() for name, value in self.network.named_parameters()}
 

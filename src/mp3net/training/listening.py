@@ -5,6 +5,7 @@ from __future__ import annotations
 from mp3net.data.dataset import CropDataset
 from mp3net.evaluation.light import LightEvaluation
 from mp3net.generation import MP3net, Song
+from mp3net.training.levels import SongLevels
 from mp3net.training.state import TrainingState
 
 SAMPLE_SEEDS = (1, 2, 3, 4)
@@ -16,10 +17,12 @@ class Listening:
     def __init__(self, state: TrainingState, reference: CropDataset) -> None:
         self.state = state
         self.reference = reference
+        self.levels = SongLevels(state)
         self._judge: LightEvaluation | None = None
 
     @property
     def model(self) -> MP3net:
+        self.levels.bring()
         config = self.state.config
         return MP3net(self.state.ema.network, config, config.optimiser.precision)
 

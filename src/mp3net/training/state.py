@@ -84,7 +84,8 @@ class TrainingState:
         check_start(snapshot, self.config)
         snapshot.load_generator(self.networks.generator)
         snapshot.load_discriminator(self.networks.discriminator)
-        self.ema = EMA(self.networks.generator, self.config.optimiser.ema_half_life_tracks)
+        self.networks.agree_on_levels()
+        self.ema = averaged(self.networks.generator, self.config)
 
     def share(self, ranks: Ranks, device: torch.device) -> None:
         """Copy the state of the first process to all processes."""
@@ -122,6 +123,11 @@ def constants(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if name not in parameters}
 
 
+def averaged(generator: Generator, config: Config) -> EMA[Generator]:
+    """The average of the generator's weights; the levels of the bins are its own (`levels.SongLevels`)."""
+    return EMA(generator, config.optimiser.ema_half_life_tracks, own=("bin_levels",))
+
+
 def build_state(config: Config, device: torch.device, whole_batch: WholeBatch | None = None) -> TrainingState:
     """Fresh networks, initialised from the configuration's seed, with their optimisers and averaged weights."""
     settings = config.optimiser
@@ -138,7 +144,7 @@ def build_state(config: Config, device: torch.device, whole_batch: WholeBatch | 
         return Learner(network, optimiser, [parameter for part in parts for parameter in part.parameters()])
 
     generator, discriminator = learner(networks.generator), learner(networks.discriminator)
-    ema = EMA(networks.generator, settings.ema_half_life_tracks)
+    ema = averaged(networks.generator, config)
     return TrainingState(config, networks, generator, discriminator, ema)
 
 

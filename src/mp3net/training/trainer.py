@@ -158,6 +158,7 @@ class Trainer:
         if broken:
             raise self._diverged(f"non-finite weights in {broken[0]} and {len(broken) - 1} more")
         if self.run_directory is not None:
+            self.listening.levels.bring()
             metadata = {"tracks_seen": self.state.tracks_seen, "torch": torch.__version__}
             self.run_directory.save(self.state, metadata)
 

@@ -51,7 +51,7 @@ class Discriminator(nn.Module):
         self.config = config
         self.checkpointing = False
         widths = config.level_widths[::-1]
-        self.front_end = FrontEnd(audio)
+        self.front_end = FrontEnd(audio, config.hearing_db)
         self.from_bins = FrameConv(FEATURES * audio.channels * audio.num_bins, widths[0])
         self.levels = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width) for _ in range(config.blocks_per_level)) for width in widths

@@ -20,7 +20,8 @@ THRESHOLD_SCALE = 0.4
 class FrontEnd(nn.Module):
     """Coefficients (B, C, T, F) -> six numbers per bin, channel and frame (B, T, 6, C, F), in at least float32.
 
-    With the baseband c = I + jQ, the masking threshold m of |c| and the audible level L = 0.3 log(1 + |c|^2 / m^2):
+    With the baseband c = I + jQ, the masking threshold m of |c| and the level L = 0.3 log(1 + |c|^2 / (h m)^2), audible for
+    h = 1; h is `hearing_db` as a factor:
 
         L;  L cos phi and L sin phi, phi being the phase of c;
         sqrt(L L') cos and sin of the turn since the previous frame (L' being its level);
@@ -31,8 +32,9 @@ class FrontEnd(nn.Module):
 
     bin_levels: Tensor
 
-    def __init__(self, audio: AudioConfig) -> None:
+    def __init__(self, audio: AudioConfig, hearing_db: float = 0.0) -> None:
         super().__init__()
+        self.hearing = 10 ** (hearing_db / 20)
         self.window = audio.window
         self.psychoacoustics = Psychoacoustics(audio.sample_rate_hz, audio.num_bins)
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
@@ -42,7 +44,7 @@ class FrontEnd(nn.Module):
             i, q = baseband(coefficients, self.window)
             power = i.square() + q.square()
             threshold = self.psychoacoustics.masking_threshold((power + INTENSITY_FLOOR).sqrt())
-            level = audible_level(power, threshold)
+            level = audible_level(power, self.hearing * threshold)
             scale = level * (power + FADE * threshold.square()).rsqrt()
             along, across = i * scale, q * scale
             along_before, across_before, level_before = (_frame_before(x) for x in (along, across, level))
