@@ -108,6 +108,14 @@ def clear(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     return viewed(f"amplitudes are cubed, a quarter of the threshold, {question}", *settings, change=both)
 
 
+SONG = (*FINE, "model.view_frames=[8]", "model.hearing_db=-12.0")
+
+
+def song(question: str, *settings: str, change: Change = unchanged) -> Recipe:
+    """What the package has: eight partials per bin at random phases, a view of eight frames, hearing 12 dB deeper."""
+    return Recipe(question, FAMILY, 16_000, (*STEADY, *SONG, *settings), marks=2, change=change)
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
@@ -187,11 +195,26 @@ RECIPES: dict[str, Recipe] = {
     "view-cubed-tenth": viewed(
         "amplitudes are cubed, a tenth of the threshold", change=changes.together(changes.cubed, changes.hearing_tenth)
     ),
+    "song-steady": song("a steady rate, an average over 1,500 tracks", "optimiser.ema_half_life_tracks=1500"),
+    "song-falling": song(
+        "the rate falls to 0.3 from 4,000 to 16,000 tracks, an average over 1,500", "optimiser.ema_half_life_tracks=1500",
+        "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.3]]",
+    ),
+    "song-falling-deep": song(
+        "the same, noise only in deep blocks", "optimiser.ema_half_life_tracks=1500",
+        "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.3]]", change=changes.noise_deep,
+    ),
+    "song-falling-gamma-5": song(
+        "the same, a quarter of the penalty", "optimiser.ema_half_life_tracks=1500",
+        "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.3]]", "objective.gradient_penalty_weight=5.0",
+    ),
     "partials-rate-1e-4": short("half the rate", "optimiser.learning_rate=1e-4"),
 }  # fmt: skip
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("partials", 3)],
-    "parts": [(name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-", "fine-", "view-", "clear-"))],
+    "parts": [
+        (name, 1) for name in RECIPES if name.startswith(("partials-", "cooled-", "fine-", "view-", "clear-", "song-"))
+    ],
 }
