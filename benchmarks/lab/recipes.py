@@ -90,6 +90,10 @@ def part(question: str, *settings: str, change: Change = unchanged) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
+    "song": Recipe(
+        "partials, free phases, a view, deeper hearing: the best", FAMILY, 48_000,
+        (*STEADY, *SONG, "optimiser.learning_rate_schedule=[[8000, 1], [48000, 0.2]]"), marks=6,
+    ),
     "song-falling": part("the rate falls to 0.3 from 4,000 to 16,000 tracks"),
     "song-steady": part("a steady rate", "optimiser.learning_rate_schedule=[]"),
     "song-falling-deep": part("noise only in deep blocks", change=changes.noise_deep),
@@ -116,6 +120,6 @@ RECIPES: dict[str, Recipe] = {
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
-    "base": [("paper", 3), ("family", 3)],
+    "base": [("paper", 3), ("family", 3), ("song", 3)],
     "parts": [(name, 1) for name in RECIPES if name.startswith("song-")],
 }
