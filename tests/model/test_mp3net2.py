@@ -338,7 +338,7 @@ def test_the_large_presets_cost_what_they_promise():
     from mp3net.training.plan import forward_flop
 
     made, _ = forward_flop(PRESETS["mp3net2-95s"])
-    assert 5e9 < made <= 30e9
+    assert 5e9 < made <= 60e9
     assert PRESETS["mp3net2-95s"].track_duration_s == pytest.approx(95.26, abs=0.01)
     assert PRESETS["mp3net2-44k"].track_duration_s == pytest.approx(95.11, abs=0.01)
     assert PRESETS["mp3net2-6s"].track_duration_s == pytest.approx(5.95, abs=0.01)

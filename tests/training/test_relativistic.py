@@ -194,13 +194,19 @@ def test_the_plan_counts_what_is_computed(tiny_data):
     assert flop_per_track(SECOND) == made + 7.5 * scored + 3 * made + 3 * scored
     memory = measure_memory(trainer(SECOND, tiny_data).steps)
     assert memory.bytes_per_sample >= 0
-    nano = forward_flop(PRESETS["mp3net2-nano"])[0]
+    coefficients = override(
+        PRESETS["mp3net2-nano"], ["model.phase_dim=0", "model.partials_per_bin=0", "model.view_frames=[]"]
+    )
+    nano, judged = forward_flop(coefficients)
     # Two 3-frame convolutions per level, wide at 4 and 8 frames, and the head; the rest is small.
     convolutions = 2 * 2 * 3 * (512 * 512 * 12 + 256 * 256 * 112)
     assert nano == pytest.approx(convolutions + 2 * 3 * 256 * 256 * 64, rel=0.1)
     # Four numbers per bin, and each bin as a sum over those of 80.
-    played = forward_flop(override(PRESETS["mp3net2-nano"], ["model.partials_per_bin=2"]))[0]
+    played = forward_flop(override(coefficients, ["model.partials_per_bin=2"]))[0]
     assert played - nano == 2 * 64 * (256 * 1024 + 256 * 80 * 4) - 2 * 3 * 256 * 256 * 64
+    # A view of 8 frames, 16 times per track: two numbers of 8 frames become two of 8 lines, and all lines are mixed.
+    viewed = forward_flop(override(coefficients, ["model.view_frames=[8]"]))[1]
+    assert viewed - judged == 2 * 16 * (256 * 8 * 8 * 4 + 256 * 8 * 256)
 
 
 def test_songs_of_any_length(tiny_data, tmp_path):

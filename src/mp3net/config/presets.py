@@ -13,26 +13,22 @@ from mp3net.config.sections import (
     PaperModel,
     Relativistic,
     RunConfig,
-    Schedule,
 )
 from mp3net.errors import Mp3netError
 
 # The paper uses crops as they were recorded.
 UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
 
-# A quarter of the rate for the last seventh brings the sound nearer to real music, at the cost of some pitch, which is
-# learned at the full rate (docs/results.md).
-_COOLING = ((96_000, 1.0), (98_000, 0.25))
 
-
-def _second_family(audio: AudioConfig, model: Mp3net2Model, total_tracks: int = 6_000_000, cooling: Schedule = ()) -> Config:
+def _second_family(audio: AudioConfig, num_parts: int, total_tracks: int) -> Config:
+    """The recipe that the lab found (docs/decisions.md says what each setting is worth)."""
+    model = Mp3net2Model(num_parts=num_parts, partials_per_bin=8, phase_dim=32, view_frames=(8,), hearing_db=-12.0)
     optimiser = OptimiserConfig(
         learning_rate=2e-4,
-        learning_rate_schedule=cooling,
+        learning_rate_schedule=((total_tracks // 6, 1.0), (total_tracks, 0.2)),
         beta1=0.0,
         beta2=0.99,
-        # Longer averages sound duller than the generator that the discriminator has judged (docs/results.md).
-        ema_half_life_tracks=500,
+        ema_half_life_tracks=1500,
     )
     return Config(
         audio=audio, model=model, objective=Relativistic(), optimiser=optimiser, run=RunConfig(total_tracks=total_tracks)
@@ -44,10 +40,10 @@ _MONO_11K = AudioConfig(sample_rate_hz=11008, channels=1, num_bins=256)
 PRESETS: dict[str, Config] = {
     # The second family: frames of 23 ms, parts of 64 frames, 1.49 s. The first two are for one
     # CPU core, and each can start from the weights of the other. First in the table, because they learn fastest.
-    "mp3net2-nano": _second_family(_MONO_11K, Mp3net2Model(), 112_000, _COOLING),
-    "mp3net2-6s": _second_family(_MONO_11K, Mp3net2Model(num_parts=4), 400_000),
-    "mp3net2-95s": _second_family(AudioConfig(num_bins=512), Mp3net2Model(num_parts=64)),
-    "mp3net2-44k": _second_family(AudioConfig(sample_rate_hz=44100, num_bins=1024), Mp3net2Model(num_parts=64)),
+    "mp3net2-nano": _second_family(_MONO_11K, 1, 96_000),
+    "mp3net2-6s": _second_family(_MONO_11K, 4, 400_000),
+    "mp3net2-95s": _second_family(AudioConfig(num_bins=512), 64, 6_000_000),
+    "mp3net2-44k": _second_family(AudioConfig(sample_rate_hz=44100, num_bins=1024), 64, 6_000_000),
     # The paper's two models, with the released training values.
     "piano-95s": Config(augment=UNCHANGED),
     "piano-5s": Config(

@@ -54,11 +54,16 @@ class SongLevels:
         state, average = self.state, self.state.ema.network
         if not isinstance(average, Generator) or self._brought_at == state.tracks_seen:
             return
-        data = state.networks.generator.get_buffer("bin_levels")
-        average.bin_levels.copy_(data)
-        change = (data / measure_song_levels(average, state.config)).clamp(1 / MOST_CHANGED, MOST_CHANGED)
-        average.bin_levels.mul_(change.nan_to_num(1.0))  # broken weights are reported by those who save them
+        average.bin_levels.copy_(state.networks.generator.get_buffer("bin_levels"))
+        average.bin_levels.copy_(levelled(average, state.config))
         self._brought_at = state.tracks_seen
+
+
+def levelled(generator: Generator, config: Config) -> Tensor:
+    """The levels (F,) with which its songs have those that it has now, the data's, in every bin."""
+    data = generator.bin_levels
+    change = (data / measure_song_levels(generator, config)).clamp(1 / MOST_CHANGED, MOST_CHANGED)
+    return data * change.nan_to_num(1.0)  # broken weights are reported by those who save them
 
 
 @torch.no_grad()
