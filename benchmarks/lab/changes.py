@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.layers import FrameConv, at_least_float32
+from mp3net.model.mp3net2.layers import FrameConv
 
 
 def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager[Any]:
@@ -90,37 +90,6 @@ def noise_deep() -> Iterator[None]:
         return style, phases, local, (piece if piece.shape[1] <= few else torch.zeros_like(piece) for piece in noise)
 
     with patch.object(generator_module.Generator, "_unpack", unpacked):
-        yield
-
-
-# --- what is no partial
-
-
-class Seen:
-    """Keeps the inputs of a layer."""
-
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> None:
-        (self.inputs,) = inputs
-
-
-@contextmanager
-def residual() -> Iterator[None]:
-    """The generator also gives coefficients as they are, which are added to those of its partials."""
-
-    def change(generator: Any) -> None:
-        width = generator.to_bins.weight.shape[1]
-        generator.to_residual = FrameConv(width, generator.audio_channels * generator.num_bins, 1, 0.3)
-        generator.to_bins.register_forward_pre_hook(Seen())
-
-    coefficients = generator_module.Generator._coefficients
-
-    def both(self: Any, x: Tensor, phases: Tensor) -> Tensor:
-        (seen,) = self.to_bins._forward_pre_hooks.values()
-        made = at_least_float32(self.to_residual(seen.inputs))
-        made = made.reshape(*made.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
-        return coefficients(self, x, phases) + made * self.bin_levels.to(made.dtype)
-
-    with extended(generator_module.Generator, change), patch.object(generator_module.Generator, "_coefficients", both):
         yield
 
 

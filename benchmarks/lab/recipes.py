@@ -113,7 +113,6 @@ RECIPES: dict[str, Recipe] = {
     "song-squared": part("amplitudes are squared", change=changes.squared),
     "song-clock": part("every block knows where in its part a frame is", change=changes.part_clock),
     "song-stem": part("the discriminator begins two-dimensional", change=changes.stem),
-    "song-residual": part("and coefficients beside the partials", change=changes.residual),
     "song-quiet": part("one noise channel instead of eight", "model.noise_channels=1"),
     "song-512-bins": part("512 bins, frames of 46 ms", "audio.num_bins=512", "model.num_doublings=3"),
 }  # fmt: skip

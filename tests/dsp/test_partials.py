@@ -16,13 +16,13 @@ FRAMES = 12
 
 def amplitudes(num_bins: int, per_bin: int, seed: int = 0) -> torch.Tensor:
     source = torch.Generator().manual_seed(seed)
-    return torch.randn(FRAMES, 2, per_bin, num_bins, dtype=torch.float64, generator=source)
+    return torch.randn(FRAMES, 2, num_bins, per_bin, dtype=torch.float64, generator=source)
 
 
 def one(num_bins: int, per_bin: int, number: int, value: complex) -> torch.Tensor:
     """The amplitude of a single partial, the same in all frames."""
-    z = torch.zeros(FRAMES, 2, per_bin, num_bins, dtype=torch.float64)
-    z[:, 0, number % per_bin, number // per_bin], z[:, 1, number % per_bin, number // per_bin] = value.real, value.imag
+    z = torch.zeros(FRAMES, 2, num_bins, per_bin, dtype=torch.float64)
+    z[:, 0, number // per_bin, number % per_bin], z[:, 1, number // per_bin, number % per_bin] = value.real, value.imag
     return z
 
 
@@ -53,7 +53,7 @@ def test_a_pitch_between_two_partials_is_an_amplitude_that_turns():
     per_bin, nu = 2, 20.25
     turn = math.pi / per_bin / 4 * torch.arange(FRAMES, dtype=torch.float64)
     z = one(64, per_bin, 40, 1 + 0j)
-    z[:, 0, 0, 20], z[:, 1, 0, 20] = turn.cos(), turn.sin()
+    z[:, 0, 20, 0], z[:, 1, 20, 0] = turn.cos(), turn.sin()
     made, expected = render(z), sine(64, nu + 0.25 / per_bin, 0.0)
     made = made / made.norm() * expected.norm()
     exact = render(one(64, per_bin, 40, 1 + 0j))
@@ -85,12 +85,22 @@ def test_it_is_linear_and_differentiable_and_batches_are_independent():
 
 
 def test_the_clock_is_exact_after_an_hour():
-    like = torch.zeros(2, 512)
+    like = torch.zeros(512, 2)
     cosine, sine_ = clock(160_000, like)
     nu = (torch.arange(1024, dtype=torch.float64) + 0.5) / 2
     angle = torch.remainder(159_999 * nu / 2, 1) * 2 * math.pi  # exact: nu / 2 are multiples of 1 / 8
     for found, expected in ((cosine, angle.cos()), (sine_, angle.sin())):
-        torch.testing.assert_close(found[-1], expected.reshape(512, 2).T.float(), atol=1e-6, rtol=0)
+        torch.testing.assert_close(found[-1], expected.reshape(512, 2).float(), atol=1e-6, rtol=0)
+
+
+def test_partials_begin_where_they_are_told():
+    """Against complex numbers; and the tables that are given are those that are used."""
+    z = amplitudes(18, 3)
+    angles = amplitudes(18, 3, 5)[:1, 0] * 3
+    told = clock(FRAMES, z, angles)
+    both = torch.complex(z[:, 0], z[:, 1]) * torch.exp(1j * angles)
+    torch.testing.assert_close(render(z, turns=told), render(torch.stack([both.real, both.imag], 1)))
+    assert float((render(z, turns=told) - render(z)).std()) > 0.5
 
 
 def test_tables_are_kept_apart_by_partials_and_window():

@@ -165,7 +165,7 @@ def test_the_head_of_partials_and_the_levels_of_the_bins():
     numbers: list[torch.Tensor] = []
     rich.generator.to_bins.register_forward_hook(lambda module, inputs, output: numbers.append(output))
     made_ = rich.generator(z)
-    amplitudes = numbers[0].reshape(2, 16, 2, 2, 3, 16)  # tracks, frames, channels, real and imaginary, partials, bins
+    amplitudes = numbers[0].reshape(2, 16, 2, 2, 16, 3)  # tracks, frames, channels, real and imaginary, bins, partials
     for channel in range(2):
         torch.testing.assert_close(made_[:, channel], levels * render(expanded(amplitudes[:, :, channel])))
 
@@ -176,7 +176,8 @@ def test_rendering_a_few_frames_at_a_time_does_not_show(per_bin, monkeypatch):
     generator = networks(config).generator
     z = noise(2, MODEL.latent_size(40))
     at_once = generator(z)
-    monkeypatch.setattr(generator_module, "FRAMES_RENDERED", 14)  # 12 frames at a time
+    few = 12 * len(generator.to_bins.bias)
+    monkeypatch.setattr(generator_module, "NUMBERS_RENDERED", few + 5)  # 12 frames at a time
     torch.testing.assert_close(generator(z), at_once, atol=1e-12, rtol=0)
 
 
@@ -191,16 +192,17 @@ def test_the_latent_of_the_phases_turns_partials_and_does_nothing_else(monkeypat
     other[:, MODEL.global_dim : MODEL.global_dim + 32] = noise(2, 32, seed=5)
     outputs: list[torch.Tensor] = []
     generator.to_bins.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    monkeypatch.setattr(generator_module, "FRAMES_RENDERED", 14)  # 12 frames at a time
     made = [generator(z), generator(other)]
     assert torch.equal(*outputs)
     assert (made[0] - made[1]).std() > 0.5 * made[0].std()
     turns = torch.from_numpy(2 * np.random.RandomState(0).standard_normal((32, 48)))
-    amplitudes = expanded(outputs[0].reshape(2, 40, 2, 2, 3, 16).transpose(1, 2))
+    amplitudes = expanded(outputs[0].reshape(2, 40, 2, 2, 16, 3).transpose(1, 2))
     for latent, coefficients in zip((z, other), made, strict=True):
-        angle = (latent[:, MODEL.global_dim : MODEL.global_dim + 32] @ turns).view(2, 1, 1, 3, 16)
+        angle = (latent[:, MODEL.global_dim : MODEL.global_dim + 32] @ turns).view(2, 1, 1, 16, 3)
         both = torch.complex(amplitudes[..., 0, :, :], amplitudes[..., 1, :, :]) * torch.exp(1j * angle)
         torch.testing.assert_close(coefficients, render(torch.stack([both.real, both.imag], 3)))
+    monkeypatch.setattr(generator_module, "NUMBERS_RENDERED", 12 * len(generator.to_bins.bias))
+    torch.testing.assert_close(generator(z), made[0], atol=1e-12, rtol=0)
 
 
 def test_phases_are_uniform_and_independent():

@@ -29,26 +29,29 @@ REACH_BINS = 8
 BLOCK_BINS = 64
 
 
-def render(amplitudes: Tensor, window_name: WindowName = "vorbis") -> Tensor:
-    """Amplitudes (..., T, 2, R, F), real and imaginary, of partials o = k R + r -> MDCT coefficients (..., T, F).
+def render(amplitudes: Tensor, window_name: WindowName = "vorbis", turns: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Amplitudes (..., T, 2, F, R), real and imaginary, of partials o = k R + r -> MDCT coefficients (..., T, F).
 
-    Linear and differentiable. Independent amplitudes of variance 1 give coefficients of mean square 1.
+    `turns` is the `clock` of these frames, made here if it is not given. Linear and differentiable. Independent amplitudes
+    of variance 1 give coefficients of mean square 1.
     """
-    per_bin, num_bins = amplitudes.shape[-2:]
-    now = turned(amplitudes, *clock(amplitudes.shape[-4], amplitudes)).flatten(-3, -2)  # (..., T, 2 R, F)
-    responses = constant(_responses, num_bins, amplitudes, per_bin, window_name)  # (blocks, 2 R x bins heard, bins)
-    blocks, _, block = responses.shape
-    beyond = blocks * block - num_bins + REACH_BINS
-    # (..., T, 2 R, blocks, bins heard)
-    heard = F.pad(now, (REACH_BINS, beyond)).unfold(-1, block + 2 * REACH_BINS, block)
-    made = heard.movedim(-2, 0).reshape(blocks, -1, responses.shape[1]) @ responses
-    return made.transpose(0, 1).reshape(*now.shape[:-2], blocks * block)[..., :num_bins]
-
-
-def turned(amplitudes: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Amplitudes u + jv (..., 2, R, F), each times exp(j angle), of which cos and sin are given, (..., R, F)."""
+    num_bins, per_bin = amplitudes.shape[-2:]
     u, v = amplitudes.unbind(-3)
-    return torch.stack([u * cosine - v * sine, u * sine + v * cosine], -3)
+    cosine, sine = clock(u.shape[-3], u) if turns is None else turns
+    real, imaginary = constant(_responses, num_bins, u, per_bin, window_name)  # (blocks, R x bins heard, bins) each
+    made = torch.bmm(_heard(u * cosine - v * sine, len(real)), real)
+    made = torch.baddbmm(made, _heard(u * sine + v * cosine, len(real)), imaginary)
+    return made.transpose(0, 1).reshape(*u.shape[:-2], -1)[..., :num_bins]
+
+
+def _heard(turned: Tensor, blocks: int) -> Tensor:
+    """(..., F, R) -> (blocks, frames, R x bins heard): for each block of bins those that it hears, without copying them."""
+    num_bins, per_bin = turned.shape[-2:]
+    block = min(BLOCK_BINS, num_bins)
+    beyond = blocks * block - num_bins + REACH_BINS
+    padded = F.pad(turned.flatten(-2), (REACH_BINS * per_bin, beyond * per_bin))
+    near = padded.flatten(0, -2).unfold(-1, (block + 2 * REACH_BINS) * per_bin, block * per_bin)
+    return near.transpose(0, 1)
 
 
 def clock_frames(per_bin: int) -> int:
@@ -56,36 +59,43 @@ def clock_frames(per_bin: int) -> int:
     return 4 * per_bin
 
 
-def clock(num_frames: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """cos and sin of pi nu_o t, each (T, R, F), for the partials, precision and device of `like` (..., R, F)."""
-    period = constant(_clock_period, like.shape[-1], like, like.shape[-2])
-    cosine, sine = period.repeat(1, -(-num_frames // period.shape[1]), 1, 1)[:, :num_frames].unbind()
+def clock(num_frames: int, like: Tensor, angles: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """cos and sin of pi nu_o t + angle_o, each (..., T, F, R), for the partials, precision and device of `like` (..., F, R).
+
+    `angles` (..., 1, F, R) are where the partials begin, in radians: all at 0 without them.
+    """
+    cosine, sine = constant(_clock_period, like.shape[-2], like, like.shape[-1]).unbind()
+    if angles is not None:
+        begin, across = angles.cos(), angles.sin()
+        cosine, sine = cosine * begin - sine * across, sine * begin + cosine * across
+    times = -(-num_frames // cosine.shape[-3])
+    cosine, sine = (torch.cat([period] * times, -3)[..., :num_frames, :, :] for period in (cosine, sine))
     return cosine, sine
 
 
 def _clock_period(num_bins: int, per_bin: int) -> Tensor:
-    """(2, 4 R, R, F): pi nu_o t is (2 o + 1) t parts of 2 pi / 4 R, reduced as an integer to stay exact."""
+    """(2, 4 R, F, R): pi nu_o t is (2 o + 1) t parts of 2 pi / 4 R, reduced as an integer to stay exact."""
     parts = clock_frames(per_bin)
     angle = torch.outer(torch.arange(parts), 2 * torch.arange(num_bins * per_bin) + 1) % parts * (2 * math.pi / parts)
-    by_bin = angle.double().view(parts, num_bins, per_bin).transpose(1, 2)
+    by_bin = angle.double().view(parts, num_bins, per_bin)
     return torch.stack([by_bin.cos(), by_bin.sin()])
 
 
 def _responses(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
-    """(blocks, 2 R x bins heard, bins of a block): what multiplies the turned amplitudes, zero beyond the reach."""
+    """(2, blocks, R x bins heard, bins of a block): what multiplies the turned amplitudes, zero beyond the reach."""
     whole = response(num_bins, per_bin, window_name)
     k = torch.arange(num_bins)
     near = (k[:, None] - k[None]).abs() <= REACH_BINS
     whole = whole * near.repeat_interleave(per_bin, 1)
     whole = whole / whole.abs().square().sum(1).mean().sqrt()
-    parts = torch.stack([whole.real, -whole.imag]).view(2, num_bins, num_bins, per_bin)  # (2, F, source bin, R)
-    parts = parts.permute(0, 3, 2, 1)  # (2, R, source bin, F)
+    parts = torch.stack([whole.real, -whole.imag]).transpose(1, 2)  # (2, source partials, F)
     block = min(BLOCK_BINS, num_bins)
     blocks = -(-num_bins // block)
     beyond = blocks * block - num_bins
-    padded = F.pad(parts, (0, beyond, REACH_BINS, REACH_BINS + beyond))
-    cut = [padded[:, :, n * block : (n + 1) * block + 2 * REACH_BINS, n * block : (n + 1) * block] for n in range(blocks)]
-    return torch.stack(cut).flatten(1, 3)
+    padded = F.pad(parts, (0, beyond, REACH_BINS * per_bin, (REACH_BINS + beyond) * per_bin))
+    length = (block + 2 * REACH_BINS) * per_bin
+    starts = [n * block for n in range(blocks)]
+    return torch.stack([padded[:, start * per_bin :][:, :length, start : start + block] for start in starts], 1)
 
 
 def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp.constants import constant
-from mp3net.dsp.partials import clock_frames, render, turned
+from mp3net.dsp.partials import clock, clock_frames, render
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -30,8 +30,8 @@ MAPPING_DIM = 256
 EXPANDED_TO = 4.0
 EXPANSION_FLOOR = 1e-3
 EXPANDED_GAIN = 0.3
-# About as many frames of amplitudes are turned into coefficients at a time: so they stay in the processor's cache.
-FRAMES_RENDERED = 256
+# As many amplitudes, two numbers each, are turned into coefficients at a time: so they stay in the processor's cache.
+NUMBERS_RENDERED = 2**20
 # How far one standard deviation of each latent of the phases turns a partial.
 TURN_RADIANS = 2.0
 
@@ -96,8 +96,13 @@ class Generator(nn.Module):
                 x = self.attention(x)
             if number < len(self.steps):
                 x = doubled(self.steps[number](x))
-        x = self.to_bins(leaky(x))
-        return self._coefficients(at_least_float32(x), phases)
+        x = leaky(x)
+        if not self.config.partials_per_bin:
+            made = at_least_float32(self.to_bins(x))
+            made = made.reshape(*made.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
+        else:
+            made = self._played(x, phases)
+        return made * self.bin_levels.to(made.dtype)
 
     def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
         """The global latent (B, G), that of the phases (B, P), the local ones (B, n, L), and the noise (B, T, K) of one
@@ -114,36 +119,32 @@ class Generator(nn.Module):
         shaped = (piece.reshape(len(z), -1, config.noise_channels) for piece in noise)
         return style, phases, local, shaped
 
-    def _coefficients(self, x: Tensor, phases: Tensor) -> Tensor:
-        """(B, T, C F), coefficients or (B, T, C 2 R F), amplitudes of partials -> (B, C, T, F)."""
-        if self.config.partials_per_bin:
-            period = clock_frames(self.config.partials_per_bin)
-            angles = self._angles(phases)
-            few = torch.split(x, FRAMES_RENDERED // period * period, 1)
-            made = torch.cat([self._rendered(frames, angles) for frames in few], 2)
-        else:
-            made = x.reshape(*x.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
-        return made * self.bin_levels.to(made.dtype)
+    def _played(self, x: Tensor, phases: Tensor) -> Tensor:
+        """What amplitudes of partials are made from, (B, T, W), and the latents of their phases (B, P) -> (B, C, T, F)."""
+        period = clock_frames(self.config.partials_per_bin)
+        frames = max(NUMBERS_RENDERED // len(self.to_bins.bias) // period, 1) * period
+        like = at_least_float32(x).new_empty(self.num_bins, self.config.partials_per_bin)
+        with torch.autocast(x.device.type, enabled=False):
+            cosine, sine = clock(min(frames, x.shape[1]), like, self._angles(at_least_float32(phases)))
+        made = []
+        for piece in torch.split(x, frames, 1):
+            amplitudes = at_least_float32(self.to_bins(piece))
+            amplitudes = amplitudes.reshape(*piece.shape[:2], self.audio_channels, 2, *like.shape).transpose(1, 2)
+            few = slice(piece.shape[1])
+            with torch.autocast(x.device.type, enabled=False):
+                made.append(render(expanded(amplitudes), self.window, (cosine[..., few, :, :], sine[..., few, :, :])))
+        return torch.cat(made, 2)
 
     def _angles(self, phases: Tensor) -> Tensor | None:
-        """Latents (B, P) -> (B, 1, 1, R, F), where the partials begin, in radians; nothing if all begin alike."""
+        """Latents (B, P) -> (B, 1, 1, F, R), where the partials begin, in radians; nothing if all begin alike."""
         if not self.config.phase_dim:
             return None
-        phases = at_least_float32(phases)
         turns = constant(_turns, self.num_bins, phases, self.config.partials_per_bin, self.config.phase_dim)
-        with torch.autocast(phases.device.type, enabled=False):
-            return (phases @ turns).view(len(phases), 1, 1, self.config.partials_per_bin, self.num_bins)
-
-    def _rendered(self, x: Tensor, angles: Tensor | None) -> Tensor:
-        """Amplitudes (B, T, C 2 R F), beginning where the clock does -> (B, C, T, F) without levels."""
-        shape = (*x.shape[:2], self.audio_channels, 2, self.config.partials_per_bin, self.num_bins)
-        with torch.autocast(x.device.type, enabled=False):
-            amplitudes = expanded(x.reshape(shape).transpose(1, 2))
-            return render(amplitudes if angles is None else turned(amplitudes, angles.cos(), angles.sin()), self.window)
+        return (phases @ turns).view(len(phases), 1, 1, self.num_bins, self.config.partials_per_bin)
 
 
 def expanded(amplitudes: Tensor) -> Tensor:
-    """Amplitudes z (..., 2, R, F) -> 0.3 z |z|^2, and from magnitudes of 4 on in proportion to z.
+    """Amplitudes z (..., 2, F, R) -> 0.3 z |z|^2, and from magnitudes of 4 on in proportion to z.
 
     Most partials are silent most of the time, 40 to 60 dB below those that sound, and a bin hears two dozen of them. The
     errors of a linear layer are not that small; cubed, they are. With the factor, fresh networks give the data's levels.
@@ -153,11 +154,11 @@ def expanded(amplitudes: Tensor) -> Tensor:
 
 
 def _turns(num_bins: int, per_bin: int, phase_dim: int) -> Tensor:
-    """(P, R F): what one standard deviation of each latent adds to the phase of each partial, in radians.
+    """(P, F R): what one standard deviation of each latent adds to the phase of each partial, in radians.
 
     Latents are normal, so the phase of a partial is normal with variance |column|^2, and the difference of two phases
     with |difference of the columns|^2. For P = 32 the standard deviations are about 11 and 16 radians: phases are uniform
     over the circle, and in pairs independent. The numbers are those of numpy's frozen generator, the same everywhere.
     """
-    drawn = np.random.RandomState(0).standard_normal((phase_dim, per_bin * num_bins))
+    drawn = np.random.RandomState(0).standard_normal((phase_dim, num_bins * per_bin))
     return torch.from_numpy(TURN_RADIANS * drawn)
