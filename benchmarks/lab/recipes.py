@@ -94,6 +94,11 @@ RECIPES: dict[str, Recipe] = {
         "partials, free phases, a view, deeper hearing: the best", FAMILY, 48_000,
         (*STEADY, *SONG, "optimiser.learning_rate_schedule=[[8000, 1], [48000, 0.2]]"), marks=6,
     ),
+    "paper-6s": Recipe("the paper's recipe at equal compute, tracks of 6 s", "micro-6s", 5_000),
+    "song-6s": Recipe(
+        "ten minutes of tracks of 1.5 s (song-falling), then twenty of 6 s", "mp3net2-6s", 8_000,
+        (*STEADY, *SONG, "optimiser.learning_rate_schedule=[[0, 0.6], [8000, 0.2]]"), begins_with="song-falling",
+    ),
     "song-falling": part("the rate falls to 0.3 from 4,000 to 16,000 tracks"),
     "song-steady": part("a steady rate", "optimiser.learning_rate_schedule=[]"),
     "song-falling-deep": part("noise only in deep blocks", change=changes.noise_deep),
@@ -114,11 +119,13 @@ RECIPES: dict[str, Recipe] = {
     "song-clock": part("every block knows where in its part a frame is", change=changes.part_clock),
     "song-stem": part("the discriminator begins two-dimensional", change=changes.stem),
     "song-quiet": part("one noise channel instead of eight", "model.noise_channels=1"),
+    "song-tuning": part("recordings tuned anew by up to half a semitone", "augment.resample_semitones=0.5"),
     "song-512-bins": part("512 bins, frames of 46 ms", "audio.num_bins=512", "model.num_doublings=3"),
 }  # fmt: skip
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("song", 3)],
-    "parts": [(name, 1) for name in RECIPES if name.startswith("song-")],
+    "6s": [("paper-6s", 3), ("song-6s", 3)],
+    "parts": [(name, 1) for name in RECIPES if name.startswith("song-") and name != "song-6s"],
 }
