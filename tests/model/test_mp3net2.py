@@ -176,8 +176,8 @@ def test_rendering_a_few_frames_at_a_time_does_not_show(per_bin, monkeypatch):
     generator = networks(config).generator
     z = noise(2, MODEL.latent_size(40))
     at_once = generator(z)
-    few = 12 * len(generator.to_bins.bias)
-    monkeypatch.setattr(generator_module, "NUMBERS_RENDERED", few + 5)  # 12 frames at a time
+    few = 14 * len(generator.to_bins.bias)
+    monkeypatch.setattr(generator_module, "NUMBERS_RENDERED", few)  # 12 frames at a time
     torch.testing.assert_close(generator(z), at_once, atol=1e-12, rtol=0)
 
 
@@ -279,6 +279,12 @@ def test_the_front_end_holds_a_steady_tone_still_and_is_finite_in_silence():
     assert float(features.detach()[:, :, :5].abs().max()) == 0
     (gradient,) = torch.autograd.grad(features.sum(), silence)
     assert bool(torch.isfinite(gradient).all())
+
+
+def test_the_discriminator_hears_as_deep_as_it_is_told():
+    for hearing_db, factor in ((0.0, 1.0), (-20.0, 0.1)):
+        model = MODEL.model_copy(update={"hearing_db": hearing_db})
+        assert networks(CONFIG.model_copy(update={"model": model})).discriminator.front_end.hearing == pytest.approx(factor)
 
 
 def test_a_view_is_what_its_docstring_says():
