@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.layers import FrameConv
+from mp3net.model.mp3net2.layers import Attention, FrameConv, neighbours
 
 
 def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager[Any]:
@@ -91,6 +91,43 @@ def noise_deep() -> Iterator[None]:
 
     with patch.object(generator_module.Generator, "_unpack", unpacked):
         yield
+
+
+# --- layers
+
+
+@contextmanager
+def attentive() -> Iterator[None]:
+    """All frames see each other at the levels of 8 and 16 frames per part too."""
+
+    def in_generator(network: Any) -> None:
+        for level in (1, 2):
+            attend(network, level, network.config.level_widths[level])
+
+    def in_discriminator(network: Any) -> None:
+        widths = network.config.level_widths[::-1]
+        for level in (-3, -2):
+            attend(network, len(network.steps) + 1 + level, widths[level])
+
+    def attend(network: Any, level: int, width: int) -> None:
+        network.steps[level] = nn.Sequential(Attention(width, network.config.attention_heads), network.steps[level])
+
+    with extended(generator_module.Generator, in_generator), extended(Discriminator, in_discriminator):
+        yield
+
+
+def normalised() -> AbstractContextManager[Any]:
+    """Rows of weights are used with the norm that fresh ones have: training turns them, and only their biases grow."""
+
+    def forward(self: FrameConv, x: Tensor) -> Tensor:
+        if self.size == 3:
+            before, after = neighbours(x)
+            x = torch.cat([before, x, after], -1)
+        if not self.gain or len(self.weight) == 1:
+            return F.linear(x, self.weight, self.bias)  # begins with zeros, or is the scale of the scores
+        return F.linear(x, self.gain * F.normalize(self.weight, dim=1), self.bias)
+
+    return patch.object(FrameConv, "forward", forward)
 
 
 # --- where in the part a frame is

@@ -99,10 +99,22 @@ RECIPES: dict[str, Recipe] = {
         "ten minutes of tracks of 1.5 s (song-falling), then twenty of 6 s", "mp3net2-6s", 8_000,
         (*STEADY, *SONG, "optimiser.learning_rate_schedule=[[0, 0.6], [8000, 0.2]]"), begins_with="song-falling",
     ),
+    "song-12s": Recipe(
+        "as song-6s, with tracks of 12 s", "mp3net2-6s", 4_000,
+        (*STEADY, *SONG, "model.num_parts=8", "optimiser.learning_rate_schedule=[[0, 0.6], [4000, 0.2]]"),
+        begins_with="song-falling",
+    ),
     "song-falling": part("the rate falls to 0.3 from 4,000 to 16,000 tracks"),
     "song-steady": part("a steady rate", "optimiser.learning_rate_schedule=[]"),
     "song-falling-deep": part("noise only in deep blocks", change=changes.noise_deep),
     "song-falling-gamma-5": part("a quarter of the penalty", "objective.gradient_penalty_weight=5.0"),
+    **{
+        f"song-gamma-{gamma}-rate-{rate}": part(
+            "a corner of the grid of penalty and rate",
+            f"objective.gradient_penalty_weight={gamma}.0", f"optimiser.learning_rate={rate}",
+        )
+        for gamma in (5, 80) for rate in ("1e-4", "4e-4")
+    },
     "song-gamma-80": part("four times the penalty", "objective.gradient_penalty_weight=80.0"),
     "song-rate-4e-4": part("twice the rate", "optimiser.learning_rate=4e-4"),
     "song-rate-1e-4": part("half the rate", "optimiser.learning_rate=1e-4"),
@@ -120,12 +132,29 @@ RECIPES: dict[str, Recipe] = {
     "song-stem": part("the discriminator begins two-dimensional", change=changes.stem),
     "song-quiet": part("one noise channel instead of eight", "model.noise_channels=1"),
     "song-tuning": part("recordings tuned anew by up to half a semitone", "augment.resample_semitones=0.5"),
+    "song-batch-16": part("batches of 16, 1.4 times the rate", "optimiser.batch_size=16", "optimiser.learning_rate=2.8e-4"),
+    "song-two-blocks": part("two blocks per level", "model.blocks_per_level=2"),
+    "song-wide": part("networks half as wide again", "model.width=384", "model.deep_width=768"),
+    "song-narrow": part("networks of three quarters the width", "model.width=192", "model.deep_width=384"),
+    "song-attentive": part("attention at three levels", change=changes.attentive),
+    "song-normalised": part("normalised weights, twice the rate", "optimiser.learning_rate=4e-4", change=changes.normalised),
     "song-512-bins": part("512 bins, frames of 46 ms", "audio.num_bins=512", "model.num_doublings=3"),
 }  # fmt: skip
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("song", 3)],
-    "6s": [("paper-6s", 3), ("song-6s", 3)],
-    "parts": [(name, 1) for name in RECIPES if name.startswith("song-") and name != "song-6s"],
+    "6s": [("paper-6s", 3), ("song-6s", 3), ("song-12s", 1)],
+    "parts": [(name, 1) for name, recipe in RECIPES.items() if name.startswith("song-") and recipe.preset == FAMILY],
+    "matter": [
+        (name, 3)
+        for name in (
+            "song-falling",
+            "song-coefficients",
+            "song-no-phases",
+            "song-no-view",
+            "song-hearing-0",
+            "song-unexpanded",
+        )
+    ],
 }
