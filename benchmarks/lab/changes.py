@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.layers import Attention, FrameConv, neighbours
+from mp3net.model.mp3net2.layers import Attention, FrameConv, doubled, neighbours
 
 
 def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager[Any]:
@@ -74,6 +74,30 @@ def squared() -> AbstractContextManager[Any]:
         return amplitudes * ((power + 1e-4) / (1 + power / 36)).sqrt()
 
     return patch.object(generator_module, "expanded", expanded)
+
+
+def slow(doublings: int) -> AbstractContextManager[Any]:
+    """Amplitudes of every second, fourth ... frame, and in between on straight lines."""
+    expanded = generator_module.expanded
+
+    def held(amplitudes: Tensor) -> Tensor:
+        few = amplitudes.flatten(0, 1).unflatten(1, (-1, 2**doublings)).mean(2)
+        made = expanded(few).flatten(2)
+        for _ in range(doublings):
+            made = doubled(made)
+        return made.view(amplitudes.shape)
+
+    return patch.object(generator_module, "expanded", held)
+
+
+def slow_2() -> AbstractContextManager[Any]:
+    """Amplitudes of every second frame."""
+    return slow(1)
+
+
+def slow_4() -> AbstractContextManager[Any]:
+    """Amplitudes of every fourth frame."""
+    return slow(2)
 
 
 # --- noise
