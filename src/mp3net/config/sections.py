@@ -123,6 +123,12 @@ class Mp3net2Model(_Frozen):
         0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
     )
     phase_dim: int = Field(0, ge=0, description="the latent of the phases at which partials begin; 0: all begin alike")
+    hearing_db: float = Field(
+        0.0, ge=-60, le=0, description="level above which the discriminator hears, relative to the masking threshold"
+    )
+    view_frames: Annotated[tuple[int, ...], Strict(False)] = Field(
+        (), description="the discriminator also hears so many frames as one; powers of two from 4 on, each once"
+    )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Mp3net2Model:
@@ -132,13 +138,6 @@ class Mp3net2Model(_Frozen):
                 f"{4 * self.attention_heads}"
             )
         return self
-
-    hearing_db: float = Field(
-        0.0, ge=-60, le=0, description="level above which the discriminator hears, relative to the masking threshold"
-    )
-    view_frames: Annotated[tuple[int, ...], Strict(False)] = Field(
-        (), description="the discriminator also hears so many frames as one; powers of two from 4 on, each once"
-    )
 
     @model_validator(mode="after")
     def _views_are_of_levels(self) -> Mp3net2Model:
