@@ -137,7 +137,14 @@ RECIPES: dict[str, Recipe] = {
     "song-batch-16": part("batches of 16, 1.4 times the rate", "optimiser.batch_size=16", "optimiser.learning_rate=2.8e-4"),
     "song-two-blocks": part("two blocks per level", "model.blocks_per_level=2"),
     "song-wide": part("networks half as wide again", "model.width=384", "model.deep_width=768"),
-    "song-narrow": part("networks of three quarters the width", "model.width=192", "model.deep_width=384"),
+    "song-small": Recipe(
+        "networks half as large, of which the same compute gives 26,000 tracks", FAMILY, 26_000,
+        (
+            *STEADY, *SONG, "model.width=192", "model.deep_width=256",
+            "optimiser.learning_rate_schedule=[[6500, 1], [26000, 0.3]]",
+        ), marks=2,
+    ),
+    "song-shallow": part("256 channels at every level", "model.deep_width=256"),
     "song-attentive": part("attention at three levels", change=changes.attentive),
     "song-normalised": part("normalised weights, twice the rate", "optimiser.learning_rate=4e-4", change=changes.normalised),
     "song-512-bins": part("512 bins, frames of 46 ms", "audio.num_bins=512", "model.num_doublings=3"),
