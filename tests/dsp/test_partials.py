@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from mp3net.dsp import constants, partials
 from mp3net.dsp.mdct import mdct
-from mp3net.dsp.partials import clock, render
+from mp3net.dsp.partials import clock, clock_period, fades, render
 
 FRAMES = 12
 
@@ -109,3 +110,49 @@ def test_tables_are_kept_apart_by_partials_and_window():
     assert float((render(x, "sine") - first).abs().max()) > 0.01
     assert render(one(20, 3, 22, 1 + 0j)).shape == first.shape
     torch.testing.assert_close(render(x), first)
+
+
+@pytest.mark.parametrize(("num_bins", "per_bin", "hold"), [(36, 1, 2), (100, 3, 4), (64, 8, 4), (20, 1, 8)])
+def test_held_amplitudes_are_those_of_every_frame_on_straight_lines(num_bins, per_bin, hold):
+    """Between the middles of two amplitudes lies a straight line, and silence before the first and after the last one."""
+    few = amplitudes(num_bins, per_bin)[:5]
+    angles = amplitudes(num_bins, per_bin, 5)[:1, 0]
+    middles = hold * (np.arange(7) - 1) + hold / 2 - 0.5
+    frames = np.arange(6 * hold) - hold // 2
+    silent = torch.zeros_like(few[:1])
+    points = torch.cat([silent, few, silent]).flatten(1).numpy()
+    lines = np.stack([np.interp(frames, middles, column) for column in points.T], 1)
+    every = torch.from_numpy(lines).reshape(len(frames), *few.shape[1:])
+    expected = render(every, turns=clock(len(frames), every, angles, first=-(hold // 2)))
+    made = render(few, turns=clock(5, few, angles, hold), hold_frames=hold)
+    torch.testing.assert_close(made, expected, atol=1e-12, rtol=0)
+
+
+def test_held_amplitudes_in_pieces_overlap_by_the_hold():
+    few = amplitudes(20, 3)
+    whole = render(few, hold_frames=2)
+    first, second = (
+        render(piece, turns=clock(6, piece, None, 2, start), hold_frames=2) for piece, start in ((few[:6], 0), (few[6:], 6))
+    )
+    assert (len(first), len(second), len(whole)) == (14, 14, 26)
+    torch.testing.assert_close(first[-2:] + second[:2], whole[12:14], atol=1e-12, rtol=0)
+    torch.testing.assert_close(first[:-2], whole[:12], atol=1e-12, rtol=0)
+    torch.testing.assert_close(second[2:], whole[14:], atol=1e-12, rtol=0)
+
+
+def test_the_clock_of_held_amplitudes_begins_anew_after_whole_turns_of_all_partials():
+    for per_bin, hold, amplitudes_ in ((1, 1, 4), (1, 8, 1), (3, 4, 3), (8, 4, 8), (3, 8, 3)):
+        assert clock_period(per_bin, hold) == amplitudes_
+        like = torch.zeros(20, per_bin, dtype=torch.float64)
+        for held, every in zip(clock(40, like, None, hold, first=-1), clock(40 * hold, like), strict=True):
+            torch.testing.assert_close(held[1:], every[: 39 * hold : hold], atol=1e-13, rtol=0)
+
+
+def test_fades_add_up_to_one_and_odd_holds_are_refused():
+    for hold in (2, 4, 16):
+        fade = fades(hold)
+        torch.testing.assert_close(fade[:hold] + fade[hold:], torch.ones(hold, dtype=torch.float64))
+    assert fades(1).tolist() == [1]
+    for hold in (0, 3, -2):
+        with pytest.raises(ValueError, match=f"hold_frames = {hold}"):
+            fades(hold)

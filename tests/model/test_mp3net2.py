@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mp3net.config import PRESETS, AudioConfig, Config, Mp3net2Model, OptimiserConfig, Relativistic
+from mp3net.config import PRESETS, AudioConfig, Config, Mp3net2Model, OptimiserConfig, Relativistic, override
 from mp3net.dsp.mdct import mdct
-from mp3net.dsp.partials import render
+from mp3net.dsp.partials import clock, render
 from mp3net.model.build import build_discriminator, build_generator, build_networks
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.front_end import FrontEnd
@@ -170,19 +170,51 @@ def test_the_head_of_partials_and_the_levels_of_the_bins():
         torch.testing.assert_close(made_[:, channel], levels * render(expanded(amplitudes[:, :, channel])))
 
 
-@pytest.mark.parametrize("per_bin", [1, 3])
-def test_rendering_a_few_frames_at_a_time_does_not_show(per_bin, monkeypatch):
-    config = CONFIG.model_copy(update={"model": MODEL.model_copy(update={"partials_per_bin": per_bin})})
-    generator = networks(config).generator
-    z = noise(2, MODEL.latent_size(40))
+def with_phases(phase_dim: int = 32, per_bin: int = 3, hold_frames: int = 1):
+    settings = {"partials_per_bin": per_bin, "phase_dim": phase_dim, "hold_frames": hold_frames}
+    return CONFIG.model_copy(update={"model": MODEL.model_copy(update=settings)})
+
+
+@pytest.mark.parametrize(("per_bin", "hold", "at_a_time"), [(1, 1, 12), (3, 1, 12), (3, 2, 6), (2, 4, 2), (1, 4, 1)])
+def test_rendering_a_few_frames_at_a_time_does_not_show(per_bin, hold, at_a_time, monkeypatch):
+    generator = networks(with_phases(32, per_bin, hold)).generator
+    z = noise(2, generator.config.latent_size(40))
     at_once = generator(z)
-    few = 14 * len(generator.to_bins.bias)
-    monkeypatch.setattr(generator_module, "NUMBERS_RENDERED", few)  # 12 frames at a time
+    assert at_once.shape == (2, 2, 40, 16)
+    pieces: list[int] = []
+    generator.to_bins.register_forward_hook(lambda module, inputs, output: pieces.append(output.shape[1]))
+    monkeypatch.setattr(generator_module, "NUMBERS_RENDERED", at_a_time * len(generator.to_bins.bias))
     torch.testing.assert_close(generator(z), at_once, atol=1e-12, rtol=0)
+    assert pieces[0] == at_a_time
+    assert sum(pieces) == (40 if hold == 1 else 40 // hold + 2)
 
 
-def with_phases(phase_dim: int = 32):
-    return CONFIG.model_copy(update={"model": MODEL.model_copy(update={"partials_per_bin": 3, "phase_dim": phase_dim})})
+def test_held_amplitudes_need_no_levels_beyond_their_own():
+    """The generator's last level has a frame for every amplitude; the first and the last one go on to the ends."""
+    generator = networks(with_phases(hold_frames=2)).generator
+    assert len(generator.levels) == len(MODEL.level_frames) - 1
+    assert generator.config.part_size < MODEL.part_size
+    outputs: list[torch.Tensor] = []
+    generator.to_bins.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    z = noise(2, generator.config.latent_size(40))
+    made = generator(z)
+    assert outputs[0].shape[:2] == (2, 22)
+    assert torch.equal(outputs[0][:, 0], outputs[0][:, 1])
+    assert torch.equal(outputs[0][:, -1], outputs[0][:, -2])
+    amplitudes = expanded(outputs[0].reshape(2, 22, 2, 2, 16, 3).transpose(1, 2))
+    angles = generator._angles(z[:, MODEL.global_dim : MODEL.global_dim + 32])
+    turns = clock(22, amplitudes[:, :, :, 0], angles, 2, first=-1)
+    torch.testing.assert_close(made, render(amplitudes, turns=turns, hold_frames=2)[..., 3:-3, :], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("hold", [1, 2, 4])
+def test_fresh_generators_have_the_level_of_the_data(hold):
+    config = override(PRESETS["mp3net2-nano"], [f"model.hold_frames={hold}"])
+    generator = build_generator(config)
+    generator.initialise(source(1))
+    with torch.no_grad():
+        power = float(generator(noise(8, config.model.latent_size(64)).float()).square().mean())
+    assert -5 < 10 * math.log10(power) < 3
 
 
 def test_the_latent_of_the_phases_turns_partials_and_does_nothing_else(monkeypatch):

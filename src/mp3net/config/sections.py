@@ -123,6 +123,9 @@ class Mp3net2Model(_Frozen):
         0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
     )
     phase_dim: int = Field(0, ge=0, description="the latent of the phases at which partials begin; 0: all begin alike")
+    hold_frames: int = Field(
+        1, ge=1, description="frames per amplitude of a partial, a power of two; amplitudes fade linearly into the next"
+    )
     hearing_db: float = Field(
         0.0, ge=-60, le=0, description="level above which the discriminator hears, relative to the masking threshold"
     )
@@ -150,9 +153,15 @@ class Mp3net2Model(_Frozen):
         return self
 
     @model_validator(mode="after")
-    def _phases_have_partials(self) -> Mp3net2Model:
-        if self.phase_dim and not self.partials_per_bin:
-            raise ValueError(f"phase_dim = {self.phase_dim} without partials: set partials_per_bin, or phase_dim = 0")
+    def _partials_are_held_by_a_level(self) -> Mp3net2Model:
+        for name, value, without in (("phase_dim", self.phase_dim, 0), ("hold_frames", self.hold_frames, 1)):
+            if value != without and not self.partials_per_bin:
+                raise ValueError(f"{name} = {value} without partials: set partials_per_bin, or {name} = {without}")
+        possible = [2**level for level in range(self.num_doublings + 1)]
+        if self.hold_frames not in possible:
+            raise ValueError(
+                f"hold_frames = {self.hold_frames}: with num_doublings = {self.num_doublings} choose from {possible}"
+            )
         return self
 
     @property
@@ -166,6 +175,11 @@ class Mp3net2Model(_Frozen):
         return [self.deep_width if level < self.deep_levels else self.width for level in range(self.num_doublings + 1)]
 
     @property
+    def generator_level_frames(self) -> list[int]:
+        """Those of the generator's levels, the last of which has a frame for every amplitude."""
+        return [frames for frames in self.level_frames if frames * self.hold_frames <= self.frames_per_part]
+
+    @property
     def frames_per_part(self) -> int:
         return self.level_frames[-1]
 
@@ -177,7 +191,7 @@ class Mp3net2Model(_Frozen):
     @property
     def part_size(self) -> int:
         """Random numbers of a part: its latent, and the noise of its frames in every block."""
-        return self.local_dim + self.noise_channels * self.blocks_per_level * sum(self.level_frames)
+        return self.local_dim + self.noise_channels * self.blocks_per_level * sum(self.generator_level_frames)
 
     def whole_frames(self, wanted: int | None) -> int:
         """Frames of a track of at least `wanted` frames: whole parts."""

@@ -29,19 +29,44 @@ REACH_BINS = 8
 BLOCK_BINS = 64
 
 
-def render(amplitudes: Tensor, window_name: WindowName = "vorbis", turns: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Amplitudes (..., T, 2, F, R), real and imaginary, of partials o = k R + r -> MDCT coefficients (..., T, F).
+def render(
+    amplitudes: Tensor,
+    window_name: WindowName = "vorbis",
+    turns: tuple[Tensor, Tensor] | None = None,
+    hold_frames: int = 1,
+) -> Tensor:
+    """Amplitudes (..., K, 2, F, R), real and imaginary, of partials o = k R + r -> MDCT coefficients (..., T, F).
 
-    `turns` is the `clock` of these frames, made here if it is not given. Linear and differentiable. Independent amplitudes
-    of variance 1 give coefficients of mean square 1.
+    With `hold_frames` = 1 there is an amplitude for each frame, T = K. Otherwise, for an even number H, amplitude k belongs
+    between the frames k H + H / 2 - 1 and k H + H / 2, from where it fades linearly into its neighbours: it sounds in 2 H
+    frames, T = (K + 1) H, the first of which is frame -H / 2. So the amplitudes of a longer sequence can be rendered in
+    pieces whose results overlap by H frames and are added.
+
+    `turns` is the `clock` of these amplitudes, made here if it is not given. Linear and differentiable. Independent
+    amplitudes of variance 1, one per frame, give coefficients of mean square 1.
     """
     num_bins, per_bin = amplitudes.shape[-2:]
     u, v = amplitudes.unbind(-3)
-    cosine, sine = clock(u.shape[-3], u) if turns is None else turns
-    real, imaginary = constant(_responses, num_bins, u, per_bin, window_name)  # (blocks, R x bins heard, bins) each
+    cosine, sine = clock(u.shape[-3], u, hold_frames=hold_frames) if turns is None else turns
+    real, imaginary = constant(_responses, num_bins, u, per_bin, window_name, hold_frames)
     made = torch.bmm(_heard(u * cosine - v * sine, len(real)), real)
     made = torch.baddbmm(made, _heard(u * sine + v * cosine, len(real)), imaginary)
-    return made.transpose(0, 1).reshape(*u.shape[:-2], -1)[..., :num_bins]
+    reach = len(fades(hold_frames))
+    made = made.view(*made.shape[:2], reach, -1).permute(1, 2, 0, 3).reshape(*u.shape[:-2], reach, -1)[..., :num_bins]
+    if hold_frames == 1:
+        return made.squeeze(-2)
+    earlier, later = (half.flatten(-3, -2) for half in torch.split(made, hold_frames, -2))
+    return F.pad(earlier, (0, 0, 0, hold_frames)) + F.pad(later, (0, 0, hold_frames, 0))
+
+
+def fades(hold_frames: int) -> Tensor:
+    """(2 H,) by how much an amplitude sounds in each of its frames, the first of which is frame -H / 2; (1,) for H = 1.
+
+    Errors: ValueError if H is neither 1 nor even."""
+    if hold_frames != 1 and (hold_frames < 1 or hold_frames % 2):
+        raise ValueError(f"hold_frames = {hold_frames}: 1 or an even number")
+    away = torch.arange(2 * hold_frames if hold_frames > 1 else 1, dtype=torch.float64) + 0.5 - hold_frames // 2
+    return 1 - (away - hold_frames / 2).abs() / hold_frames
 
 
 def _heard(turned: Tensor, blocks: int) -> Tensor:
@@ -54,48 +79,59 @@ def _heard(turned: Tensor, blocks: int) -> Tensor:
     return near.transpose(0, 1)
 
 
-def clock_frames(per_bin: int) -> int:
-    """After so many frames the clock of R partials per bin begins anew."""
-    return 4 * per_bin
+def clock_period(per_bin: int, hold_frames: int = 1) -> int:
+    """After so many amplitudes the clock of R partials per bin begins anew."""
+    return math.lcm(4 * per_bin, hold_frames) // hold_frames
 
 
-def clock(num_frames: int, like: Tensor, angles: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """cos and sin of pi nu_o t + angle_o, each (..., T, F, R), for the partials, precision and device of `like` (..., F, R).
+def clock(
+    count: int, like: Tensor, angles: Tensor | None = None, hold_frames: int = 1, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """cos and sin of pi nu_o t + angle_o at the frames t = H `first`, H (`first` + 1), ..., each (..., `count`, F, R), for
+    the partials, precision and device of `like` (..., F, R).
 
     `angles` (..., 1, F, R) are where the partials begin, in radians: all at 0 without them.
     """
-    cosine, sine = constant(_clock_period, like.shape[-2], like, like.shape[-1]).unbind()
+    period = constant(_clock_period, like.shape[-2], like, like.shape[-1])
+    needed = torch.arange(first, first + clock_period(like.shape[-1], hold_frames), device=like.device)
+    cosine, sine = period[:, needed * hold_frames % period.shape[1]].unbind()
     if angles is not None:
         begin, across = angles.cos(), angles.sin()
         cosine, sine = cosine * begin - sine * across, sine * begin + cosine * across
-    times = -(-num_frames // cosine.shape[-3])
-    cosine, sine = (torch.cat([period] * times, -3)[..., :num_frames, :, :] for period in (cosine, sine))
+    times = -(-count // len(needed))
+    cosine, sine = (torch.cat([once] * times, -3)[..., :count, :, :] for once in (cosine, sine))
     return cosine, sine
 
 
 def _clock_period(num_bins: int, per_bin: int) -> Tensor:
     """(2, 4 R, F, R): pi nu_o t is (2 o + 1) t parts of 2 pi / 4 R, reduced as an integer to stay exact."""
-    parts = clock_frames(per_bin)
-    angle = torch.outer(torch.arange(parts), 2 * torch.arange(num_bins * per_bin) + 1) % parts * (2 * math.pi / parts)
-    by_bin = angle.double().view(parts, num_bins, per_bin)
+    parts = 4 * per_bin
+    turns = torch.outer(torch.arange(parts), 2 * torch.arange(num_bins * per_bin) + 1) % parts
+    by_bin = (2 * math.pi / parts * turns.double()).view(parts, num_bins, per_bin)
     return torch.stack([by_bin.cos(), by_bin.sin()])
 
 
-def _responses(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
-    """(2, blocks, R x bins heard, bins of a block): what multiplies the turned amplitudes, zero beyond the reach."""
+def _responses(num_bins: int, per_bin: int, window_name: WindowName, hold_frames: int) -> Tensor:
+    """(2, blocks, R x bins heard, frames x bins of a block): what multiplies amplitudes turned to their own frame, zero
+    beyond the reach. The frames are those in which an amplitude sounds: each has its fade and the turn that is left."""
     whole = response(num_bins, per_bin, window_name)
     k = torch.arange(num_bins)
     near = (k[:, None] - k[None]).abs() <= REACH_BINS
     whole = whole * near.repeat_interleave(per_bin, 1)
     whole = whole / whole.abs().square().sum(1).mean().sqrt()
-    parts = torch.stack([whole.real, -whole.imag]).transpose(1, 2)  # (2, source partials, F)
+    fade = fades(hold_frames)
+    frame = torch.arange(len(fade), dtype=torch.float64) - hold_frames // 2
+    nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
+    turned = fade[:, None, None] * torch.exp(1j * (math.pi * frame[:, None, None] * nu)) * whole  # (frames, F, partials)
+    parts = torch.stack([turned.real, -turned.imag]).permute(0, 3, 1, 2)  # (2, partials, frames, F)
     block = min(BLOCK_BINS, num_bins)
     blocks = -(-num_bins // block)
     beyond = blocks * block - num_bins
-    padded = F.pad(parts, (0, beyond, REACH_BINS * per_bin, (REACH_BINS + beyond) * per_bin))
+    padded = F.pad(parts, (0, beyond, 0, 0, REACH_BINS * per_bin, (REACH_BINS + beyond) * per_bin))
     length = (block + 2 * REACH_BINS) * per_bin
     starts = [n * block for n in range(blocks)]
-    return torch.stack([padded[:, start * per_bin :][:, :length, start : start + block] for start in starts], 1)
+    pieces = [padded[:, start * per_bin :][:, :length, :, start : start + block] for start in starts]
+    return torch.stack(pieces, 1).flatten(-2)
 
 
 def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
@@ -117,6 +153,7 @@ def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
     below = torch.complex(below.real, below.imag * (partial - middle).sign())  # D(-x) is the conjugate of D(x)
     above = spectrum[partial + middle]
     turn = math.pi / (2 * per_bin)
-    both: Tensor = torch.exp(-1j * turn * (partial + middle / 2)) * below
-    both = both + torch.exp(-1j * turn * (partial - middle / 2)) * above
+    half = middle.double() / 2
+    both: Tensor = torch.exp(-1j * turn * (partial + half)) * below
+    both = both + torch.exp(-1j * turn * (partial - half)) * above
     return both / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp.constants import constant
-from mp3net.dsp.partials import clock, clock_frames, render
+from mp3net.dsp.partials import clock, clock_period, render
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -52,7 +52,7 @@ class Generator(nn.Module):
         self.config = config
         self.audio_channels, self.num_bins = audio.channels, audio.num_bins
         self.checkpointing = False
-        widths = config.level_widths
+        widths = config.level_widths[: len(config.generator_level_frames)]
         self.mapping = nn.ModuleList(
             [
                 FrameConv(config.global_dim, MAPPING_DIM, gain=ACTIVE_GAIN),
@@ -113,27 +113,32 @@ class Generator(nn.Module):
         if rest.shape[1] % config.part_size:
             raise ValueError(f"latents of {z.shape[1]} numbers are no {before} and whole parts of {config.part_size}")
         parts = rest.reshape(len(z), -1, config.part_size)
-        frames = [count for count in config.level_frames for _ in range(config.blocks_per_level)]
+        frames = [count for count in config.generator_level_frames for _ in range(config.blocks_per_level)]
         sizes = [config.local_dim, *(config.noise_channels * count for count in frames)]
         local, *noise = torch.split(parts, sizes, 2)
         shaped = (piece.reshape(len(z), -1, config.noise_channels) for piece in noise)
         return style, phases, local, shaped
 
     def _played(self, x: Tensor, phases: Tensor) -> Tensor:
-        """What amplitudes of partials are made from, (B, T, W), and the latents of their phases (B, P) -> (B, C, T, F)."""
-        period = clock_frames(self.config.partials_per_bin)
-        frames = max(NUMBERS_RENDERED // len(self.to_bins.bias) // period, 1) * period
-        like = at_least_float32(x).new_empty(self.num_bins, self.config.partials_per_bin)
+        """What amplitudes of partials are made from, (B, K, W), and the latents of their phases (B, P) -> (B, C, T, F)."""
+        hold, per_bin = self.config.hold_frames, self.config.partials_per_bin
+        if hold > 1:  # before the first amplitude and after the last one they go on as they are
+            x = torch.cat([x[:, :1], x, x[:, -1:]], 1)
+        period = clock_period(per_bin, hold)
+        most = max(NUMBERS_RENDERED // len(self.to_bins.bias) // period, 1) * period
+        like = at_least_float32(x).new_empty(self.num_bins, per_bin)
         with torch.autocast(x.device.type, enabled=False):
-            cosine, sine = clock(min(frames, x.shape[1]), like, self._angles(at_least_float32(phases)))
-        made = []
-        for piece in torch.split(x, frames, 1):
+            angles = self._angles(at_least_float32(phases))
+            cosine, sine = clock(min(most, x.shape[1]), like, angles, hold, first=-1 if hold > 1 else 0)
+        pieces = []
+        for piece in torch.split(x, most, 1):
             amplitudes = at_least_float32(self.to_bins(piece))
             amplitudes = amplitudes.reshape(*piece.shape[:2], self.audio_channels, 2, *like.shape).transpose(1, 2)
             few = slice(piece.shape[1])
             with torch.autocast(x.device.type, enabled=False):
-                made.append(render(expanded(amplitudes), self.window, (cosine[..., few, :, :], sine[..., few, :, :])))
-        return torch.cat(made, 2)
+                turns = cosine[..., few, :, :], sine[..., few, :, :]
+                pieces.append(render(expanded(amplitudes), self.window, turns, hold))
+        return joined(pieces, hold) if hold > 1 else torch.cat(pieces, 2)
 
     def _angles(self, phases: Tensor) -> Tensor | None:
         """Latents (B, P) -> (B, 1, 1, F, R), where the partials begin, in radians; nothing if all begin alike."""
@@ -141,6 +146,18 @@ class Generator(nn.Module):
             return None
         turns = constant(_turns, self.num_bins, phases, self.config.partials_per_bin, self.config.phase_dim)
         return (phases @ turns).view(len(phases), 1, 1, self.num_bins, self.config.partials_per_bin)
+
+
+def joined(pieces: Sequence[Tensor], hold_frames: int) -> Tensor:
+    """What consecutive amplitudes are rendered to, each (..., T, F), added where they overlap by H frames, without the
+    frames in which the first and the last amplitude fade: 3 H / 2 at either end."""
+    middles: list[Tensor] = []
+    tail = pieces[0][..., :hold_frames, :]
+    for piece in pieces:
+        middles += [tail + piece[..., :hold_frames, :] if middles else tail, piece[..., hold_frames:-hold_frames, :]]
+        tail = piece[..., -hold_frames:, :]
+    cut = 3 * hold_frames // 2
+    return torch.cat([*middles, tail], -2)[..., cut:-cut, :]
 
 
 def expanded(amplitudes: Tensor) -> Tensor:
