@@ -26,7 +26,7 @@ from mp3net.dsp.mdct import window
 # Bins on either side that hear a partial: what the Vorbis window lets through beyond them is less than -60 dB.
 REACH_BINS = 8
 # Bins that are computed together: the sum is a product with one small matrix for each such block.
-BLOCK_BINS = 64
+BLOCK_BINS = 32
 
 
 def render(
