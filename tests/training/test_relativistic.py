@@ -201,9 +201,14 @@ def test_the_plan_counts_what_is_computed(tiny_data):
     # Two 3-frame convolutions per level, wide at 4 and 8 frames, and the head; the rest is small.
     convolutions = 2 * 2 * 3 * (512 * 512 * 12 + 256 * 256 * 112)
     assert nano == pytest.approx(convolutions + 2 * 3 * 256 * 256 * 64, rel=0.1)
-    # Four numbers per bin, and each bin as a sum over those of 80.
+    # Four numbers per bin, and each bin as a sum over those of 48.
     played = forward_flop(override(coefficients, ["model.partials_per_bin=2"]))[0]
-    assert played - nano == 2 * 64 * (256 * 1024 + 256 * 80 * 4) - 2 * 3 * 256 * 256 * 64
+    assert played - nano == 2 * 64 * (256 * 1024 + 256 * 48 * 4) - 2 * 3 * 256 * 256 * 64
+    # Held for 4 frames: 18 times amplitudes instead of 64, each for the bins of 8 frames, and no levels of 32 and 64 frames.
+    rich = override(coefficients, ["model.partials_per_bin=2", "model.hold_frames=4"])
+    levels = 2 * 2 * 3 * 256 * 256 * 96 + 2 * 3 * 256 * 8 * 96 + 2 * 2 * 128 * 512  # two each; noise; modulation
+    held = 2 * 256 * 48 * 4 * (18 * 8 - 64)
+    assert forward_flop(rich)[0] == played - levels - 2 * (64 - 18) * 256 * 1024 + held
     # A view of 8 frames, 16 times per track: two numbers of 8 frames become two of 8 lines, and all lines are mixed.
     viewed = forward_flop(override(coefficients, ["model.view_frames=[8]"]))[1]
     assert viewed - judged == 2 * 16 * (256 * 8 * 8 * 4 + 256 * 8 * 256)
