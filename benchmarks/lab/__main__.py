@@ -7,7 +7,7 @@
     python -m benchmarks.lab compare BETTER[:TRACKS] WORSE[:TRACKS]     # gaps to recordings and their ratio
     python -m benchmarks.lab draw PNG RECIPE...         # readings against core minutes and PFLOP
 
-DATA is prepared for 11,008 Hz, mono (examples/bach_chorales). Each run has one thread and a core of its own at the lowest
+Without TRACKS a recipe's last judged number of tracks counts. DATA is prepared for 11,008 Hz, mono (examples/bach_chorales). Each run has one thread and a core of its own at the lowest
 priority, so two go on side by side and one beside other work. Stopped or killed, the same command goes on. Results lie in
 benchmarks/lab: results.csv, curves/ (reports of each run) and pictures/ (spectrograms of the songs of eight fixed seeds).
 """
@@ -21,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+from mp3net.errors import Mp3netError
 from mp3net.machine import usable_cpus
 
 from .recipes import PLANS, RECIPES
@@ -154,7 +155,10 @@ def main() -> None:
     if options.command == "show":
         show(options)
     if options.command in ("table", "compare", "draw"):
-        report(options)
+        try:
+            report(options)
+        except Mp3netError as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

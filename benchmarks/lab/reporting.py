@@ -59,8 +59,10 @@ def at(rows: Sequence[Row], recipe: str, tracks: int | None = None) -> list[Row]
 
 
 def recordings_like(recipe: str) -> str:
-    """The name of the rows of recordings whose clips are as long as the recipe's."""
-    return f"{REAL}-{'6s' if RECIPES[recipe].config(0).track_duration_s > 3 else '1.5s'}"
+    """The name of the rows of recordings whose clips are as long as the recipe's. Recipes that are no longer listed had
+    tracks of 1.5 s."""
+    long = recipe in RECIPES and RECIPES[recipe].config(0).track_duration_s > 3
+    return f"{REAL}-{'6s' if long else '1.5s'}"
 
 
 def _cell(rows: Sequence[Row], name: str, digits: int) -> str:
@@ -95,13 +97,16 @@ def gaps(rows: Sequence[Row], recipe: str, tracks: int | None = None) -> dict[st
 
 def compared(rows: Sequence[Row], better: tuple[str, int | None], worse: tuple[str, int | None]) -> str:
     """A Markdown table: the gaps of two recipes to recordings, their ratio, and whether the intervals are apart."""
-    lines = [f"| gap to recordings | {worse[0]} | {better[0]} | ratio | intervals apart |", "|---|---|---|---|---|"]
+    heads = [f"{name}, {at(rows, name, tracks)[0]['tracks_seen']:,} tracks" for name, tracks in (worse, better)]
+    lines = [f"| gap to recordings | {' | '.join(heads)} | ratio | intervals apart |", "|---|---|---|---|---|"]
     mine, theirs = gaps(rows, *better), gaps(rows, *worse)
     for name in JUDGED:
         title, digits = SHOWN[name]
         scale = SCALE.get(name, 1.0)
         (low, low_half), (high, high_half) = (interval([gap * scale for gap in of[name]]) for of in (mine, theirs))
         apart = "yes" if low + low_half < high - high_half else "no"
+        if math.isinf(low_half + high_half):
+            apart = "none: one seed"
         cells = [_shown(high, high_half, digits), _shown(low, low_half, digits)]
         ratio = low / high if high else math.inf
         lines.append(f"| {title} | {' | '.join(cells)} | {ratio:.2f} | {apart} |")
