@@ -7,9 +7,10 @@
     python -m benchmarks.lab compare BETTER[:TRACKS] WORSE[:TRACKS]     # gaps to recordings and their ratio
     python -m benchmarks.lab draw PNG RECIPE...         # readings against core minutes and PFLOP
 
-Without TRACKS a recipe's last judged number of tracks counts. DATA is prepared for 11,008 Hz, mono (examples/bach_chorales). Each run has one thread and a core of its own at the lowest
-priority, so two go on side by side and one beside other work. Stopped or killed, the same command goes on. Results lie in
-benchmarks/lab: results.csv, curves/ (reports of each run) and pictures/ (spectrograms of the songs of eight fixed seeds).
+Without TRACKS a recipe's last judged number of tracks counts. DATA is prepared for 11,008 Hz, mono
+(examples/bach_chorales). Each run has one thread and a core of its own at the lowest priority, so two go on side by side
+and one beside other work. Stopped or killed, the same command goes on. Results lie in benchmarks/lab: results.csv, curves/
+(reports of each run) and pictures/ (spectrograms of the songs of eight fixed seeds).
 """
 
 from __future__ import annotations
