@@ -1,6 +1,6 @@
 """Time and peak memory of one song of a preset with fresh weights, in a process of its own.
 
-python benchmarks/generate.py [--preset piano-95s] [--precision bfloat16] [--runs 5]
+python benchmarks/generate.py [--preset piano-95s] [--set model.hold_frames=4 ...] [--precision bfloat16] [--runs 5]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 
 import torch
 
-from mp3net.config import preset
+from mp3net.config import override, preset
 from mp3net.dsp.mdct import imdct
 from mp3net.generation import MP3net
 from mp3net.model.build import build_generator
@@ -21,10 +21,11 @@ from mp3net.model.build import build_generator
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="piano-95s")
+    parser.add_argument("--set", dest="settings", action="append", default=[], help="KEY=VALUE, may be repeated")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    config = preset(options.preset)
+    config = override(preset(options.preset), options.settings)
     generator = build_generator(config)
     generator.initialise(torch.Generator().manual_seed(0))
     generator = generator.to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -98,6 +98,22 @@ def test_gaps_are_compared_with_the_recordings_and_intervals_must_be_apart() -> 
     assert "| 0.80 ± 0.25 |" in shown
 
 
+def test_recipes_that_are_no_longer_listed_are_still_compared_and_one_seed_has_no_interval() -> None:
+    rows = [row("recordings-1.5s", seed, 0, level_error_db=0.4) for seed in range(3)]
+    rows += [row("retired", 0, 8, level_error_db=0.6), *(row("paper", seed, 16, level_error_db=5.4) for seed in range(2))]
+    lines = reporting.compared(rows, ("retired", None), ("paper", None)).splitlines()
+    assert lines[0] == "| gap to recordings | paper, 16 tracks | retired, 8 tracks | ratio | intervals apart |"
+    assert any(line.startswith("| level error, dB") and line.endswith("| 0.04 | none: one seed |") for line in lines)
+    assert "| retired | 1 | 8 |" in reporting.table(rows, [("retired", None)])
+
+
+def test_what_was_not_run_is_said_in_a_line() -> None:
+    command = [sys.executable, "-m", "benchmarks.lab", "table", "nonsense"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert said.stderr == "error: nonsense: the table has no row of it; `python -m benchmarks.lab show` says what is done\n"
+
+
 def test_plans_name_recipes_and_shared_committed_rows_are_of_today() -> None:
     assert {name for jobs in PLANS.values() for name, _ in jobs} <= set(RECIPES)
     for line in table.rows_of(table.FOLDER / table.TABLE):

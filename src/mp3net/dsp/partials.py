@@ -51,8 +51,8 @@ def render(
     real, imaginary = constant(_responses, num_bins, u, per_bin, window_name, hold_frames)
     made = torch.bmm(_heard(u * cosine - v * sine, len(real)), real)
     made = torch.baddbmm(made, _heard(u * sine + v * cosine, len(real)), imaginary)
-    reach = len(fades(hold_frames))
-    made = made.view(*made.shape[:2], reach, -1).permute(1, 2, 0, 3).reshape(*u.shape[:-2], reach, -1)[..., :num_bins]
+    sounding = len(fades(hold_frames))
+    made = made.view(*made.shape[:2], sounding, -1).permute(1, 2, 0, 3).reshape(*u.shape[:-2], sounding, -1)[..., :num_bins]
     if hold_frames == 1:
         return made.squeeze(-2)
     earlier, later = (half.flatten(-3, -2) for half in torch.split(made, hold_frames, -2))
@@ -119,19 +119,19 @@ def _responses(num_bins: int, per_bin: int, window_name: WindowName, hold_frames
     near = (k[:, None] - k[None]).abs() <= REACH_BINS
     whole = whole * near.repeat_interleave(per_bin, 1)
     whole = whole / whole.abs().square().sum(1).mean().sqrt()
+    block = min(BLOCK_BINS, num_bins)
+    starts = range(0, num_bins, block)
+    beyond = len(starts) * block - num_bins
+    padded = F.pad(whole.T, (0, beyond, REACH_BINS * per_bin, (REACH_BINS + beyond) * per_bin))
+    length = (block + 2 * REACH_BINS) * per_bin
+    pieces = [padded[start * per_bin :][:length, None, start : start + block] for start in starts]
     fade = fades(hold_frames)
     frame = torch.arange(len(fade), dtype=torch.float64) - hold_frames // 2
-    nu = (torch.arange(num_bins * per_bin, dtype=torch.float64) + 0.5) / per_bin
-    turned = fade[:, None, None] * torch.exp(1j * (math.pi * frame[:, None, None] * nu)) * whole  # (frames, F, partials)
-    parts = torch.stack([turned.real, -turned.imag]).permute(0, 3, 1, 2)  # (2, partials, frames, F)
-    block = min(BLOCK_BINS, num_bins)
-    blocks = -(-num_bins // block)
-    beyond = blocks * block - num_bins
-    padded = F.pad(parts, (0, beyond, 0, 0, REACH_BINS * per_bin, (REACH_BINS + beyond) * per_bin))
-    length = (block + 2 * REACH_BINS) * per_bin
-    starts = [n * block for n in range(blocks)]
-    pieces = [padded[:, start * per_bin :][:, :length, :, start : start + block] for start in starts]
-    return torch.stack(pieces, 1).flatten(-2)
+    nu = (torch.arange(len(padded), dtype=torch.float64) + 0.5) / per_bin - REACH_BINS
+    turn = fade * torch.exp(1j * (math.pi * nu[:, None] * frame))  # (partials, frames)
+    turned = [turn[start * per_bin :][:length, :, None] * piece for start, piece in zip(starts, pieces, strict=True)]
+    parts = torch.stack(turned)  # (blocks, R x bins heard, frames, bins)
+    return torch.stack([parts.real, -parts.imag]).flatten(-2)
 
 
 def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
