@@ -154,6 +154,13 @@ def normalised() -> AbstractContextManager[Any]:
     return patch.object(FrameConv, "forward", forward)
 
 
+@contextmanager
+def attentive_normalised() -> Iterator[None]:
+    """`attentive` and `normalised`."""
+    with attentive(), normalised():
+        yield
+
+
 # --- where in the part a frame is
 
 CLOCKS = 12

@@ -87,6 +87,12 @@ def part(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     return Recipe(question, FAMILY, 16_000, (*STEADY, *SONG, FALLING, *settings), marks=2, change=change)
 
 
+def small(question: str, *settings: str, change: Change = unchanged) -> Recipe:
+    """Networks of half the size at the FLOP of a `part`."""
+    sizes = ("model.width=192", "model.deep_width=256", "optimiser.learning_rate_schedule=[[6500, 1], [26000, 0.3]]")
+    return Recipe(question, FAMILY, 26_000, (*STEADY, *SONG, *sizes, *settings), marks=2, change=change)
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
@@ -140,12 +146,14 @@ RECIPES: dict[str, Recipe] = {
     "song-batch-16": part("batches of 16, 1.4 times the rate", "optimiser.batch_size=16", "optimiser.learning_rate=2.8e-4"),
     "song-two-blocks": part("two blocks per level", "model.blocks_per_level=2"),
     "song-wide": part("networks half as wide again", "model.width=384", "model.deep_width=768"),
-    "song-small": Recipe(
-        "networks half as large, of which the same compute gives 26,000 tracks", FAMILY, 26_000,
-        (
-            *STEADY, *SONG, "model.width=192", "model.deep_width=256",
-            "optimiser.learning_rate_schedule=[[6500, 1], [26000, 0.3]]",
-        ), marks=2,
+    "song-small": small("networks half as large, of which the same compute gives 26,000 tracks"),
+    "song-small-attentive": small("as song-small, with attention at three levels", change=changes.attentive),
+    "song-small-normalised": small(
+        "as song-small-attentive, with normalised weights and twice the rate", "optimiser.learning_rate=4e-4",
+        change=changes.attentive_normalised,
+    ),
+    "song-small-hold-2": small(
+        "as song-small-attentive, with an amplitude for two frames", "model.hold_frames=2", change=changes.attentive
     ),
     "song-shallow": part("256 channels at every level", "model.deep_width=256"),
     "song-attentive": part("attention at three levels", change=changes.attentive),
