@@ -146,7 +146,7 @@ def test_every_change_trains_and_is_undone(name: str, data: Path) -> None:
 def test_a_run_that_is_stopped_goes_on_and_gives_the_same_rows(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RECIPES, "small", Recipe("?", "mp3net2-nano", 12, SMALL, marks=2))
+    monkeypatch.setitem(RECIPES, "small", Recipe("?", "mp3net2-nano", 10, SMALL, marks=2))  # marks between steps
     monkeypatch.setattr(worker, "CLIPS", {"1.5s": (0.25, 8)})
 
     def work(where: str) -> worker.Run:
@@ -166,10 +166,10 @@ def test_a_run_that_is_stopped_goes_on_and_gives_the_same_rows(
         [{k: line[k] for k in (*table.KEYS, *table.READINGS)} for line in table.rows_of(run.table)] for run in (whole, parts)
     ]
     assert readings[0] == readings[1]
-    assert [line["tracks_seen"] for line in readings[0]] == [0, 0, 0, 6, 12]
+    assert [line["tracks_seen"] for line in readings[0]] == [0, 0, 0, 5, 10]
     assert all(np.isfinite(value) for line in readings[0] for value in line.values() if isinstance(value, float))
     for run in (whole, parts):
-        assert 0 < worker.core_minutes(run.folder, 6) < worker.core_minutes(run.folder, 12) < 5
+        assert 0 < worker.core_minutes(run.folder, 6) < worker.core_minutes(run.folder, 10) < 5
         assert (run.results / "pictures" / "small-0.png").stat().st_size > 100
         assert (run.results / "curves" / "small-0.csv").read_text().startswith("tracks_seen,score/gap,")
     work("whole")  # nothing is left to do, and nothing is added
