@@ -132,8 +132,8 @@ class Run:
         facts: Row = {
             "recipe": self.name, "seed": self.seed, "tracks_seen": mark, "digest": self.recipe.digest, "code": self.code,
             "precision": self.config.optimiser.precision,
-            "core_minutes": core_minutes(self.folder, mark + self._slack), "petaflop": flop_per_track(self.config) * mark / 1e15,
-            "ended": ended,
+            "core_minutes": core_minutes(self.folder, mark + self._slack),
+            "petaflop": flop_per_track(self.config) * mark / 1e15, "ended": ended,
         }  # fmt: skip
         readings: dict[str, float | None] = dict.fromkeys(READINGS)
         if not ended:
