@@ -20,6 +20,8 @@ from mp3net.data.dataset import CropDataset
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.errors import Mp3netError
+from mp3net.model.snapshot import DISCRIMINATOR_FILE, load_tensors, open_snapshot
+from mp3net.training.plan import flop_per_track
 from mp3net.training.trainer import Trainer
 from tests.recordings import write_folder
 
@@ -174,3 +176,24 @@ def test_a_run_that_is_stopped_goes_on_and_gives_the_same_rows(
         assert (run.results / "curves" / "small-0.csv").read_text().startswith("tracks_seen,score/gap,")
     work("whole")  # nothing is left to do, and nothing is added
     assert len(table.rows_of(whole.table)) == 5
+
+
+def test_a_run_that_begins_with_another_makes_it_first_and_counts_its_cost(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CLIPS", {"1.5s": (0.25, 8)})
+    monkeypatch.setitem(RECIPES, "short", Recipe("?", "mp3net2-nano", 4, SMALL, marks=1))
+    longer = (*SMALL, "model.num_parts=4", "optimiser.learning_rate=1e-12")
+    monkeypatch.setitem(RECIPES, "long", Recipe("?", "mp3net2-nano", 2, longer, marks=1, begins_with="short"))
+    worker.Run("long", 0, data, tmp_path / "runs", tmp_path, "float32").finish()
+    short, long = (line for line in table.rows_of(tmp_path / table.TABLE) if line["tracks_seen"])
+    assert (short["recipe"], long["recipe"]) == ("short", "long")
+    assert long["core_minutes"] > short["core_minutes"] > 0
+    per_track = [flop_per_track(RECIPES[name].config(0)) / 1e15 for name in ("short", "long")]
+    assert long["petaflop"] == pytest.approx(4 * per_track[0] + 2 * per_track[1], rel=1e-4)
+    assert short["petaflop"] == pytest.approx(4 * per_track[0], rel=1e-4)
+    before, after = (
+        load_tensors(open_snapshot(tmp_path / "runs" / f"{name}-0").folder / DISCRIMINATOR_FILE)
+        for name in ("short", "long")
+    )
+    assert all(torch.allclose(after[name], before[name], atol=1e-8) for name in before)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mp3net.config import Config, override, preset
+from mp3net.training.plan import flop_per_track
 
 from . import changes
 
@@ -52,6 +53,12 @@ class Recipe:
         )  # fmt: skip
         return override(preset(self.preset), [*self.settings, *own])
 
+    @property
+    def petaflop(self) -> float:
+        """What all tracks cost, those of the beginning too."""
+        before = RECIPES[self.begins_with].petaflop if self.begins_with else 0.0
+        return before + flop_per_track(self.config(0)) * self.tracks / 1e15
+
     def judged_at(self) -> list[int]:
         """Tracks seen at which the recipe is judged."""
         return [self.tracks * mark // self.marks for mark in range(1, self.marks + 1)]
@@ -79,6 +86,7 @@ SONG = (
     "model.partials_per_bin=8", "model.phase_dim=32", "model.view_frames=[8]", "model.hearing_db=-12.0",
     "optimiser.ema_half_life_tracks=1500",
 )  # fmt: skip
+HALF = ("model.width=192", "model.deep_width=256")
 FALLING = "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.3]]"
 
 
@@ -89,8 +97,8 @@ def part(question: str, *settings: str, change: Change = unchanged) -> Recipe:
 
 def small(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     """Networks of half the size at the FLOP of a `part`."""
-    sizes = ("model.width=192", "model.deep_width=256", "optimiser.learning_rate_schedule=[[6500, 1], [26000, 0.3]]")
-    return Recipe(question, FAMILY, 26_000, (*STEADY, *SONG, *sizes, *settings), marks=2, change=change)
+    falling = "optimiser.learning_rate_schedule=[[6500, 1], [26000, 0.3]]"
+    return Recipe(question, FAMILY, 26_000, (*STEADY, *SONG, *HALF, falling, *settings), marks=2, change=change)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -101,14 +109,18 @@ RECIPES: dict[str, Recipe] = {
         (*STEADY, *SONG, "optimiser.learning_rate_schedule=[[8000, 1], [48000, 0.2]]"), marks=6,
     ),
     "paper-6s": Recipe("the paper's recipe at equal compute, tracks of 6 s", "micro-6s", 5_000),
+    "song-half": Recipe(
+        "as song, with networks half as large", FAMILY, 78_000,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[13000, 1], [78000, 0.2]]"), marks=6,
+    ),
     "song-6s": Recipe(
-        "ten minutes of tracks of 1.5 s (song-falling), then twenty of 6 s", "mp3net2-6s", 8_000,
-        (*STEADY, *SONG, "optimiser.learning_rate_schedule=[[0, 0.6], [8000, 0.2]]"), begins_with="song-falling",
+        "a third of the compute on tracks of 1.5 s (song-small), then tracks of 6 s", "mp3net2-6s", 13_600,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), begins_with="song-small",
     ),
     "song-12s": Recipe(
-        "as song-6s, with tracks of 12 s", "mp3net2-6s", 4_000,
-        (*STEADY, *SONG, "model.num_parts=8", "optimiser.learning_rate_schedule=[[0, 0.6], [4000, 0.2]]"),
-        begins_with="song-falling",
+        "as song-6s, with tracks of 12 s", "mp3net2-6s", 6_784,
+        (*STEADY, *SONG, *HALF, "model.num_parts=8", "optimiser.learning_rate_schedule=[[0, 0.6], [6784, 0.2]]"),
+        begins_with="song-small",
     ),
     "song-falling": part("the rate falls to 0.3 from 4,000 to 16,000 tracks"),
     "song-steady": part("a steady rate", "optimiser.learning_rate_schedule=[]"),
@@ -163,9 +175,13 @@ RECIPES: dict[str, Recipe] = {
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
-    "base": [("paper", 3), ("family", 3), ("song", 3)],
+    "base": [("paper", 3), ("family", 3), ("song", 3), ("song-half", 3)],
     "6s": [("paper-6s", 3), ("song-6s", 3), ("song-12s", 1)],
-    "parts": [(name, 1) for name, recipe in RECIPES.items() if name.startswith("song-") and recipe.preset == FAMILY],
+    "parts": [
+        (name, 1)
+        for name, recipe in RECIPES.items()
+        if name.startswith("song-") and recipe.preset == FAMILY and recipe.tracks <= 26_000
+    ],
     "matter": [
         (name, 3)
         for name in (

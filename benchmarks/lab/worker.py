@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ from mp3net.model.snapshot import Snapshot, open_snapshot
 from mp3net.training.checkpoint import RunDirectory, saved_checkpoints
 from mp3net.training.memory import keep_freed_memory
 from mp3net.training.origin import Origin
-from mp3net.training.plan import flop_per_track
 from mp3net.training.trainer import Trainer
 from mp3net.training.watcher import Watcher
 
@@ -128,12 +128,20 @@ class Run:
             return str(error).partition("; ")[0]
         return ""
 
+    def _cost(self, mark: int) -> Row:
+        """Core minutes and PFLOP up to a mark, with those of the run that was the beginning."""
+        minutes = core_minutes(self.folder, mark + self._slack)
+        petaflop = replace(self.recipe, tracks=mark).petaflop
+        if self.recipe.begins_with:
+            before = self.runs / f"{self.recipe.begins_with}-{self.seed}"
+            minutes += core_minutes(before, RECIPES[self.recipe.begins_with].tracks)
+        return {"core_minutes": minutes, "petaflop": petaflop}
+
     def _report(self, mark: int, judge: Judge, ended: str) -> None:
         facts: Row = {
             "recipe": self.name, "seed": self.seed, "tracks_seen": mark, "digest": self.recipe.digest, "code": self.code,
             "precision": self.config.optimiser.precision,
-            "core_minutes": core_minutes(self.folder, mark + self._slack),
-            "petaflop": flop_per_track(self.config) * mark / 1e15, "ended": ended,
+            **self._cost(mark), "ended": ended,
         }  # fmt: skip
         readings: dict[str, float | None] = dict.fromkeys(READINGS)
         if not ended:
