@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mp3net.config import Config, override, preset
-from mp3net.training.plan import flop_per_track
 
 from . import changes
 
@@ -52,12 +51,6 @@ class Recipe:
             f"run.checkpoint_every_tracks={min(every, 4000)}", "run.keep_checkpoints=1",
         )  # fmt: skip
         return override(preset(self.preset), [*self.settings, *own])
-
-    @property
-    def petaflop(self) -> float:
-        """What all tracks cost, those of the beginning too."""
-        before = RECIPES[self.begins_with].petaflop if self.begins_with else 0.0
-        return before + flop_per_track(self.config(0)) * self.tracks / 1e15
 
     def judged_at(self) -> list[int]:
         """Tracks seen at which the recipe is judged."""

@@ -6,7 +6,6 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from mp3net.model.snapshot import Snapshot, open_snapshot
 from mp3net.training.checkpoint import RunDirectory, saved_checkpoints
 from mp3net.training.memory import keep_freed_memory
 from mp3net.training.origin import Origin
+from mp3net.training.plan import flop_per_track
 from mp3net.training.trainer import Trainer
 from mp3net.training.watcher import Watcher
 
@@ -106,11 +106,16 @@ class Run:
         """Tracks seen at the latest checkpoint."""
         return int(saved_checkpoints(self.folder)[-1].name.rpartition("-")[2])
 
+    def _before(self) -> Run | None:
+        """The run that is the beginning of this one."""
+        name, precision = self.recipe.begins_with, self.config.optimiser.precision
+        return Run(name, self.seed, self.data, self.runs, self.results, precision) if name else None
+
     def _beginning(self) -> Snapshot | None:
         """The snapshot to begin with; made first if its run is not there."""
-        if self.recipe.begins_with is None or saved_checkpoints(self.folder):
+        before = self._before()
+        if before is None or saved_checkpoints(self.folder):
             return None
-        before = Run(self.recipe.begins_with, self.seed, self.data, self.runs, self.results, self.config.optimiser.precision)
         before.finish()
         return open_snapshot(before.folder)
 
@@ -128,20 +133,19 @@ class Run:
             return str(error).partition("; ")[0]
         return ""
 
-    def _cost(self, mark: int) -> Row:
+    def _cost(self, mark: int) -> tuple[float, float]:
         """Core minutes and PFLOP up to a mark, with those of the run that was the beginning."""
-        minutes = core_minutes(self.folder, mark + self._slack)
-        petaflop = replace(self.recipe, tracks=mark).petaflop
-        if self.recipe.begins_with:
-            before = self.runs / f"{self.recipe.begins_with}-{self.seed}"
-            minutes += core_minutes(before, RECIPES[self.recipe.begins_with].tracks)
-        return {"core_minutes": minutes, "petaflop": petaflop}
+        before = self._before()
+        minutes, petaflop = before._cost(before.recipe.tracks) if before else (0.0, 0.0)
+        minutes += core_minutes(self.folder, mark + self._slack)
+        return minutes, petaflop + flop_per_track(self.config) * mark / 1e15
 
     def _report(self, mark: int, judge: Judge, ended: str) -> None:
+        minutes, petaflop = self._cost(mark)
         facts: Row = {
             "recipe": self.name, "seed": self.seed, "tracks_seen": mark, "digest": self.recipe.digest, "code": self.code,
             "precision": self.config.optimiser.precision,
-            **self._cost(mark), "ended": ended,
+            "core_minutes": minutes, "petaflop": petaflop, "ended": ended,
         }  # fmt: skip
         readings: dict[str, float | None] = dict.fromkeys(READINGS)
         if not ended:

@@ -217,14 +217,17 @@ def test_two_preparations_of_one_dataset_do_not_harm_each_other(long_folder, tmp
     first = subprocess.Popen(command(long_folder, out, "--keep-duplicates"), stdout=subprocess.PIPE, text=True)
     started(first, out)
     first.send_signal(signal.SIGSTOP)  # or a fast machine is done before the others have begun
-    second = subprocess.run(command(long_folder, out, "--keep-duplicates"), capture_output=True, text=True)
+    try:
+        again = command(long_folder, out, "--keep-duplicates")
+        second = subprocess.run(again, capture_output=True, text=True)
+        shard = subprocess.run([*again, "--shard", "1/2"], capture_output=True, text=True)
+    finally:
+        first.send_signal(signal.SIGCONT)
+        first.communicate()
     assert second.returncode == 2
     assert f"mp3net prepare (process {first.pid} on " in second.stderr
-    shard = subprocess.run(command(long_folder, out, "--keep-duplicates", "--shard", "1/2"), capture_output=True, text=True)
     assert shard.returncode == 2
     assert "is at work there" in shard.stderr
-    first.send_signal(signal.SIGCONT)
-    first.communicate()
     assert first.returncode == 0
     assert len(content(out)) == len(read_index(out).entries) == 12
 
