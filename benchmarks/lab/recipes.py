@@ -71,9 +71,10 @@ FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
 
 # The second family as it was before the lab changed it.
+WIDE = ("model.width=256", "model.deep_width=512")
 STEADY = ("optimiser.learning_rate=2e-4", "optimiser.learning_rate_schedule=[]")
 COEFFICIENTS = ("model.partials_per_bin=0", "model.phase_dim=0", "model.view_frames=[]", "model.hearing_db=0.0")
-FIRST = (*COEFFICIENTS, "optimiser.ema_half_life_tracks=500", *STEADY)
+FIRST = (*COEFFICIENTS, *WIDE, "optimiser.ema_half_life_tracks=500", *STEADY)
 # What the lab found.
 SONG = (
     "model.partials_per_bin=8", "model.phase_dim=32", "model.view_frames=[8]", "model.hearing_db=-12.0",
@@ -85,7 +86,7 @@ FALLING = "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.3]]"
 
 def part(question: str, *settings: str, change: Change = unchanged) -> Recipe:
     """Ten minutes of one change beside the recipe "song-falling"."""
-    return Recipe(question, FAMILY, 16_000, (*STEADY, *SONG, FALLING, *settings), marks=2, change=change)
+    return Recipe(question, FAMILY, 16_000, (*STEADY, *SONG, *WIDE, FALLING, *settings), marks=2, change=change)
 
 
 def small(question: str, *settings: str, change: Change = unchanged) -> Recipe:
@@ -99,7 +100,7 @@ RECIPES: dict[str, Recipe] = {
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
     "song": Recipe(
         "partials, free phases, a view, deeper hearing: the best", FAMILY, 48_000,
-        (*STEADY, *SONG, "optimiser.learning_rate_schedule=[[8000, 1], [48000, 0.2]]"), marks=6,
+        (*STEADY, *SONG, *WIDE, "optimiser.learning_rate_schedule=[[8000, 1], [48000, 0.2]]"), marks=6,
     ),
     "paper-6s": Recipe("the paper's recipe at equal compute, tracks of 6 s", "micro-6s", 5_000),
     "song-half": Recipe(
