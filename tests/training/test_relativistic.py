@@ -195,8 +195,12 @@ def test_the_plan_counts_what_is_computed(tiny_data):
     memory = measure_memory(trainer(SECOND, tiny_data).steps)
     assert memory.bytes_per_sample >= 0
     coefficients = override(
-        PRESETS["mp3net2-nano"], ["model.phase_dim=0", "model.partials_per_bin=0", "model.view_frames=[]"]
-    )
+        PRESETS["mp3net2-nano"],
+        [
+            "model.width=256", "model.deep_width=512",
+            "model.phase_dim=0", "model.partials_per_bin=0", "model.view_frames=[]",
+        ],
+    )  # fmt: skip
     nano, judged = forward_flop(coefficients)
     # Two 3-frame convolutions per level, wide at 4 and 8 frames, and the head; the rest is small.
     convolutions = 2 * 2 * 3 * (512 * 512 * 12 + 256 * 256 * 112)
