@@ -99,12 +99,12 @@ RECIPES: dict[str, Recipe] = {
     "paper": Recipe("the paper's recipe at equal compute", PAPER, 32_000),
     "family": Recipe("the second family as it came, a head of coefficients", FAMILY, 64_000, FIRST, marks=8),
     "song": Recipe(
-        "partials, free phases, a view, deeper hearing: the best", FAMILY, 48_000,
+        "partials, free phases, a view, deeper hearing", FAMILY, 48_000,
         (*STEADY, *SONG, *WIDE, "optimiser.learning_rate_schedule=[[8000, 1], [48000, 0.2]]"), marks=6,
     ),
     "paper-6s": Recipe("the paper's recipe at equal compute, tracks of 6 s", "micro-6s", 5_000),
     "song-half": Recipe(
-        "as song, with networks half as large", FAMILY, 78_000,
+        "as song, with networks half as large: the best", FAMILY, 78_000,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[13000, 1], [78000, 0.2]]"), marks=6,
     ),
     "song-6s": Recipe(
