@@ -107,9 +107,22 @@ RECIPES: dict[str, Recipe] = {
         "as song, with networks half as large: the best", FAMILY, 78_000,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[13000, 1], [78000, 0.2]]"), marks=6,
     ),
+    "song-52": Recipe(
+        "as song-half, two thirds as long: a beginning for longer tracks", FAMILY, 52_000,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[13000, 1], [52000, 0.3]]"), marks=2,
+    ),
     "song-6s": Recipe(
         "a third of the compute on tracks of 1.5 s (song-small), then tracks of 6 s", "mp3net2-6s", 13_600,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), begins_with="song-small",
+    ),
+    "song-6s-late": Recipe(
+        "two thirds of the compute on tracks of 1.5 s (song-52), then tracks of 6 s", "mp3net2-6s", 6_800,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2, begins_with="song-52",
+    ),
+    "song-6s-attentive": Recipe(
+        "as song-6s, with attention at three levels", "mp3net2-6s", 13_600,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), marks=2,
+        change=changes.attentive, begins_with="song-small-attentive",
     ),
     "song-12s": Recipe(
         "as song-6s, with tracks of 12 s", "mp3net2-6s", 6_784,
