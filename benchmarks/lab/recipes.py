@@ -119,6 +119,14 @@ RECIPES: dict[str, Recipe] = {
         "two thirds of the compute on tracks of 1.5 s (song-52), then tracks of 6 s", "mp3net2-6s", 6_800,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2, begins_with="song-52",
     ),
+    **{
+        f"song-6s-related-{name}": Recipe(
+            f"as song-6s-late, local latents of a track's parts correlated by 0.{name}", "mp3net2-6s", 6_800,
+            (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2,
+            change=change, begins_with="song-52",
+        )
+        for name, change in (("50", changes.related_50), ("80", changes.related_80))
+    },
     "song-6s-attentive": Recipe(
         "as song-6s, with attention at three levels", "mp3net2-6s", 13_600,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), marks=2,
