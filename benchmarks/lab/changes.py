@@ -121,8 +121,8 @@ def noise_deep() -> Iterator[None]:
 def related(correlation: float) -> Iterator[None]:
     """Any two parts of a track have local latents of this correlation, each still of variance 1.
 
-    Of n independent ones, with their mean m and what is left d_i, m has the variance 1/n and d_i 1 - 1/n. So a m + b d_i with
-    b^2 = 1 - correlation and a^2 = 1 + (n - 1) correlation are what is wanted, and one part alone stays as it is.
+    Of n independent ones, with their mean m and what is left d_i, m has the variance 1/n and d_i 1 - 1/n. So a m + b d_i
+    with b^2 = 1 - correlation and a^2 = 1 + (n - 1) correlation is wanted, and one part alone stays as it is.
     """
     unpack = generator_module.Generator._unpack
 
