@@ -117,35 +117,6 @@ def noise_deep() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def related(correlation: float) -> Iterator[None]:
-    """Any two parts of a track have local latents of this correlation, each still of variance 1.
-
-    Of n independent ones, with their mean m and what is left d_i, m has the variance 1/n and d_i 1 - 1/n. So a m + b d_i
-    with b^2 = 1 - correlation and a^2 = 1 + (n - 1) correlation is wanted, and one part alone stays as it is.
-    """
-    unpack = generator_module.Generator._unpack
-
-    def unpacked(self: Any, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
-        style, phases, local, noise = unpack(self, z)
-        mean = local.mean(1, keepdim=True)
-        shared = (1 + (local.shape[1] - 1) * correlation) ** 0.5 * mean
-        return style, phases, shared + (1 - correlation) ** 0.5 * (local - mean), noise
-
-    with patch.object(generator_module.Generator, "_unpack", unpacked):
-        yield
-
-
-def related_50() -> AbstractContextManager[Any]:
-    """Local latents of a track's parts have a correlation of 0.5."""
-    return related(0.5)
-
-
-def related_80() -> AbstractContextManager[Any]:
-    """Local latents of a track's parts have a correlation of 0.8."""
-    return related(0.8)
-
-
 # --- layers
 
 

@@ -111,6 +111,14 @@ RECIPES: dict[str, Recipe] = {
         "as song-half, two thirds as long: a beginning for longer tracks", FAMILY, 52_000,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[13000, 1], [52000, 0.3]]"), marks=2,
     ),
+    "song-52-global-4": Recipe(
+        "as song-52, with a global latent of 4 numbers", FAMILY, 52_000,
+        (
+            *STEADY, *SONG, *HALF, "model.global_dim=4",
+            "optimiser.learning_rate_schedule=[[13000, 1], [52000, 0.3]]",
+        ),
+        marks=2,
+    ),
     "song-6s": Recipe(
         "a third of the compute on tracks of 1.5 s (song-small), then tracks of 6 s", "mp3net2-6s", 13_600,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), begins_with="song-small",
@@ -119,14 +127,22 @@ RECIPES: dict[str, Recipe] = {
         "two thirds of the compute on tracks of 1.5 s (song-52), then tracks of 6 s", "mp3net2-6s", 6_800,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2, begins_with="song-52",
     ),
-    **{
-        f"song-6s-related-{name}": Recipe(
-            f"as song-6s-late, local latents of a track's parts correlated by 0.{name}", "mp3net2-6s", 6_800,
-            (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2,
-            change=change, begins_with="song-52",
-        )
-        for name, change in (("50", changes.related_50), ("80", changes.related_80))
-    },
+    "song-6s-late-global-4": Recipe(
+        "as song-6s-late, with a global latent of 4 numbers", "mp3net2-6s", 6_800,
+        (
+            *STEADY, *SONG, *HALF, "model.global_dim=4",
+            "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]",
+        ),
+        marks=2, begins_with="song-52-global-4",
+    ),
+    "song-6s-global-16": Recipe(
+        "as song-6s, with a global latent of 16 numbers", "mp3net2-6s", 13_600,
+        (
+            *STEADY, *SONG, *HALF, "model.global_dim=16",
+            "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]",
+        ),
+        begins_with="song-small-global-16",
+    ),
     "song-6s-attentive": Recipe(
         "as song-6s, with attention at three levels", "mp3net2-6s", 13_600,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), marks=2,
@@ -174,6 +190,7 @@ RECIPES: dict[str, Recipe] = {
     "song-two-blocks": part("two blocks per level", "model.blocks_per_level=2"),
     "song-wide": part("networks half as wide again", "model.width=384", "model.deep_width=768"),
     "song-small": small("networks half as large, of which the same compute gives 26,000 tracks"),
+    "song-small-global-16": small("as song-small, with a global latent of 16 numbers", "model.global_dim=16"),
     "song-small-attentive": small("as song-small, with attention at three levels", change=changes.attentive),
     "song-small-normalised": small(
         "as song-small-attentive, with normalised weights and twice the rate", "optimiser.learning_rate=4e-4",
