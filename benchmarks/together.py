@@ -1,0 +1,88 @@
+"""What the parts of a longer song have in common: songs from one pass beside shorter ones joined, judged alike.
+
+    python benchmarks/together.py DATA RUN [--clips 128]
+
+Clips of 5.9 s from DATA are the reference. Judged: songs of that length from one pass, whose parts share the global latent,
+and the same with local latents correlated between parts; and independent shorter songs and recordings, 1.46 s each, joined
+one after the other. If the joined ones are nearer, the global latent decides what should change within a song.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from lab.judges import FIRST_SEED, FLOOR_SEED, REFERENCE_SEED, Judge, real_clips, songs
+from lab.worker import CLIPS
+from torch import Tensor
+
+from mp3net.config import Mp3net2Model
+from mp3net.dsp.mdct import imdct
+from mp3net.generation import MP3net
+
+CORRELATIONS = (0.0, 0.5, 0.8, 1.0)
+
+
+def related(z: Tensor, model: Mp3net2Model, correlation: float) -> Tensor:
+    """Latents (B, N) whose parts have local latents of that correlation between any two, each still of variance 1.
+
+    The mean m of n independent ones has the variance 1/n, what is left d_i 1 - 1/n. So a m + b d_i is wanted, with
+    b^2 = 1 - correlation and a^2 = 1 + (n - 1) correlation.
+    """
+    z = z.clone()
+    parts = z[:, model.global_dim + model.phase_dim :].view(len(z), -1, model.part_size)
+    local = parts[..., : model.local_dim]
+    mean = local.mean(1, keepdim=True)
+    shared = (1 + (parts.shape[1] - 1) * correlation) ** 0.5 * mean
+    parts[..., : model.local_dim] = shared + (1 - correlation) ** 0.5 * (local - mean)
+    return z
+
+
+def related_songs(model: MP3net, duration_s: float, count: int, correlation: float) -> np.ndarray:
+    """Songs (n, C, S) from one pass each."""
+    settings = model.config.model
+    if not isinstance(settings, Mp3net2Model):
+        raise SystemExit("this benchmark is for snapshots of the second family: presets mp3net2-*")
+    made = []
+    with torch.inference_mode():
+        for seed in range(FIRST_SEED, FIRST_SEED + count):
+            z = related(model.latent(seed, duration_s), settings, correlation)
+            made.append(imdct(model.coefficients(z), model.config.audio.window).numpy())
+    return np.concatenate(made)
+
+
+def joined(clips: np.ndarray, samples: int) -> np.ndarray:
+    """(p n, C, S) -> (n, C, samples): p clips one after the other."""
+    pieces = -(-samples // clips.shape[-1])
+    return np.concatenate(np.split(clips, pieces), -1)[..., :samples]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("run", type=Path, help="a run directory or a snapshot")
+    parser.add_argument("--clips", type=int, default=CLIPS["6s"][1])
+    options = parser.parse_args()
+    model = MP3net.from_pretrained(options.run)
+    rate = model.config.audio.sample_rate_hz
+    samples, short = (round(CLIPS[name][0] * rate) for name in ("6s", "1.5s"))
+    judge = Judge(real_clips(options.data, "heldout", samples, options.clips, REFERENCE_SEED), rate, notes=True)
+    names = ("kernel_logmel", "coverage_logmel", "kernel_notes", "coverage_notes", "confident_share")
+    print(f"| clips | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
+
+    def show(name: str, clips: np.ndarray) -> None:
+        found = judge(clips[..., :samples])
+        print(f"| {name} | {' | '.join(f'{found[reading]:.4g}' for reading in names)} |", flush=True)
+
+    count = -(-samples // short) * options.clips
+    show("short recordings, joined", joined(real_clips(options.data, "train", short, count, FLOOR_SEED), samples))
+    show("short songs, joined", joined(songs(model, short / rate, count)[..., :short], samples))
+    for correlation in CORRELATIONS:
+        made = related_songs(model, samples / rate, options.clips, correlation)
+        show(f"from one pass, correlation {correlation}", made)
+
+
+if __name__ == "__main__":
+    main()
