@@ -117,6 +117,19 @@ def noise_deep() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def local_only() -> Iterator[None]:
+    """Tracks of one part have a global latent of zeros, so that the local one has to decide what they are."""
+    unpack = generator_module.Generator._unpack
+
+    def unpacked(self: Any, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
+        style, phases, local, noise = unpack(self, z)
+        return (torch.zeros_like(style) if local.shape[1] == 1 else style), phases, local, noise
+
+    with patch.object(generator_module.Generator, "_unpack", unpacked):
+        yield
+
+
 # --- layers
 
 

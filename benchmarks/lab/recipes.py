@@ -191,6 +191,7 @@ RECIPES: dict[str, Recipe] = {
     "song-wide": part("networks half as wide again", "model.width=384", "model.deep_width=768"),
     "song-small": small("networks half as large, of which the same compute gives 26,000 tracks"),
     "song-small-global-16": small("as song-small, with a global latent of 16 numbers", "model.global_dim=16"),
+    "song-small-local": small("as song-small, without a global latent", change=changes.local_only),
     "song-small-attentive": small("as song-small, with attention at three levels", change=changes.attentive),
     "song-small-normalised": small(
         "as song-small-attentive, with normalised weights and twice the rate", "optimiser.learning_rate=4e-4",
