@@ -192,6 +192,12 @@ RECIPES: dict[str, Recipe] = {
     "song-small": small("networks half as large, of which the same compute gives 26,000 tracks"),
     "song-small-global-16": small("as song-small, with a global latent of 16 numbers", "model.global_dim=16"),
     "song-small-local": small("as song-small, without a global latent", change=changes.local_only),
+    "song-small-styled": small("as song-small, every part has a style of its own", change=changes.styled_parts),
+    "song-6s-styled": Recipe(
+        "as song-6s, every part has a style of its own", "mp3net2-6s", 13_600,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), change=changes.styled_parts,
+        begins_with="song-small-styled",
+    ),
     "song-small-attentive": small("as song-small, with attention at three levels", change=changes.attentive),
     "song-small-normalised": small(
         "as song-small-attentive, with normalised weights and twice the rate", "optimiser.learning_rate=4e-4",
