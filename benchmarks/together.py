@@ -3,8 +3,9 @@
     python benchmarks/together.py DATA RUN [--clips 128]
 
 Clips of 5.9 s from DATA are the reference. Judged: songs of that length from one pass, whose parts share the global latent,
-and the same with local latents correlated between parts; and independent shorter songs and recordings, 1.46 s each, joined
-one after the other. If the joined ones are nearer, the global latent decides what should change within a song.
+and the same with local latents correlated between parts; and shorter songs and recordings, 1.46 s each, joined one after
+the other: independent ones, and songs with one of their latents in common. What is judged no worse with a latent in common
+does not depend on it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lab.judges import FIRST_SEED, FLOOR_SEED, REFERENCE_SEED, Judge, real_clips, songs
+from lab.judges import FIRST_SEED, FLOOR_SEED, REFERENCE_SEED, Judge, real_clips
 from lab.worker import CLIPS
 from torch import Tensor
 
@@ -42,15 +43,44 @@ def related(z: Tensor, model: Mp3net2Model, correlation: float) -> Tensor:
 
 def related_songs(model: MP3net, duration_s: float, count: int, correlation: float) -> np.ndarray:
     """Songs (n, C, S) from one pass each."""
-    settings = model.config.model
-    if not isinstance(settings, Mp3net2Model):
-        raise SystemExit("this benchmark is for snapshots of the second family: presets mp3net2-*")
+    settings = second_family(model)
     made = []
     with torch.inference_mode():
         for seed in range(FIRST_SEED, FIRST_SEED + count):
             z = related(model.latent(seed, duration_s), settings, correlation)
             made.append(imdct(model.coefficients(z), model.config.audio.window).numpy())
     return np.concatenate(made)
+
+
+def short_songs(model: MP3net, duration_s: float, groups: int, size: int, same: slice) -> np.ndarray:
+    """Songs (size groups, C, S), every group's first before every second; a group has the numbers `same` in common."""
+    made = []
+    with torch.inference_mode():
+        for seed in range(FIRST_SEED, FIRST_SEED + groups * size, size):
+            z = torch.cat([model.latent(seed + number, duration_s) for number in range(size)])
+            z[:, same] = z[:1, same].clone()
+            made.append(imdct(model.coefficients(z), model.config.audio.window).numpy())
+    return np.stack(made, 1).reshape(size * groups, *made[0].shape[1:])
+
+
+def latents(model: MP3net) -> dict[str, slice]:
+    """Where in the latents of a song of one part each of them is."""
+    settings = second_family(model)
+    style = settings.global_dim
+    local = style + settings.phase_dim
+    return {
+        "nothing": slice(0, 0),
+        "the global latent": slice(0, style),
+        "the phases": slice(style, local),
+        "the local latent": slice(local, local + settings.local_dim),
+    }
+
+
+def second_family(model: MP3net) -> Mp3net2Model:
+    settings = model.config.model
+    if not isinstance(settings, Mp3net2Model):
+        raise SystemExit("this benchmark is for snapshots of the second family: presets mp3net2-*")
+    return settings
 
 
 def joined(clips: np.ndarray, samples: int) -> np.ndarray:
@@ -76,9 +106,12 @@ def main() -> None:
         found = judge(clips[..., :samples])
         print(f"| {name} | {' | '.join(f'{found[reading]:.4g}' for reading in names)} |", flush=True)
 
-    count = -(-samples // short) * options.clips
-    show("short recordings, joined", joined(real_clips(options.data, "train", short, count, FLOOR_SEED), samples))
-    show("short songs, joined", joined(songs(model, short / rate, count)[..., :short], samples))
+    pieces = -(-samples // short)
+    clips = real_clips(options.data, "train", short, pieces * options.clips, FLOOR_SEED)
+    show("short recordings, joined", joined(clips, samples))
+    for name, same in latents(model).items():
+        clips = short_songs(model, short / rate, options.clips, pieces, same)[..., :short]
+        show(f"short songs, joined, {name} in common", joined(clips, samples))
     for correlation in CORRELATIONS:
         made = related_songs(model, samples / rate, options.clips, correlation)
         show(f"from one pass, correlation {correlation}", made)
