@@ -78,8 +78,8 @@ class Run:
         torch.set_num_threads(1)
         torch.manual_seed(self.seed)  # for layers of changed code that draw their own beginnings
         keep_freed_memory()
+        beginning = self._beginning()  # outside, because the run before makes the change of its own recipe
         with self.recipe.change():
-            beginning = self._beginning()
             judge = judge_for(self.config, self.data, self.table)
             for mark in self.recipe.judged_at():
                 rows = found(rows_of(self.table), self.name, self.seed)
