@@ -3,7 +3,8 @@
     python benchmarks/together.py DATA RUN [--clips 128]
 
 Clips of 5.9 s from DATA are the reference. Judged: songs of that length from one pass, whose parts share the global latent,
-and the same with local latents correlated between parts; and shorter songs and recordings, 1.46 s each, joined one after
+and the same with local latents correlated between parts, without attention between parts, and with a global latent of 0; and
+shorter songs and recordings, 1.46 s each, joined one after
 the other: independent ones, and songs with one of their latents in common. What is judged no worse with a latent in common
 does not depend on it.
 """
@@ -11,7 +12,9 @@ does not depend on it.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -22,6 +25,7 @@ from torch import Tensor
 from mp3net.config import Mp3net2Model
 from mp3net.dsp.mdct import imdct
 from mp3net.generation import MP3net
+from mp3net.model.mp3net2.layers import Attention
 
 CORRELATIONS = (0.0, 0.5, 0.8, 1.0)
 
@@ -41,13 +45,14 @@ def related(z: Tensor, model: Mp3net2Model, correlation: float) -> Tensor:
     return z
 
 
-def related_songs(model: MP3net, duration_s: float, count: int, correlation: float) -> np.ndarray:
-    """Songs (n, C, S) from one pass each."""
+def related_songs(model: MP3net, duration_s: float, count: int, correlation: float, style: float = 1.0) -> np.ndarray:
+    """Songs (n, C, S) from one pass each; their global latents are multiplied by `style`."""
     settings = second_family(model)
     made = []
     with torch.inference_mode():
         for seed in range(FIRST_SEED, FIRST_SEED + count):
             z = related(model.latent(seed, duration_s), settings, correlation)
+            z[:, : settings.global_dim] *= style
             made.append(imdct(model.coefficients(z), model.config.audio.window).numpy())
     return np.concatenate(made)
 
@@ -74,6 +79,16 @@ def latents(model: MP3net) -> dict[str, slice]:
         "the phases": slice(style, local),
         "the local latent": slice(local, local + settings.local_dim),
     }
+
+
+def within_parts(frames: int) -> Callable[[Attention, Tensor], Tensor]:
+    """The attention, as if every part of so many frames were alone."""
+    forward = Attention.forward
+
+    def alone(self: Attention, x: Tensor) -> Tensor:
+        return forward(self, x.reshape(-1, frames, x.shape[-1])).reshape(x.shape)
+
+    return alone
 
 
 def second_family(model: MP3net) -> Mp3net2Model:
@@ -115,6 +130,10 @@ def main() -> None:
     for correlation in CORRELATIONS:
         made = related_songs(model, samples / rate, options.clips, correlation)
         show(f"from one pass, correlation {correlation}", made)
+    with patch.object(Attention, "forward", within_parts(second_family(model).base_frames)):
+        made = related_songs(model, samples / rate, options.clips, 0.0)
+        show("from one pass, each part attends to itself alone", made)
+    show("from one pass, the global latent 0", related_songs(model, samples / rate, options.clips, 0.0, style=0.0))
 
 
 if __name__ == "__main__":

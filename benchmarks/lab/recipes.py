@@ -127,27 +127,6 @@ RECIPES: dict[str, Recipe] = {
         "two thirds of the compute on tracks of 1.5 s (song-52), then tracks of 6 s", "mp3net2-6s", 6_800,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2, begins_with="song-52",
     ),
-    "song-6s-late-global-4": Recipe(
-        "as song-6s-late, with a global latent of 4 numbers", "mp3net2-6s", 6_800,
-        (
-            *STEADY, *SONG, *HALF, "model.global_dim=4",
-            "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]",
-        ),
-        marks=2, begins_with="song-52-global-4",
-    ),
-    "song-6s-global-16": Recipe(
-        "as song-6s, with a global latent of 16 numbers", "mp3net2-6s", 13_600,
-        (
-            *STEADY, *SONG, *HALF, "model.global_dim=16",
-            "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]",
-        ),
-        begins_with="song-small-global-16",
-    ),
-    "song-6s-attentive": Recipe(
-        "as song-6s, with attention at three levels", "mp3net2-6s", 13_600,
-        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), marks=2,
-        change=changes.attentive, begins_with="song-small-attentive",
-    ),
     "song-12s": Recipe(
         "as song-6s, with tracks of 12 s", "mp3net2-6s", 6_784,
         (*STEADY, *SONG, *HALF, "model.num_parts=8", "optimiser.learning_rate_schedule=[[0, 0.6], [6784, 0.2]]"),

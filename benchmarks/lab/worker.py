@@ -76,9 +76,9 @@ class Run:
     def finish(self) -> None:
         """Everything that is missing of the run and its rows."""
         torch.set_num_threads(1)
-        torch.manual_seed(self.seed)  # for layers of changed code that draw their own beginnings
         keep_freed_memory()
         beginning = self._beginning()  # outside, because the run before makes the change of its own recipe
+        torch.manual_seed(self.seed)  # for layers of changed code that draw their own beginnings
         with self.recipe.change():
             judge = judge_for(self.config, self.data, self.table)
             for mark in self.recipe.judged_at():
