@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mp3net.model.mp3net2 import generator as generator_module
+from mp3net.model.mp3net2 import layers
 from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, leaky, neighbours
 
@@ -127,6 +128,13 @@ def local_only() -> Iterator[None]:
         return (torch.zeros_like(style) if local.shape[1] == 1 else style), phases, local, noise
 
     with patch.object(generator_module.Generator, "_unpack", unpacked):
+        yield
+
+
+@contextmanager
+def grown() -> Iterator[None]:
+    """As `local_only`, and the global latent changes nothing at first: longer tracks begin as shorter ones in a row."""
+    with local_only(), patch.object(layers, "MODULATION_GAIN", 0.0):
         yield
 
 

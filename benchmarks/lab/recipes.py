@@ -127,6 +127,15 @@ RECIPES: dict[str, Recipe] = {
         "two thirds of the compute on tracks of 1.5 s (song-52), then tracks of 6 s", "mp3net2-6s", 6_800,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2, begins_with="song-52",
     ),
+    "song-6s-fresh": Recipe(
+        "as song-6s, all of the compute on tracks of 6 s", "mp3net2-6s", 20_200,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[3400, 1], [20200, 0.2]]"),
+    ),
+    "song-6s-grown": Recipe(
+        "as song-6s, and no global latent before tracks are of 6 s", "mp3net2-6s", 13_600,
+        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), change=changes.grown,
+        begins_with="song-small-grown",
+    ),
     "song-12s": Recipe(
         "as song-6s, with tracks of 12 s", "mp3net2-6s", 6_784,
         (*STEADY, *SONG, *HALF, "model.num_parts=8", "optimiser.learning_rate_schedule=[[0, 0.6], [6784, 0.2]]"),
@@ -171,6 +180,7 @@ RECIPES: dict[str, Recipe] = {
     "song-small": small("networks half as large, of which the same compute gives 26,000 tracks"),
     "song-small-global-16": small("as song-small, with a global latent of 16 numbers", "model.global_dim=16"),
     "song-small-local": small("as song-small, without a global latent", change=changes.local_only),
+    "song-small-grown": small("as song-small-local, for a global latent that comes later", change=changes.grown),
     "song-small-styled": small("as song-small, every part has a style of its own", change=changes.styled_parts),
     "song-6s-styled": Recipe(
         "as song-6s, every part has a style of its own", "mp3net2-6s", 13_600,
