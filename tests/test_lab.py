@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,11 +183,21 @@ def test_a_run_that_is_stopped_goes_on_and_gives_the_same_rows(
 def test_a_run_that_begins_with_another_makes_it_first_and_counts_its_cost(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made = []
+
+    @contextmanager
+    def change() -> Iterator[None]:
+        made.append(1)
+        yield
+        made.append(-1)
+
     monkeypatch.setattr(worker, "CLIPS", {"1.5s": (0.25, 8)})
-    monkeypatch.setitem(RECIPES, "short", Recipe("?", "mp3net2-nano", 4, SMALL, marks=1))
+    monkeypatch.setitem(RECIPES, "short", Recipe("?", "mp3net2-nano", 4, SMALL, marks=1, change=change))
     longer = (*SMALL, "model.num_parts=4", "optimiser.learning_rate=1e-12")
-    monkeypatch.setitem(RECIPES, "long", Recipe("?", "mp3net2-nano", 2, longer, marks=1, begins_with="short"))
+    recipe = Recipe("?", "mp3net2-nano", 2, longer, marks=1, change=change, begins_with="short")
+    monkeypatch.setitem(RECIPES, "long", recipe)
     worker.Run("long", 0, data, tmp_path / "runs", tmp_path, "float32").finish()
+    assert made == [1, -1, 1, -1]  # each run makes its change once: made twice at a time, it could be another change
     short, long = (line for line in table.rows_of(tmp_path / table.TABLE) if line["tracks_seen"])
     assert (short["recipe"], long["recipe"]) == ("short", "long")
     assert long["core_minutes"] > short["core_minutes"] > 0
