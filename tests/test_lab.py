@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from benchmarks.lab import recipes, reporting, table, worker
-from benchmarks.lab.__main__ import finished
+from benchmarks.lab.__main__ import finished, progress
 from benchmarks.lab.recipes import PLANS, RECIPES, Recipe
 from mp3net.config import DataConfig
 from mp3net.data.dataset import CropDataset
@@ -109,6 +109,26 @@ def test_recipes_that_are_no_longer_listed_are_still_compared_and_one_seed_has_n
     assert lines[0] == "| gap to recordings | paper, 16 tracks | retired, 8 tracks | ratio | intervals apart |"
     assert any(line.startswith("| level error, dB") and line.endswith("| 0.04 | none: one seed |") for line in lines)
     assert "| retired | 1 | 8 |" in reporting.table(rows, [("retired", None)])
+
+
+def test_recipes_judged_by_clips_of_different_length_are_not_compared() -> None:
+    rows = [row(name, 0, 0) for name in ("recordings-1.5s", "recordings-6s", "paper", "paper-6s", "song-6s")]
+    assert reporting.compared(rows, ("song-6s", None), ("paper-6s", None))
+    with pytest.raises(Mp3netError, match="song-6s and paper were judged by clips of different length"):
+        reporting.compared(rows, ("song-6s", None), ("paper", None))
+
+
+def test_progress_is_of_the_stage_that_runs(tmp_path: Path) -> None:
+    def costs(name: str, *lines: tuple[int, float]) -> None:
+        (tmp_path / name).mkdir()
+        text = "".join(json.dumps({"tracks_seen": seen, "core_s": seconds}) + "\n" for seen, seconds in lines)
+        (tmp_path / name / table.COST_FILE).write_text(text)
+
+    assert progress("song-6s", 1, tmp_path) == "song-small, seed 1: starting"
+    costs("song-small-1", (800, 60.0), (6_500, 540.0))
+    assert progress("song-6s", 1, tmp_path) == "song-small, seed 1: 6,500 of 26,000 tracks, 10 core minutes, 30 left"
+    costs("song-6s-1", (3_400, 600.0))
+    assert progress("song-6s", 1, tmp_path) == "song-6s, seed 1: 3,400 of 13,600 tracks, 10 core minutes, 30 left"
 
 
 def test_what_was_not_run_is_said_in_a_line() -> None:

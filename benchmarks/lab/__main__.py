@@ -16,6 +16,7 @@ and one beside other work. Stopped or killed, the same command goes on. Results 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -26,11 +27,12 @@ from mp3net.errors import Mp3netError
 from mp3net.machine import usable_cpus
 
 from .recipes import PLANS, RECIPES
-from .table import FOLDER, TABLE, found, rows_of
+from .table import COST_FILE, FOLDER, TABLE, found, rows_of
 
 ROOT = Path(__file__).parents[2]
 NICENESS = 19
 POLL_S = 2.0
+PROGRESS_S = 60.0
 
 
 def wanted(options: argparse.Namespace) -> list[tuple[str, int]]:
@@ -60,13 +62,28 @@ def start(name: str, seed: int, core: int, options: argparse.Namespace) -> subpr
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, preexec_fn=settle, env=environment)
 
 
+def progress(name: str, seed: int, runs: Path) -> str:
+    """How far a run is, or the run that it begins with, and how much processor time that stage still needs."""
+    recipe = RECIPES[name]
+    path = runs / f"{name}-{seed}" / COST_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if not lines and recipe.begins_with:
+        return progress(recipe.begins_with, seed, runs)
+    if not lines:
+        return f"{name}, seed {seed}: starting"
+    costs = [json.loads(line) for line in lines]
+    seen, minutes = costs[-1]["tracks_seen"], sum(line["core_s"] for line in costs) / 60
+    left = max(recipe.tracks - seen, 0) / seen * minutes
+    return f"{name}, seed {seed}: {seen:,} of {recipe.tracks:,} tracks, {minutes:.0f} core minutes, {left:.0f} left"
+
+
 def run(options: argparse.Namespace) -> int:
     """All runs that are wanted and not finished, as many at a time as there are workers. Returns the number that failed."""
     left = [job for job in wanted(options) if not finished(*job, options.results)]
     cores = sorted(os.sched_getaffinity(0))
     free = [cores[number % len(cores)] for number in range(options.workers)]
     at_work: dict[subprocess.Popen[bytes], tuple[str, int, int]] = {}
-    failed = 0
+    failed, told = 0, time.monotonic()
     try:
         while left or at_work:
             while left and free:
@@ -74,6 +91,10 @@ def run(options: argparse.Namespace) -> int:
                 at_work[start(name, seed, core, options)] = (name, seed, core)
                 print(f"{time.strftime('%H:%M:%S')} {name}, seed {seed}: begun, {len(left)} left", flush=True)
             time.sleep(POLL_S)
+            if time.monotonic() - told >= PROGRESS_S:
+                told = time.monotonic()
+                for name, seed, _ in at_work.values():
+                    print(f"{time.strftime('%H:%M:%S')} {progress(name, seed, options.runs)}", flush=True)
             for process in [process for process in at_work if process.poll() is not None]:
                 name, seed, core = at_work.pop(process)
                 free.append(core)

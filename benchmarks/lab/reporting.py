@@ -96,7 +96,16 @@ def gaps(rows: Sequence[Row], recipe: str, tracks: int | None = None) -> dict[st
 
 
 def compared(rows: Sequence[Row], better: tuple[str, int | None], worse: tuple[str, int | None]) -> str:
-    """A Markdown table: the gaps of two recipes to recordings, their ratio, and whether the intervals are apart."""
+    """A Markdown table: the gaps of two recipes to recordings, their ratio, and whether the intervals are apart.
+
+    Errors: Mp3netError if the two were judged by clips of different length.
+    """
+    lengths = [recordings_like(name) for name, _ in (better, worse)]
+    if lengths[0] != lengths[1]:
+        raise Mp3netError(
+            f"{better[0]} and {worse[0]} were judged by clips of different length ({' and '.join(lengths)}): their gaps "
+            "do not compare; choose two recipes with tracks equally long"
+        )
     heads = [f"{name}, {at(rows, name, tracks)[0]['tracks_seen']:,} tracks" for name, tracks in (worse, better)]
     lines = [f"| gap to recordings | {' | '.join(heads)} | ratio | intervals apart |", "|---|---|---|---|---|"]
     mine, theirs = gaps(rows, *better), gaps(rows, *worse)

@@ -14,6 +14,7 @@ from mp3net.locks import Lock
 
 FOLDER = Path(__file__).parent
 TABLE = "results.csv"
+COST_FILE = "cost.jsonl"  # in each run directory: the processor time of its training
 KEYS = ("recipe", "seed", "tracks_seen")
 FACTS = ("digest", "code", "precision", "core_minutes", "petaflop", "ended")
 READINGS = (

@@ -27,9 +27,8 @@ from mp3net.training.watcher import Watcher
 
 from .judges import FLOOR_SEED, REFERENCE_SEED, Judge, picture, real_clips, songs
 from .recipes import RECIPES, Recipe
-from .table import READINGS, TABLE, Row, add, found, rows_of
+from .table import COST_FILE, READINGS, TABLE, Row, add, found, rows_of
 
-COST_FILE = "cost.jsonl"
 PICTURED = 8
 CURVE = ("score/gap", "penalty/gradient", "loss/generator", "distance/wasserstein", "level_db/real", "level_db/generated")
 # Seconds and number of the clips that tracks of about that length are judged by: the same samples whatever the bins.
