@@ -1,5 +1,6 @@
 """Configuration is data: saved as JSON beside the weights. No torch here."""
 
+from mp3net.config.models import Mp3net2Model, PaperModel
 from mp3net.config.presets import PRESETS, UNCHANGED, preset, presets_for
 from mp3net.config.sections import (
     AudioConfig,
@@ -8,10 +9,8 @@ from mp3net.config.sections import (
     DataConfig,
     MaskingNoise,
     ModelConfig,
-    Mp3net2Model,
     ObjectiveConfig,
     OptimiserConfig,
-    PaperModel,
     Precision,
     Relativistic,
     RunConfig,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 
+from mp3net.config.models import Mp3net2Model, PaperModel
 from mp3net.config.sections import (
     AudioConfig,
     AugmentConfig,
     Config,
-    Mp3net2Model,
     OptimiserConfig,
-    PaperModel,
     Relativistic,
     RunConfig,
 )

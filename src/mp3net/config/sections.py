@@ -4,24 +4,21 @@ that is present or absent."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Strict, Tag, model_validator
+
+from mp3net.config.frozen import Frozen
+from mp3net.config.models import Mp3net2Model, PaperModel
 
 WindowName = Literal["vorbis", "sine"]
 Precision = Literal["float32", "bfloat16"]
-
 
 # Points (tracks seen, factor), linear in between and constant outside; none: 1 throughout. JSON has only lists.
 Schedule = Annotated[tuple[Annotated[tuple[int, float], Strict(False)], ...], Strict(False)]
 
 
-class _Frozen(BaseModel):
-    # JSON as Python reads it has Infinity and NaN, which pass most bounds and end a training much later.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class AudioConfig(_Frozen):
+class AudioConfig(Frozen):
     """What a coefficient means: sample rate, audio channels, bins of the MDCT and its window."""
 
     sample_rate_hz: int = Field(22016, ge=1000, le=192000)
@@ -35,179 +32,7 @@ class AudioConfig(_Frozen):
         return self.num_bins
 
 
-class PaperModel(_Frozen):
-    """Sizes of the paper's networks (section 3). Each block quadruples frames and doubles bins."""
-
-    calibrated: ClassVar[bool] = False
-    # Settings that may change when training begins with a snapshot's weights.
-    shapeless: ClassVar[frozenset[str]] = frozenset({"stddev_group_size"})
-
-    kind: Literal["paper"] = "paper"
-    base_frames: int = Field(4, ge=1)
-    base_bins: int = Field(2, ge=2)
-    num_blocks: int = Field(6, ge=1, le=10)
-    top_channels: int = Field(16, ge=1, description="c_0: channels next to the audio")
-    channel_cap: int = Field(512, ge=1)
-    latent_dim: int = Field(512, ge=1)
-    stddev_position: Literal["before_last_block", "after_last_block"] = Field(
-        "before_last_block", description="minibatch deviation: figure 4 of the paper, or the released code"
-    )
-
-    stddev_group_size: int | None = Field(
-        None, ge=2, description="samples per minibatch deviation; null: the whole batch, as in the paper"
-    )
-
-    @model_validator(mode="after")
-    def _even_bins(self) -> PaperModel:
-        if self.base_bins % 2:
-            raise ValueError(f"base_bins = {self.base_bins} must be even: a block splits off its top octave")
-        return self
-
-    @property
-    def num_frames(self) -> int:
-        return int(self.base_frames * 4**self.num_blocks)
-
-    @property
-    def num_bins(self) -> int:
-        return int(self.base_bins * 2**self.num_blocks)
-
-    @property
-    def coupled_samples(self) -> int | None:
-        """Samples of a batch that are scored together; None: all of them."""
-        return self.stddev_group_size
-
-    def whole_frames(self, wanted: int | None) -> int:
-        """Frames of a track of at least `wanted` frames: there is only one length. Errors: ValueError for a longer one."""
-        if wanted is not None and wanted > self.num_frames:
-            raise ValueError("the paper's networks make tracks of one length")
-        return self.num_frames
-
-    def latent_size(self, num_frames: int) -> int:
-        """Random numbers that a track is made of."""
-        return self.latent_dim
-
-    @property
-    def sizes(self) -> str:
-        """The sizes in a few words."""
-        return f"{self.num_blocks} blocks, width {self.top_channels}-{self.channel_cap}"
-
-    def block_channels(self, index: int) -> tuple[int, int, int]:
-        """Channels (in, mid, out) of generator block `index`, 0 being the deepest (paper section 3.1)."""
-        width = 4 ** (self.num_blocks - 1 - index) * self.top_channels
-        wide, mid, narrow = (min(self.channel_cap, factor * width) for factor in (4, 2, 1))
-        return wide, mid, narrow
-
-
-class Mp3net2Model(_Frozen):
-    """Sizes of the second family: bins are channels, frames a sequence; the weights do not depend on its length."""
-
-    # Networks and front-end use the level that each bin has in the training data as their unit.
-    calibrated: ClassVar[bool] = True
-    # Samples of a batch that are scored together.
-    coupled_samples: ClassVar[int | None] = 1
-    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts"})
-
-    kind: Literal["mp3net2"] = "mp3net2"
-    num_parts: int = Field(1, ge=1, description="parts of a track in training, one local latent each")
-    base_frames: int = Field(4, ge=1, description="frames of a part at the deepest level")
-    num_doublings: int = Field(4, ge=1, le=10, description="levels above the deepest; each doubles the frames")
-    width: int = Field(256, ge=8)
-    deep_width: int = Field(512, ge=8)
-    deep_levels: int = Field(2, ge=1, description="levels of the deep width, counted from the deepest")
-    blocks_per_level: int = Field(1, ge=1)
-    global_dim: int = Field(128, ge=1, description="the latent of a whole track, which modulates every block")
-    local_dim: int = Field(128, ge=1, description="the latent of a part")
-    noise_channels: int = Field(8, ge=1)
-    attention_heads: int = Field(4, ge=1)
-    partials_per_bin: int = Field(
-        0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
-    )
-    phase_dim: int = Field(0, ge=0, description="the latent of the phases at which partials begin; 0: all begin alike")
-    hold_frames: int = Field(
-        1, ge=1, description="frames per amplitude of a partial, a power of two; amplitudes fade linearly into the next"
-    )
-    hearing_db: float = Field(
-        0.0, ge=-60, le=0, description="level above which the discriminator hears, relative to the masking threshold"
-    )
-    view_frames: Annotated[tuple[int, ...], Strict(False)] = Field(
-        (), description="the discriminator also hears so many frames as one; powers of two from 4 on, each once"
-    )
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> Mp3net2Model:
-        if self.level_widths[0] % (4 * self.attention_heads):
-            raise ValueError(
-                f"the deepest width {self.level_widths[0]} must be a multiple of 4 x attention_heads = "
-                f"{4 * self.attention_heads}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _views_are_of_levels(self) -> Mp3net2Model:
-        possible = [4 * 2**level for level in range(self.num_doublings)]
-        if len(set(self.view_frames)) < len(self.view_frames) or not set(self.view_frames) <= set(possible):
-            raise ValueError(
-                f"view_frames = {list(self.view_frames)}: with num_doublings = {self.num_doublings} choose from {possible}, "
-                "each at most once"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _partials_are_held_by_a_level(self) -> Mp3net2Model:
-        for name, value, without in (("phase_dim", self.phase_dim, 0), ("hold_frames", self.hold_frames, 1)):
-            if value != without and not self.partials_per_bin:
-                raise ValueError(f"{name} = {value} without partials: set partials_per_bin, or {name} = {without}")
-        possible = [2**level for level in range(self.num_doublings + 1)]
-        if self.hold_frames not in possible:
-            raise ValueError(
-                f"hold_frames = {self.hold_frames}: with num_doublings = {self.num_doublings} choose from {possible}"
-            )
-        return self
-
-    @property
-    def level_frames(self) -> list[int]:
-        """Frames of a part at each level, the deepest first."""
-        return [self.base_frames * 2**level for level in range(self.num_doublings + 1)]
-
-    @property
-    def level_widths(self) -> list[int]:
-        """Channels at each level, the deepest first."""
-        return [self.deep_width if level < self.deep_levels else self.width for level in range(self.num_doublings + 1)]
-
-    @property
-    def generator_level_frames(self) -> list[int]:
-        """Those of the generator's levels, the last of which has a frame for every amplitude."""
-        return [frames for frames in self.level_frames if frames * self.hold_frames <= self.frames_per_part]
-
-    @property
-    def frames_per_part(self) -> int:
-        return self.level_frames[-1]
-
-    @property
-    def num_frames(self) -> int:
-        """Frames of a track in training."""
-        return self.num_parts * self.frames_per_part
-
-    @property
-    def part_size(self) -> int:
-        """Random numbers of a part: its latent, and the noise of its frames in every block."""
-        return self.local_dim + self.noise_channels * self.blocks_per_level * sum(self.generator_level_frames)
-
-    def whole_frames(self, wanted: int | None) -> int:
-        """Frames of a track of at least `wanted` frames: whole parts."""
-        return self.num_frames if wanted is None else max(-(-wanted // self.frames_per_part), 1) * self.frames_per_part
-
-    def latent_size(self, num_frames: int) -> int:
-        """Random numbers that a track of whole parts is made of."""
-        return self.global_dim + self.phase_dim + num_frames // self.frames_per_part * self.part_size
-
-    @property
-    def sizes(self) -> str:
-        """The sizes in a few words."""
-        return f"{self.num_doublings + 1} levels, width {self.width}-{self.deep_width}"
-
-
-class DataConfig(_Frozen):
+class DataConfig(Frozen):
     """How recordings become a dataset on disk."""
 
     sample_rate_hz: int = Field(22016, ge=1000, le=192000)
@@ -229,7 +54,7 @@ class DataConfig(_Frozen):
     split_seed: int = Field(0, ge=0)
 
 
-class AugmentConfig(_Frozen):
+class AugmentConfig(Frozen):
     """Changes that could have happened to the recordings themselves, drawn anew for every crop."""
 
     random_sign: bool = Field(True, description="polarity: inaudible, changes every coefficient")
@@ -249,13 +74,13 @@ def _in_order(points: Schedule) -> Schedule:
 OrderedSchedule = Annotated[Schedule, AfterValidator(_in_order)]
 
 
-class MaskingNoise(_Frozen):
+class MaskingNoise(Frozen):
     """Inaudible noise on everything that the discriminator sees (paper section 2.2)."""
 
     grid: Literal["exact", "released"] = "exact"
 
 
-class WganGp(_Frozen):
+class WganGp(Frozen):
     """The paper's objective (section 3.2): Wasserstein distance, gradient penalty (slope 1 in between), drift."""
 
     kind: Literal["wgan_gp"] = "wgan_gp"
@@ -275,7 +100,7 @@ class WganGp(_Frozen):
         return made + 12 * scored + (3 * made + 2 * scored) / self.discriminator_steps
 
 
-class Relativistic(_Frozen):
+class Relativistic(Frozen):
     """The second family's objective: generated and real scores in pairs, gradient penalties on both (2501.05441)."""
 
     kind: Literal["relativistic"] = "relativistic"
@@ -294,7 +119,7 @@ class Relativistic(_Frozen):
         return made + (6 + 6 / self.penalty_every) * scored + (3 * made + 3 * scored) / self.discriminator_steps
 
 
-class OptimiserConfig(_Frozen):
+class OptimiserConfig(Frozen):
     """How weights are updated (paper section 4.2). Progress is counted in tracks seen by the discriminator."""
 
     batch_size: int = Field(8, ge=1)
@@ -312,7 +137,7 @@ class OptimiserConfig(_Frozen):
     seed: int = Field(0, ge=0)
 
 
-class RunConfig(_Frozen):
+class RunConfig(Frozen):
     """What may change when a run is resumed: it controls bookkeeping, not the mathematics of a step."""
 
     total_tracks: int = Field(6_000_000, ge=1)
@@ -354,7 +179,7 @@ ObjectiveConfig = Annotated[
 OBJECTIVES = {"paper": "wgan_gp", "mp3net2": "relativistic"}
 
 
-class Config(_Frozen):
+class Config(Frozen):
     """Everything that defines a model and its training."""
 
     audio: AudioConfig = AudioConfig()
