@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2 import layers
 from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, leaky, neighbours
+from mp3net.model.mp3net2.layers import Attention, FrameConv, doubled, neighbours
 
 
 def extended(cls: type, change: Callable[[Any], None]) -> AbstractContextManager[Any]:
@@ -135,30 +135,6 @@ def local_only() -> Iterator[None]:
 def grown() -> Iterator[None]:
     """As `local_only`, and the global latent changes nothing at first: longer tracks begin as shorter ones in a row."""
     with local_only(), patch.object(layers, "MODULATION_GAIN", 0.0):
-        yield
-
-
-@contextmanager
-def styled_parts() -> Iterator[None]:
-    """What scales and shifts channels is, for three quarters of its variance, a part's own latent; in between on lines."""
-    unpack = generator_module.Generator._unpack
-
-    def unpacked(self: Any, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
-        style, phases, local, noise = unpack(self, z)
-        return 0.5 * style[:, None] + 0.75**0.5 * local, phases, local, noise
-
-    def forward(self: Any, x: Tensor, style: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        h = leaky(x)
-        if style is not None:
-            modulation = F.interpolate(self.modulation(style).transpose(1, 2), x.shape[1], mode="linear").transpose(1, 2)
-            scale, shift = modulation.chunk(2, -1)
-            h = h * (1 + scale) + shift
-        if noise is not None:
-            h = torch.cat([h, noise.to(h.dtype)], -1)
-        made: Tensor = x + self.second(leaky(self.first(h)))
-        return made
-
-    with patch.object(generator_module.Generator, "_unpack", unpacked), patch.object(ResidualBlock, "forward", forward):
         yield
 
 

@@ -72,7 +72,8 @@ FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
 # The second family as it was before the lab changed it.
 WIDE = ("model.width=256", "model.deep_width=512")
-STEADY = ("optimiser.learning_rate=2e-4", "optimiser.learning_rate_schedule=[]")
+ONE_STYLE = ("model.global_share=1.0",)
+STEADY = ("optimiser.learning_rate=2e-4", "optimiser.learning_rate_schedule=[]", *ONE_STYLE)
 COEFFICIENTS = ("model.partials_per_bin=0", "model.phase_dim=0", "model.view_frames=[]", "model.hearing_db=0.0")
 FIRST = (*COEFFICIENTS, *WIDE, "optimiser.ema_half_life_tracks=500", *STEADY)
 # What the lab found.
@@ -81,6 +82,7 @@ SONG = (
     "optimiser.ema_half_life_tracks=1500",
 )  # fmt: skip
 HALF = ("model.width=192", "model.deep_width=256")
+STYLES = ("model.global_share=0.25",)
 FALLING = "optimiser.learning_rate_schedule=[[4000, 1], [16000, 0.3]]"
 
 
@@ -181,11 +183,20 @@ RECIPES: dict[str, Recipe] = {
     "song-small-global-16": small("as song-small, with a global latent of 16 numbers", "model.global_dim=16"),
     "song-small-local": small("as song-small, without a global latent", change=changes.local_only),
     "song-small-grown": small("as song-small-local, for a global latent that comes later", change=changes.grown),
-    "song-small-styled": small("as song-small, every part has a style of its own", change=changes.styled_parts),
+    "song-small-styled": small("as song-small, every part has a style of its own", *STYLES),
     "song-6s-styled": Recipe(
         "as song-6s, every part has a style of its own", "mp3net2-6s", 13_600,
-        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), change=changes.styled_parts,
+        (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"),
         begins_with="song-small-styled",
+    ),
+    "song-52-styled": Recipe(
+        "as song-52, every part has a style of its own", FAMILY, 52_000,
+        (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[13000, 1], [52000, 0.3]]"), marks=2,
+    ),
+    "song-6s-late-styled": Recipe(
+        "as song-6s-late, every part has a style of its own", "mp3net2-6s", 6_800,
+        (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2,
+        begins_with="song-52-styled",
     ),
     "song-small-attentive": small("as song-small, with attention at three levels", change=changes.attentive),
     "song-small-normalised": small(

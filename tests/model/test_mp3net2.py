@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from mp3net.config import PRESETS, AudioConfig, Config, Mp3net2Model, OptimiserConfig, Relativistic, override
 from mp3net.dsp.mdct import mdct
 from mp3net.dsp.partials import clock, render
+from mp3net.errors import Mp3netError
 from mp3net.model.build import build_discriminator, build_generator, build_networks
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.generator import expanded
-from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, halved
+from mp3net.model.mp3net2.layers import Attention, FrameConv, ResidualBlock, doubled, halved, stretched
 from mp3net.model.mp3net2.views import View
 
 AUDIO = AudioConfig(sample_rate_hz=8000, channels=2, num_bins=16)
@@ -64,6 +65,17 @@ def test_frames_double_on_straight_lines_and_halve_with_their_power():
     x = noise(3, 8, 2)
     torch.testing.assert_close(doubled(x), F.interpolate(x.transpose(1, 2), scale_factor=2, mode="linear").transpose(1, 2))
     assert float(halved(noise(50, 100, 10)).square().mean()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("each", [1, 2, 3, 8])
+def test_numbers_of_parts_are_stretched_to_frames_on_straight_lines(each):
+    x = noise(2, 5, 3)
+    expected = F.interpolate(x.transpose(1, 2), scale_factor=each, mode="linear").transpose(1, 2)
+    torch.testing.assert_close(stretched(x, 5 * each), expected)
+    assert torch.equal(stretched(x[:, :1], each), x[:, :1])  # one for all frames
+    rounded = stretched(x.bfloat16(), 5 * each)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.double(), expected, atol=0.05, rtol=0)
 
 
 def test_attention_is_the_slow_sum_and_knows_distances_only():
@@ -117,13 +129,37 @@ def test_every_random_number_matters_and_samples_do_not_meet():
     torch.testing.assert_close(made.discriminator(out.detach()[1:])[0], scores[1])
 
 
-def test_without_attention_everything_is_local_along_frames():
+def with_styles(share: float) -> Config:
+    return override(CONFIG, ["model.global_dim=6", "model.local_dim=6", f"model.global_share={share}"])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_what_modulates_a_part_is_the_tracks_and_its_own(share):
+    generator = networks(with_styles(share)).generator
+    sizes = generator.config
+    z = noise(2, sizes.latent_size(24))
+    heard: list[torch.Tensor] = []
+    generator.mapping[0].register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0]))
+    generator(z)
+    local = z[:, 6:].reshape(2, 3, sizes.part_size)[..., :6]
+    torch.testing.assert_close(heard[0].expand(2, 3, 6), share**0.5 * z[:, None, :6] + (1 - share) ** 0.5 * local)
+
+
+def test_styles_of_parts_need_latents_of_one_size():
+    with pytest.raises(
+        Mp3netError, match=r"global_share = 0.5 adds the two latents: local_dim = 5 must be equal to global_dim = 6"
+    ):
+        override(CONFIG, ["model.global_share=0.5"])
+
+
+@pytest.mark.parametrize("config", [CONFIG, with_styles(0.25)], ids=["one style", "styles of parts"])
+def test_without_attention_everything_is_local_along_frames(config):
     """A change of the last part's latent does not reach the first frames: what windows of a long track need."""
-    generator = networks().generator
+    generator = networks(config).generator
     torch.nn.init.zeros_(generator.attention.to_out.weight)
-    z = noise(1, MODEL.latent_size(8 * 8))
+    z = noise(1, config.model.latent_size(8 * 8))
     changed = z.clone()
-    changed[:, -MODEL.part_size :] += 1
+    changed[:, -config.model.part_size :] += 1
     difference = (generator(changed) - generator(z)).abs().amax((0, 1, 3))
     assert bool((difference[: 8 * 8 - 8 - 24] == 0).all())
     assert bool((difference[-8:] > 0).all())
@@ -133,9 +169,9 @@ def test_a_block_is_its_formula():
     block = ResidualBlock(4, style_dim=3, noise_channels=2).double()
     for number, parameter in enumerate(block.parameters()):
         torch.nn.init.normal_(parameter, std=0.5, generator=source(number))
-    x, style, noise_ = noise(2, 5, 4), noise(2, 3, seed=1), noise(2, 5, 2, seed=2)
+    x, style, noise_ = noise(2, 5, 4), noise(2, 5, 3, seed=1), noise(2, 5, 2, seed=2)
     turned = style @ block.modulation.weight.T + block.modulation.bias
-    h = F.leaky_relu(x, 0.2) * (1 + turned[:, None, :4]) + turned[:, None, 4:]
+    h = F.leaky_relu(x, 0.2) * (1 + turned[..., :4]) + turned[..., 4:]
     h = F.leaky_relu(block.first(torch.cat([h, noise_], -1)), 0.2)
     torch.testing.assert_close(block(x, style, noise_), x + block.second(h))
 

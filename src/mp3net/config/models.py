@@ -89,8 +89,11 @@ class Mp3net2Model(Frozen):
     deep_width: int = Field(512, ge=8)
     deep_levels: int = Field(2, ge=1, description="levels of the deep width, counted from the deepest")
     blocks_per_level: int = Field(1, ge=1)
-    global_dim: int = Field(128, ge=1, description="the latent of a whole track, which modulates every block")
+    global_dim: int = Field(128, ge=1, description="the latent of a whole track")
     local_dim: int = Field(128, ge=1, description="the latent of a part")
+    global_share: float = Field(
+        1.0, ge=0, le=1, description="share of the global latent in what modulates a part; the rest is the part's own latent"
+    )
     noise_channels: int = Field(8, ge=1)
     attention_heads: int = Field(4, ge=1)
     partials_per_bin: int = Field(
@@ -113,6 +116,15 @@ class Mp3net2Model(Frozen):
             raise ValueError(
                 f"the deepest width {self.level_widths[0]} must be a multiple of 4 x attention_heads = "
                 f"{4 * self.attention_heads}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _latents_add(self) -> Mp3net2Model:
+        if self.global_share < 1 and self.local_dim != self.global_dim:
+            raise ValueError(
+                f"global_share = {self.global_share} adds the two latents: local_dim = {self.local_dim} must be equal to "
+                f"global_dim = {self.global_dim}"
             )
         return self
 

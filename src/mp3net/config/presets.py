@@ -22,7 +22,7 @@ UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
 def _second_family(audio: AudioConfig, num_parts: int, total_tracks: int, *, width: int, deep_width: int) -> Config:
     """The recipe that the lab found (docs/decisions.md says what each setting is worth)."""
     model = Mp3net2Model(
-        num_parts=num_parts, width=width, deep_width=deep_width,
+        num_parts=num_parts, width=width, deep_width=deep_width, global_share=0.25,
         partials_per_bin=8, phase_dim=32, view_frames=(8,), hearing_db=-12.0,
     )  # fmt: skip
     optimiser = OptimiserConfig(

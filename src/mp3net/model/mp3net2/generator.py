@@ -41,8 +41,9 @@ class Generator(nn.Module):
 
     Coefficients are unbounded. z is one global latent, one of the partials' phases, and n consecutive parts, each with its
     local latent and the noise of its frames (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames` frames;
-    all frames see each other once; then every further level doubles them. The global latent scales and shifts the channels
-    of every block. Along frames, everything but the attention is local.
+    all frames see each other once; then every further level doubles them. What scales and shifts the channels of every
+    block is made from the sum sqrt(s) global + sqrt(1 - s) local, s = `global_share`, and goes on straight lines from the
+    middle of each part to the next. Along frames, everything but the attention is local.
     """
 
     bin_levels: Tensor
@@ -105,8 +106,8 @@ class Generator(nn.Module):
         return made * self.bin_levels.to(made.dtype)
 
     def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
-        """The global latent (B, G), that of the phases (B, P), the local ones (B, n, L), and the noise (B, T, K) of one
-        block after the other."""
+        """The styles (B, n, G), or (B, 1, G) if all parts have the same, the latent of the phases (B, P), the local ones
+        (B, n, L), and the noise (B, T, K) of one block after the other."""
         config = self.config
         before = config.global_dim + config.phase_dim
         style, phases, rest = z[:, : config.global_dim], z[:, config.global_dim : before], z[:, before:]
@@ -117,6 +118,9 @@ class Generator(nn.Module):
         sizes = [config.local_dim, *(config.noise_channels * count for count in frames)]
         local, *noise = torch.split(parts, sizes, 2)
         shaped = (piece.reshape(len(z), -1, config.noise_channels) for piece in noise)
+        style = style[:, None]
+        if config.global_share < 1:
+            style = config.global_share**0.5 * style + (1 - config.global_share) ** 0.5 * local
         return style, phases, local, shaped
 
     def _played(self, x: Tensor, phases: Tensor) -> Tensor:
