@@ -138,11 +138,6 @@ RECIPES: dict[str, Recipe] = {
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), change=changes.grown,
         begins_with="song-small-grown",
     ),
-    "song-12s": Recipe(
-        "as song-6s, with tracks of 12 s", "mp3net2-6s", 6_784,
-        (*STEADY, *SONG, *HALF, "model.num_parts=8", "optimiser.learning_rate_schedule=[[0, 0.6], [6784, 0.2]]"),
-        begins_with="song-small",
-    ),
     "song-falling": part("the rate falls to 0.3 from 4,000 to 16,000 tracks"),
     "song-steady": part("a steady rate", "optimiser.learning_rate_schedule=[]"),
     "song-falling-deep": part("noise only in deep blocks", change=changes.noise_deep),
@@ -198,6 +193,17 @@ RECIPES: dict[str, Recipe] = {
         (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2,
         begins_with="song-52-styled",
     ),
+    **{
+        f"song-{seconds}s-styled": Recipe(
+            f"as song-6s-late-styled, with tracks of {seconds} s", "mp3net2-6s", 6_800 * 6 // seconds,
+            (
+                *STEADY, *SONG, *HALF, *STYLES, f"model.num_parts={seconds * 2 // 3}",
+                f"optimiser.learning_rate_schedule=[[0, 0.5], [{6_800 * 6 // seconds}, 0.2]]",
+            ),
+            marks=2, begins_with="song-52-styled",
+        )
+        for seconds in (12, 24)
+    },
     "song-small-attentive": small("as song-small, with attention at three levels", change=changes.attentive),
     "song-small-normalised": small(
         "as song-small-attentive, with normalised weights and twice the rate", "optimiser.learning_rate=4e-4",
@@ -215,7 +221,7 @@ RECIPES: dict[str, Recipe] = {
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("song", 3), ("song-half", 3)],
-    "6s": [("paper-6s", 3), ("song-6s", 3), ("song-12s", 1)],
+    "6s": [("paper-6s", 3), ("song-6s", 3), ("song-6s-late-styled", 3), ("song-12s-styled", 1), ("song-24s-styled", 1)],
     "parts": [
         (name, 1)
         for name, recipe in RECIPES.items()
