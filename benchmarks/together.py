@@ -1,12 +1,12 @@
 """What the parts of a longer song have in common: songs from one pass beside shorter ones joined, judged alike.
 
-    python benchmarks/together.py DATA RUN [--clips 128]
+    python benchmarks/together.py DATA RUN [--clips 128] [--share 0.25]
 
 Clips of 5.9 s from DATA are the reference. Judged: songs of that length from one pass, whose parts share the global latent,
 and the same with local latents correlated between parts, without attention between parts, and with a global latent of 0; and
 shorter songs and recordings, 1.46 s each, joined one after
 the other: independent ones, and songs with one of their latents in common. What is judged no worse with a latent in common
-does not depend on it.
+does not depend on it. --share puts another `model.global_share` in the place of the one that the networks were trained with.
 """
 
 from __future__ import annotations
@@ -109,8 +109,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path, help="a run directory or a snapshot")
     parser.add_argument("--clips", type=int, default=CLIPS["6s"][1])
+    parser.add_argument("--share", type=float, help="global_share; default: that of the run")
     options = parser.parse_args()
     model = MP3net.from_pretrained(options.run)
+    if options.share is not None:
+        model.generator.config = second_family(model).model_copy(update={"global_share": options.share})
     rate = model.config.audio.sample_rate_hz
     samples, short = (round(CLIPS[name][0] * rate) for name in ("6s", "1.5s"))
     judge = Judge(real_clips(options.data, "heldout", samples, options.clips, REFERENCE_SEED), rate, notes=True)
