@@ -193,9 +193,14 @@ RECIPES: dict[str, Recipe] = {
         (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2,
         begins_with="song-52-styled",
     ),
+    "song-6s-levelled": Recipe(
+        "as song-6s-late-styled, brought to level by the mean magnitudes of eight times as many songs", "mp3net2-6s", 6_800,
+        (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2,
+        begins_with="song-52-styled",
+    ),
     **{
         f"song-{seconds}s-styled": Recipe(
-            f"as song-6s-late-styled, with tracks of {seconds} s", "mp3net2-6s", 6_800 * 6 // seconds,
+            f"as song-6s-levelled, with tracks of {seconds} s", "mp3net2-6s", 6_800 * 6 // seconds,
             (
                 *STEADY, *SONG, *HALF, *STYLES, f"model.num_parts={seconds * 2 // 3}",
                 f"optimiser.learning_rate_schedule=[[0, 0.5], [{6_800 * 6 // seconds}, 0.2]]",
@@ -221,7 +226,7 @@ RECIPES: dict[str, Recipe] = {
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("song", 3), ("song-half", 3)],
-    "6s": [("paper-6s", 3), ("song-6s", 3), ("song-6s-late-styled", 3), ("song-12s-styled", 1), ("song-24s-styled", 1)],
+    "6s": [("paper-6s", 3), ("song-6s", 3), ("song-6s-levelled", 3), ("song-12s-styled", 1), ("song-24s-styled", 1)],
     "parts": [
         (name, 1)
         for name, recipe in RECIPES.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,8 +19,9 @@ LEAST_CROPS, MOST_CROPS = 8, 2048
 # A seed that no training run uses: theirs are small.
 CROP_SEED = 2**31
 SMOOTHED_BINS = 5
-SONGS_S = 190.0
-LEAST_SONGS, MOST_SONGS = 2, 128
+# Songs of a few seconds differ by several dB in a bin: the mean of 32 was off by 0.5 dB, which could be measured and heard.
+SONGS_S = 1500.0
+LEAST_SONGS, MOST_SONGS = 4, 256
 SONG_SEED = 2**31 + 1
 # Of an untrained generator's levels not everything is made good: 20 dB.
 MOST_CHANGED = 10.0
@@ -28,13 +31,14 @@ LEVEL_FLOOR = 1e-6
 
 def measure_bin_levels(dataset: CropDataset, config: Config) -> Tensor:
     """(F,) root mean square of each bin's coefficients in about 12 minutes of crops, all channels, smoothed over 5 bins."""
-    audio = config.audio
-    crops = min(max(LEAST_CROPS, round(MEASURED_S / config.track_duration_s)), MOST_CROPS)
-    power = torch.zeros(audio.num_bins, dtype=torch.float64)
-    for index in range(crops):
-        coefficients = mdct(dataset.batch(CROP_SEED, index, 1), audio.num_bins, audio.window, edges="crop")
-        power += coefficients.double().square().mean((0, 1, 2))
-    return _smoothed_level(power / crops)
+    squares = [coefficients.square().mean((0, 1, 2)) for coefficients in _crops(dataset, config)]
+    return _smoothed((sum(squares, torch.zeros(())) / len(squares)).sqrt())
+
+
+def measure_magnitudes(pieces: Iterator[Tensor]) -> Tensor:
+    """(F,) mean magnitude of each bin in coefficients (B, C, T, F), all pieces alike, smoothed over 5 bins."""
+    magnitudes = [coefficients.double().abs().mean((0, 1, 2)) for coefficients in pieces]
+    return _smoothed(sum(magnitudes, torch.zeros((), device=magnitudes[0].device)) / len(magnitudes))
 
 
 class SongLevels:
@@ -42,46 +46,60 @@ class SongLevels:
 
     Averaged weights make quieter sounds than the weights that are trained: amplitudes of partials are powers of what the
     last layer gives, and the mean of powers is more than the power of the mean. What averaging takes from a bin is given
-    back by its constant level, which training does not use.
+    back by its constant level, which training does not use. Levels are mean magnitudes, not powers: a power is that of the
+    few loudest moments, and a song is as loud as it is most of the time.
     """
 
-    def __init__(self, state: TrainingState) -> None:
+    def __init__(self, state: TrainingState, dataset: CropDataset) -> None:
         self.state = state
+        self.dataset = dataset
+        self._data: Tensor | None = None
         self._brought_at = -1
 
     def bring(self) -> None:
-        """Measure the songs of the weights as they are now, once, and set the levels. Takes up to 3 minutes of songs."""
+        """Measure the songs of the weights as they are now, once, and set the levels. Takes 25 minutes of songs, or 256."""
         state, average = self.state, self.state.ema.network
         if not isinstance(average, Generator) or self._brought_at == state.tracks_seen:
             return
+        if self._data is None:
+            self._data = data_magnitudes(self.dataset, state.config)
         average.bin_levels.copy_(state.networks.generator.get_buffer("bin_levels"))
-        average.bin_levels.copy_(levelled(average, state.config))
+        average.bin_levels.copy_(levelled(average, state.config, self._data))
         self._brought_at = state.tracks_seen
 
 
-def levelled(generator: Generator, config: Config) -> Tensor:
-    """The levels (F,) with which its songs have those that it has now, the data's, in every bin."""
-    data = generator.bin_levels
-    change = (data / measure_song_levels(generator, config)).clamp(1 / MOST_CHANGED, MOST_CHANGED)
-    return data * change.nan_to_num(1.0)  # broken weights are reported by those who save them
+def data_magnitudes(dataset: CropDataset, config: Config) -> Tensor:
+    """(F,) mean magnitude of each bin in the crops that `measure_bin_levels` measures."""
+    return measure_magnitudes(_crops(dataset, config))
+
+
+def levelled(generator: Generator, config: Config, magnitudes: Tensor) -> Tensor:
+    """The levels (F,) with which the generator's songs have these mean magnitudes."""
+    before = generator.bin_levels
+    change = magnitudes.to(before.device) / measure_magnitudes(_songs(generator, config))
+    return before * change.clamp(1 / MOST_CHANGED, MOST_CHANGED).nan_to_num(1.0)  # who saves broken weights reports them
+
+
+def _crops(dataset: CropDataset, config: Config) -> Iterator[Tensor]:
+    """Coefficients (1, C, T, F), float64, of random crops."""
+    audio = config.audio
+    crops = min(max(LEAST_CROPS, round(MEASURED_S / config.track_duration_s)), MOST_CROPS)
+    for index in range(crops):
+        yield mdct(dataset.batch(CROP_SEED, index, 1), audio.num_bins, audio.window, edges="crop").double()
 
 
 @torch.no_grad()
-def measure_song_levels(generator: Generator, config: Config) -> Tensor:
-    """(F,) root mean square of each bin in up to 3 minutes of songs, smoothed like those of the data."""
-    model = config.model
+def _songs(generator: Generator, config: Config) -> Iterator[Tensor]:
+    """Coefficients (1, C, T, F) of random songs, as long as tracks."""
+    model, device = config.model, generator.bin_levels.device
     source = torch.Generator().manual_seed(SONG_SEED)
-    songs = min(max(LEAST_SONGS, round(SONGS_S / config.track_duration_s)), MOST_SONGS)
-    device = generator.bin_levels.device
-    power = torch.zeros(len(generator.bin_levels), dtype=torch.float64, device=device)
-    for _ in range(songs):
+    for _ in range(min(max(LEAST_SONGS, round(SONGS_S / config.track_duration_s)), MOST_SONGS)):
         z = torch.randn(1, model.latent_size(model.num_frames), generator=source)
-        power += generator(z.to(device)).double().square().mean((0, 1, 2))
-    return _smoothed_level(power / songs)
+        yield generator(z.to(device))
 
 
-def _smoothed_level(power: Tensor) -> Tensor:
-    """(F,) mean squares -> root mean squares, averaged over 5 bins."""
+def _smoothed(level: Tensor) -> Tensor:
+    """(F,) averaged over 5 bins."""
     margin = SMOOTHED_BINS // 2
-    level = F.pad(power.sqrt()[None, None], (margin, margin), mode="replicate")
-    return F.avg_pool1d(level, SMOOTHED_BINS, 1)[0, 0].float() + LEVEL_FLOOR
+    padded = F.pad(level[None, None], (margin, margin), mode="replicate")
+    return F.avg_pool1d(padded, SMOOTHED_BINS, 1)[0, 0].float() + LEVEL_FLOOR

@@ -12,12 +12,13 @@ SAMPLE_SEEDS = (1, 2, 3, 4)
 
 
 class Listening:
-    """Songs of fixed seeds, and light metrics next to those of the `reference` crops, which are analysed once."""
+    """Songs of fixed seeds, at the levels of the data, and light metrics next to those of the `reference` crops, which are
+    analysed once."""
 
-    def __init__(self, state: TrainingState, reference: CropDataset) -> None:
+    def __init__(self, state: TrainingState, data: CropDataset, reference: CropDataset) -> None:
         self.state = state
         self.reference = reference
-        self.levels = SongLevels(state)
+        self.levels = SongLevels(state, data)
         self._judge: LightEvaluation | None = None
 
     @property
