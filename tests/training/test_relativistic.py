@@ -107,7 +107,7 @@ def test_the_generator_learns_through_noise_and_front_end(tiny_data):
 def test_levels_are_those_of_the_data_and_travel_with_the_weights(tiny_data, tmp_path):
     session = trainer(SECOND, tiny_data, tmp_path / "run")
     levels = measure_bin_levels(session.dataset, SECOND)
-    crops = mdct(session.dataset.batch(2**31, 0, 2048), 16, edges="crop")
+    crops = mdct(session.dataset.batch(2**31, 0, 512), 16, edges="crop")
     power = crops.square().mean((0, 1, 2)).sqrt().numpy()
     smoothed = np.convolve(np.pad(power, 2, mode="edge"), np.ones(5) / 5, mode="valid")
     np.testing.assert_allclose(levels.numpy(), smoothed + 1e-6, rtol=1e-4)
@@ -143,7 +143,7 @@ def test_songs_of_the_averaged_generator_have_the_level_of_the_data(partials, ti
     latents = torch.Generator().manual_seed(2**31 + 1)  # those that it was measured with: powers of three vary much
     size = config.model.latent_size(config.model.num_frames)
     songs = torch.cat([made.coefficients(torch.randn(1, size, generator=latents)) for _ in range(256)])
-    crops = mdct(session.dataset.batch(2**31, 0, 2048), 16, edges="crop")
+    crops = mdct(session.dataset.batch(2**31, 0, 512), 16, edges="crop")
     heard, wanted = (
         np.convolve(np.pad(x.abs().mean((0, 1, 2)).numpy(), 2, mode="edge"), np.ones(5) / 5, mode="valid") + 1e-6
         for x in (songs / change, crops)  # without the correction

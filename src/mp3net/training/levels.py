@@ -15,7 +15,7 @@ from mp3net.model.mp3net2.generator import Generator
 from mp3net.training.state import TrainingState
 
 MEASURED_S = 720.0
-LEAST_CROPS, MOST_CROPS = 8, 2048
+LEAST_CROPS, MOST_CROPS = 8, 512
 # A seed that no training run uses: theirs are small.
 CROP_SEED = 2**31
 SMOOTHED_BINS = 5
