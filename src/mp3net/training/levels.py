@@ -19,7 +19,7 @@ LEAST_CROPS, MOST_CROPS = 8, 512
 # A seed that no training run uses: theirs are small.
 CROP_SEED = 2**31
 SMOOTHED_BINS = 5
-# Songs of a few seconds differ by several dB in a bin: the mean of 32 was off by 0.5 dB, which could be measured and heard.
+# Songs of a few seconds differ by several dB in a bin: the mean of 32 is off by about half a dB (benchmarks/levels.py).
 SONGS_S = 1500.0
 LEAST_SONGS, MOST_SONGS = 4, 256
 SONG_SEED = 2**31 + 1
