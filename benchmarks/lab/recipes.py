@@ -133,14 +133,8 @@ RECIPES: dict[str, Recipe] = {
         "as song-6s, all of the compute on tracks of 6 s", "mp3net2-6s", 20_200,
         (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[3400, 1], [20200, 0.2]]"),
     ),
-    "song-6s-grown": Recipe(
-        "as song-6s, and no global latent before tracks are of 6 s", "mp3net2-6s", 13_600,
-        (*STEADY, *SONG, *HALF, "optimiser.learning_rate_schedule=[[0, 0.6], [13600, 0.2]]"), change=changes.grown,
-        begins_with="song-small-grown",
-    ),
     "song-falling": part("the rate falls to 0.3 from 4,000 to 16,000 tracks"),
     "song-steady": part("a steady rate", "optimiser.learning_rate_schedule=[]"),
-    "song-falling-deep": part("noise only in deep blocks", change=changes.noise_deep),
     "song-falling-gamma-5": part("a quarter of the penalty", "objective.gradient_penalty_weight=5.0"),
     **{
         f"song-gamma-{gamma}-rate-{rate}": part(
@@ -161,14 +155,9 @@ RECIPES: dict[str, Recipe] = {
     "song-hearing-0": part("hearing begins at the masking threshold", "model.hearing_db=0.0"),
     "song-hearing-20": part("hearing begins 20 dB below the masking threshold", "model.hearing_db=-20.0"),
     "song-unexpanded": part("amplitudes as the last layer gives them", change=changes.unexpanded),
-    "song-slow-2": part("amplitudes of every second frame", change=changes.slow_2),
-    "song-slow-4": part("amplitudes of every fourth frame", change=changes.slow_4),
     "song-hold-2": part("an amplitude for two frames, a level less", "model.hold_frames=2"),
     "song-hold-4": part("an amplitude for four frames, two levels less", "model.hold_frames=4"),
     "song-hold-8": part("an amplitude for eight frames, three levels less", "model.hold_frames=8"),
-    "song-squared": part("amplitudes are squared", change=changes.squared),
-    "song-clock": part("every block knows where in its part a frame is", change=changes.part_clock),
-    "song-stem": part("the discriminator begins two-dimensional", change=changes.stem),
     "song-quiet": part("one noise channel instead of eight", "model.noise_channels=1"),
     "song-tuning": part("recordings tuned anew by up to half a semitone", "augment.resample_semitones=0.5"),
     "song-batch-16": part("batches of 16, 1.4 times the rate", "optimiser.batch_size=16", "optimiser.learning_rate=2.8e-4"),
@@ -176,8 +165,6 @@ RECIPES: dict[str, Recipe] = {
     "song-wide": part("networks half as wide again", "model.width=384", "model.deep_width=768"),
     "song-small": small("networks half as large, of which the same compute gives 26,000 tracks"),
     "song-small-global-16": small("as song-small, with a global latent of 16 numbers", "model.global_dim=16"),
-    "song-small-local": small("as song-small, without a global latent", change=changes.local_only),
-    "song-small-grown": small("as song-small-local, for a global latent that comes later", change=changes.grown),
     "song-small-styled": small("as song-small, every part has a style of its own", *STYLES),
     "song-6s-styled": Recipe(
         "as song-6s, every part has a style of its own", "mp3net2-6s", 13_600,
@@ -209,17 +196,7 @@ RECIPES: dict[str, Recipe] = {
         )
         for seconds in (12, 24)
     },
-    "song-small-attentive": small("as song-small, with attention at three levels", change=changes.attentive),
-    "song-small-normalised": small(
-        "as song-small-attentive, with normalised weights and twice the rate", "optimiser.learning_rate=4e-4",
-        change=changes.attentive_normalised,
-    ),
-    "song-small-hold-2": small(
-        "as song-small-attentive, with an amplitude for two frames", "model.hold_frames=2", change=changes.attentive
-    ),
     "song-shallow": part("256 channels at every level", "model.deep_width=256"),
-    "song-attentive": part("attention at three levels", change=changes.attentive),
-    "song-normalised": part("normalised weights, twice the rate", "optimiser.learning_rate=4e-4", change=changes.normalised),
     "song-512-bins": part("512 bins, frames of 46 ms", "audio.num_bins=512", "model.num_doublings=3"),
 }  # fmt: skip
 
