@@ -185,6 +185,16 @@ RECIPES: dict[str, Recipe] = {
         (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.5], [6800, 0.2]]"), marks=2,
         begins_with="song-52-styled",
     ),
+    "song-67-styled": Recipe(
+        "song-52-styled goes on: 15,600 tracks more", FAMILY, 15_600,
+        (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.5], [15600, 0.3]]"), marks=1,
+        begins_with="song-52-styled",
+    ),
+    "song-6s-later": Recipe(
+        "as song-6s-levelled, five sixths of the compute on tracks of 1.5 s", "mp3net2-6s", 3_400,
+        (*STEADY, *SONG, *HALF, *STYLES, "optimiser.learning_rate_schedule=[[0, 0.4], [3400, 0.2]]"), marks=1,
+        begins_with="song-67-styled",
+    ),
     **{
         f"song-{seconds}s-styled": Recipe(
             f"as song-6s-levelled, with tracks of {seconds} s", "mp3net2-6s", 6_800 * 6 // seconds,
@@ -203,7 +213,14 @@ RECIPES: dict[str, Recipe] = {
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
     "base": [("paper", 3), ("family", 3), ("song", 3), ("song-half", 3)],
-    "6s": [("paper-6s", 3), ("song-6s", 3), ("song-6s-levelled", 3), ("song-12s-styled", 1), ("song-24s-styled", 1)],
+    "6s": [
+        ("paper-6s", 3),
+        ("song-6s", 3),
+        ("song-6s-levelled", 3),
+        ("song-6s-later", 3),
+        ("song-12s-styled", 1),
+        ("song-24s-styled", 1),
+    ],
     "parts": [
         (name, 1)
         for name, recipe in RECIPES.items()
