@@ -106,7 +106,7 @@ def test_recipes_that_are_no_longer_listed_are_still_compared_and_one_seed_has_n
     rows = [row("recordings-1.5s", seed, 0, level_error_db=0.4) for seed in range(3)]
     rows += [row("retired", 0, 8, level_error_db=0.6), *(row("paper", seed, 16, level_error_db=5.4) for seed in range(2))]
     lines = reporting.compared(rows, ("retired", None), ("paper", None)).splitlines()
-    assert lines[0] == "| gap to recordings | paper, 16 tracks | retired, 8 tracks | ratio | intervals apart |"
+    assert lines[0] == "| distance from recordings | paper, 16 tracks | retired, 8 tracks | ratio | intervals apart |"
     assert any(line.startswith("| level error, dB") and line.endswith("| 0.04 | none: one seed |") for line in lines)
     assert "| retired | 1 | 8 |" in reporting.table(rows, [("retired", None)])
 
@@ -114,6 +114,7 @@ def test_recipes_that_are_no_longer_listed_are_still_compared_and_one_seed_has_n
 def test_recipes_judged_by_clips_of_different_length_are_not_compared() -> None:
     rows = [row(name, 0, 0) for name in ("recordings-1.5s", "recordings-6s", "paper", "paper-6s", "song-6s")]
     assert reporting.compared(rows, ("song-6s", None), ("paper-6s", None))
+    assert reporting.recordings_like("song-6s-retired") == "recordings-6s"
     with pytest.raises(Mp3netError, match="song-6s and paper were judged by clips of different length"):
         reporting.compared(rows, ("song-6s", None), ("paper", None))
 
@@ -136,6 +137,19 @@ def test_what_was_not_run_is_said_in_a_line() -> None:
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert said.returncode == 1
     assert said.stderr == "error: nonsense: the table has no row of it; `python -m benchmarks.lab show` says what is done\n"
+    said = subprocess.run([*command[:-1], "song-haf"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "error: song-haf: the table has no row of it; did you mean song-half or " in said.stderr
+
+
+def test_what_is_done_is_shown_with_how_far_the_rest_is(tmp_path: Path) -> None:
+    table.add(tmp_path / table.TABLE, row("song-falling", 0, 16_000))
+    table.add(tmp_path / table.TABLE, row("song-falling", 1, 8_000))
+    command = [sys.executable, "-m", "benchmarks.lab", "show", "--results", str(tmp_path)]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0].split() == ["plan", "recipe", "finished", "question"]
+    (shown,) = (line for line in lines if line.split()[:2] == ["matter", "song-falling"])
+    assert " 1 of 3 " in shown
+    assert shown.endswith("tracks (seed 1 at 8,000 of 16,000 tracks)")
 
 
 def test_plans_name_recipes_and_shared_committed_rows_are_of_today() -> None:

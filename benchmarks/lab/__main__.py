@@ -108,10 +108,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> None:
+    """What is done of each plan; of runs that have not ended, how far their rows go."""
+    rows = rows_of(options.results / TABLE)
+    print(f"{'plan':8} {'recipe':24} {'finished':8}  question")
     for plan, jobs in PLANS.items():
         for name, seeds in jobs:
             done = [seed for seed in range(seeds) if finished(name, seed, options.results)]
-            print(f"{plan:10} {name:28} {len(done)} of {seeds} seeds   {RECIPES[name].question}")
+            begun = {seed: max(found(rows, name, seed), default=0) for seed in range(seeds) if seed not in done}
+            parts = [f"seed {seed} at {seen:,} of {RECIPES[name].tracks:,} tracks" for seed, seen in begun.items() if seen]
+            question = RECIPES[name].question + (f" ({', '.join(parts)})" if parts else "")
+            print(f"{plan:8} {name:24} {f'{len(done)} of {seeds}':8}  {question}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -138,10 +144,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("runs", type=Path)
     commands.add_parser("show", parents=[common])
     tabled = commands.add_parser("table", parents=[common])
-    tabled.add_argument("recipes", type=named, nargs="+")
+    tabled.add_argument("recipes", type=named, nargs="+", metavar="RECIPE[:TRACKS]", help="default: all of its tracks")
     against = commands.add_parser("compare", parents=[common])
-    against.add_argument("better", type=named)
-    against.add_argument("worse", type=named)
+    against.add_argument("better", type=named, metavar="RECIPE[:TRACKS]", help="whose distances from recordings are divided")
+    against.add_argument("worse", type=named, metavar="BASELINE[:TRACKS]", help="by those of this one: 0 is as recordings")
     drawn = commands.add_parser("draw", parents=[common])
     drawn.add_argument("png", type=Path)
     drawn.add_argument("recipes", nargs="+")

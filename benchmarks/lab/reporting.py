@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +50,9 @@ def at(rows: Sequence[Row], recipe: str, tracks: int | None = None) -> list[Row]
     """The rows of all seeds of a recipe after `tracks`, by default the most that any seed has seen."""
     own = [row for row in rows if row["recipe"] == recipe and row["kernel_logmel"] is not None]
     if not own:
-        raise Mp3netError(f"{recipe}: the table has no row of it; `python -m benchmarks.lab show` says what is done")
+        near = difflib.get_close_matches(recipe, {row["recipe"] for row in rows}, 3)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise Mp3netError(f"{recipe}: the table has no row of it; {meant}`python -m benchmarks.lab show` says what is done")
     tracks = max(row["tracks_seen"] for row in own) if tracks is None else tracks
     chosen = [row for row in own if row["tracks_seen"] == tracks]
     if not chosen:
@@ -59,9 +62,10 @@ def at(rows: Sequence[Row], recipe: str, tracks: int | None = None) -> list[Row]
 
 
 def recordings_like(recipe: str) -> str:
-    """The name of the rows of recordings whose clips are as long as the recipe's. Recipes that are no longer listed had
-    tracks of 1.5 s."""
-    long = recipe in RECIPES and RECIPES[recipe].config(0).track_duration_s > 3
+    """The name of the rows of recordings whose clips are as long as the recipe's. Of recipes that are no longer listed,
+    those with `6s` in their name had longer tracks than 1.5 s."""
+    listed = RECIPES.get(recipe)
+    long = listed.config(0).track_duration_s > 3 if listed else "6s" in recipe.split("-")
     return f"{REAL}-{'6s' if long else '1.5s'}"
 
 
@@ -107,7 +111,7 @@ def compared(rows: Sequence[Row], better: tuple[str, int | None], worse: tuple[s
             "do not compare; choose two recipes with tracks equally long"
         )
     heads = [f"{name}, {at(rows, name, tracks)[0]['tracks_seen']:,} tracks" for name, tracks in (worse, better)]
-    lines = [f"| gap to recordings | {' | '.join(heads)} | ratio | intervals apart |", "|---|---|---|---|---|"]
+    lines = [f"| distance from recordings | {' | '.join(heads)} | ratio | intervals apart |", "|---|---|---|---|---|"]
     mine, theirs = gaps(rows, *better), gaps(rows, *worse)
     for name in JUDGED:
         title, digits = SHOWN[name]

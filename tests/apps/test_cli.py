@@ -361,6 +361,8 @@ def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
     assert soundfile.info("long.wav").frames == 12000
     status, out, _ = mp3net("generate", "runs/long", "--out", "usual.wav")
     assert (status, soundfile.info("usual.wav").frames) == (0, (3 * 16 - 1) * 16)
+    status, _, err = mp3net(*train, "--out", "runs/other", "--init-from", "bundled")
+    assert (status, f"{BUNDLED}: " in err) == (2, True), "the bundled snapshot is found, and of another sample rate"
     status, _, err = mp3net("generate", "runs/long", "--duration", 0, "--out", "none.wav")
     assert (status, "songs last from 0.1 s to" in err) == (2, True)
     status, _, err = mp3net(*train, "--out", "runs/other", "--set", "model.num_blocks=3")

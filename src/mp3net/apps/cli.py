@@ -194,7 +194,10 @@ def train(
     threads: Annotated[int | None, typer.Option(help="CPU threads per process; default: all cores.", min=1)] = None,
     init_from: Annotated[
         Path | None,
-        typer.Option(help="Start from both networks of this snapshot or run; an existing run resumes instead."),
+        typer.Option(
+            help="Start from both networks of this snapshot or run, or of the bundled snapshot: `bundled`. An existing run "
+            "resumes instead."
+        ),
     ] = None,
     train_blocks: Annotated[
         str | None,

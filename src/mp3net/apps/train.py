@@ -23,6 +23,7 @@ from mp3net.config import PRESETS, Config, override, preset, presets_for, read_c
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.data.storage import Store, is_remote, open_store
 from mp3net.errors import Mp3netError
+from mp3net.generation import BUNDLED
 from mp3net.model.snapshot import Snapshot, open_snapshot
 from mp3net.training.checkpoint import RunDirectory, saved_checkpoints
 from mp3net.training.memory import keep_freed_memory
@@ -139,6 +140,8 @@ def choose(request: Request) -> Choice:
 
 def _initial_weights(request: Request, origin: Origin | None) -> Path | None:
     """Where a fresh run begins: as the command line says, or like the run whose configuration is taken."""
+    if request.init_from == Path(BUNDLED.name) and not request.init_from.exists():
+        return BUNDLED
     if request.init_from is not None or origin is None or not origin.init_from or saved_checkpoints(request.out):
         return request.init_from
     snapshot = open_snapshot(Path(origin.init_from))
@@ -307,7 +310,7 @@ class ConsoleWatcher(Watcher):
     def evaluated(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
         found = {name.removeprefix("evaluation/"): value for name, value in readings.items()}
         self.say(
-            f"          evaluation of {self.run.evaluate_samples} songs: octave flatness "
+            f"{tracks_seen:>9,} tracks: evaluation of {self.run.evaluate_samples} songs: octave flatness "
             f"{found['octave_flatness']:.3f}, spread {found['octave_flatness_spread']:.3f} "
             f"(real {found['octave_flatness_real']:.3f}, {found['octave_flatness_spread_real']:.3f})  "
             f"level error {found['level_error_db']:.1f} dB  kernel distance {found['kernel_logmel']:.2f}  "
