@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from mp3net.training.plan import check_memory, flop_per_track, forward_flop, precision_rates, probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
@@ -32,7 +34,7 @@ def describe(title: str, trainer: Trainer) -> str:
     whose = "allocated on the GPU" if trainer.device.type == "cuda" else "the whole process"
     return "\n".join(
         [
-            f"{title} on {trainer.device}, {settings.precision}: generator {generator_m:.2f} M, discriminator "
+            f"{title} on {_where(trainer)}, {settings.precision}: generator {generator_m:.2f} M, discriminator "
             f"{discriminator_m:.2f} M parameters, {forward_flop(config)[0] / 1e9:.3g} GFLOP per generated track",
             f"data: {counted(len(dataset.names), 'piece')}{short}, {dataset.hours:.2f} h, in crops of "
             f"{config.track_duration_s:.2f} s",
@@ -46,6 +48,12 @@ def describe(title: str, trainer: Trainer) -> str:
             *_pace(trainer, settings.batch_size * steps / measured.iteration_s),
         ]
     )
+
+
+def _where(trainer: Trainer) -> str:
+    """The device, of a CPU with its threads, which --threads chooses."""
+    threads = f" ({counted(torch.get_num_threads(), 'thread')})" if trainer.device.type == "cpu" else ""
+    return f"{trainer.device}{threads}"
 
 
 def _precision(trainer: Trainer) -> list[str]:
