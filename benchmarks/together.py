@@ -6,7 +6,8 @@ Clips of 5.9 s from DATA are the reference. Judged: songs of that length from on
 and the same with local latents correlated between parts, without attention between parts, and with a global latent of 0; and
 shorter songs and recordings, 1.46 s each, joined one after
 the other: independent ones, and songs with one of their latents in common. What is judged no worse with a latent in common
-does not depend on it. --share puts another `model.global_share` in the place of the one that the networks were trained with.
+does not depend on it. --share puts another `model.global_share` in the place of the one that the networks were trained with,
+and measures the levels of songs anew.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from lab.judges import FIRST_SEED, FLOOR_SEED, REFERENCE_SEED, Judge, real_clips
 from lab.worker import CLIPS
 from torch import Tensor
 
-from mp3net.config import Mp3net2Model
+from mp3net.config import Mp3net2Model, override
+from mp3net.data.dataset import CropDataset
 from mp3net.dsp.mdct import imdct
 from mp3net.generation import MP3net
+from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.layers import Attention
+from mp3net.training.levels import data_magnitudes, levelled
 
 CORRELATIONS = (0.0, 0.5, 0.8, 1.0)
 
@@ -98,6 +102,17 @@ def second_family(model: MP3net) -> Mp3net2Model:
     return settings
 
 
+def take_share(model: MP3net, data: Path, share: float) -> None:
+    """Another `global_share`, and the levels of songs of four parts measured anew with it."""
+    second_family(model)
+    longer = override(model.config, ["model.num_parts=4", f"model.global_share={share}"])
+    assert isinstance(longer.model, Mp3net2Model)
+    assert isinstance(model.generator, Generator)
+    model.generator.config = longer.model
+    magnitudes = data_magnitudes(CropDataset(data, longer.track_samples), longer)
+    model.generator.bin_levels.copy_(levelled(model.generator, longer, magnitudes))
+
+
 def joined(clips: np.ndarray, samples: int) -> np.ndarray:
     """(p n, C, S) -> (n, C, samples): p clips one after the other."""
     pieces = -(-samples // clips.shape[-1])
@@ -113,7 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     model = MP3net.from_pretrained(options.run)
     if options.share is not None:
-        model.generator.config = second_family(model).model_copy(update={"global_share": options.share})
+        take_share(model, options.data, options.share)
     rate = model.config.audio.sample_rate_hz
     samples, short = (round(CLIPS[name][0] * rate) for name in ("6s", "1.5s"))
     judge = Judge(real_clips(options.data, "heldout", samples, options.clips, REFERENCE_SEED), rate, notes=True)
