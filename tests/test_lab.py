@@ -141,6 +141,20 @@ def test_what_was_not_run_is_said_in_a_line() -> None:
     assert "error: song-haf: the table has no row of it; did you mean song-half or " in said.stderr
 
 
+def test_a_curve_has_a_line_for_each_number_of_tracks_and_the_last_word_counts(tmp_path: Path) -> None:
+    reports = [
+        {"tracks_seen": 8, "score/gap": 2.0, "loss/pairs": 1.0}, {"tracks_seen": 100_008, "score/gap": 3.0},
+        {"tracks_seen": 100_008, "score/gap": 1.5}, {"tracks_seen": 100_008, "evaluation/kernel_logmel": 4.0},
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(report)}\n" for report in reports))
+    command = [sys.executable, "-m", "benchmarks.lab", "curve", str(tmp_path), str(tmp_path / "curve.csv")]
+    subprocess.run(command, cwd=ROOT, check=True)
+    expected = "tracks_seen,score/gap,evaluation/kernel_logmel\n8,2,\n100008,1.5,4\n"
+    assert (tmp_path / "curve.csv").read_text() == expected
+    said = subprocess.run([*command[:-2], "nowhere", "x.csv"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (said.returncode, "error: nowhere/metrics.jsonl: no such file" in said.stderr) == (1, True)
+
+
 def test_what_is_done_is_shown_with_how_far_the_rest_is(tmp_path: Path) -> None:
     table.add(tmp_path / table.TABLE, row("song-falling", 0, 16_000))
     table.add(tmp_path / table.TABLE, row("song-falling", 1, 8_000))

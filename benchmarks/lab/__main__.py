@@ -6,6 +6,7 @@
     python -m benchmarks.lab table RECIPE[:TRACKS]...   # readings, means over seeds with 95 % intervals, as Markdown
     python -m benchmarks.lab compare BETTER[:TRACKS] WORSE[:TRACKS]     # gaps to recordings and their ratio
     python -m benchmarks.lab draw PNG RECIPE...         # readings against core minutes and PFLOP
+    python -m benchmarks.lab curve RUN CSV              # reports of any run of `mp3net train`
 
 Without TRACKS a recipe's last judged number of tracks counts. DATA is prepared for 11,008 Hz, mono
 (examples/bach_chorales). Each run has one thread and a core of its own at the lowest priority, so two go on side by side
@@ -151,6 +152,9 @@ def parser() -> argparse.ArgumentParser:
     drawn = commands.add_parser("draw", parents=[common])
     drawn.add_argument("png", type=Path)
     drawn.add_argument("recipes", nargs="+")
+    kept = commands.add_parser("curve", help="the reports of any run of `mp3net train` as CSV")
+    kept.add_argument("run", type=Path)
+    kept.add_argument("csv", type=Path)
     return whole
 
 
@@ -162,7 +166,11 @@ def named(text: str) -> tuple[str, int | None]:
 
 def report(options: argparse.Namespace) -> None:
     from . import reporting
+    from .worker import keep_curve
 
+    if options.command == "curve":
+        keep_curve(options.run, options.csv)
+        return
     rows = rows_of(options.results / TABLE)
     if options.command == "table":
         print(reporting.table(rows, options.recipes))
@@ -182,7 +190,7 @@ def main() -> None:
         Run(options.name, options.seed, options.data, options.runs, options.results.resolve(), options.precision).finish()
     if options.command == "show":
         show(options)
-    if options.command in ("table", "compare", "draw"):
+    if options.command in ("table", "compare", "draw", "curve"):
         try:
             report(options)
         except Mp3netError as error:

@@ -212,7 +212,7 @@ RECIPES: dict[str, Recipe] = {
 
 # Names of recipes, each with the number of seeds to run it with.
 PLANS: dict[str, list[tuple[str, int]]] = {
-    "base": [("paper", 3), ("family", 3), ("song", 3), ("song-half", 3)],
+    "base": [("paper", 3), ("song", 3), ("song-half", 3)],
     "6s": [
         ("paper-6s", 3),
         ("song-6s", 3),

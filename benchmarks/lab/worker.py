@@ -30,7 +30,11 @@ from .recipes import RECIPES, Recipe
 from .table import COST_FILE, READINGS, TABLE, Row, add, found, rows_of
 
 PICTURED = 8
-CURVE = ("score/gap", "penalty/gradient", "loss/generator", "distance/wasserstein", "level_db/real", "level_db/generated")
+CURVE = (
+    "score/gap", "penalty/gradient", "loss/generator", "distance/wasserstein", "level_db/real", "level_db/generated",
+    "evaluation/octave_flatness", "evaluation/octave_flatness_spread", "evaluation/kernel_logmel",
+    "evaluation/coverage_logmel", "evaluation/level_error_db", "evaluation/checkerboard_db",
+)  # fmt: skip
 # Seconds and number of the clips that tracks of about that length are judged by: the same samples whatever the bins.
 CLIPS = {"1.5s": (1.46, 256), "6s": (5.9, 128)}
 REAL = "recordings"
@@ -155,7 +159,7 @@ class Run:
             readings |= {name: value for name, value in judge(audio[..., :samples]).items() if name in READINGS}
             if mark == self.recipe.tracks:
                 self._draw(model, duration_s, samples)
-        self._keep_curve()
+        keep_curve(self.folder, self.results / "curves" / f"{self.name}-{self.seed}.csv")
         add(self.table, facts | readings)
         print(facts | readings, flush=True)
 
@@ -163,13 +167,25 @@ class Run:
         clips = songs(model, duration_s, PICTURED, first_seed=1)[..., :samples]
         save_picture(self.results / "pictures" / f"{self.name}-{self.seed}.png", clips, self.config.audio.sample_rate_hz)
 
-    def _keep_curve(self) -> None:
-        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-        names = ["tracks_seen", *(name for name in CURVE if any(name in line for line in lines))]
-        rows = [[f"{line[name]:.5g}" if name in line else "" for name in names] for line in lines]
-        path = self.results / "curves" / f"{self.name}-{self.seed}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, "".join(f"{','.join(row)}\n" for row in [names, *rows]))
+
+def keep_curve(run: Path, path: Path) -> None:
+    """The reports of a training, its evaluations among them, as a CSV file: a line for each number of tracks seen.
+
+    Errors: Mp3netError if it has no reports.
+    """
+    metrics = run / "metrics.jsonl"
+    if not metrics.is_file():
+        raise Mp3netError(f"{metrics}: no such file; expected a run directory that `mp3net train` wrote")
+    reports: dict[int, dict[str, float]] = {}
+    for line in metrics.read_text(encoding="utf-8").splitlines():
+        report = json.loads(line)
+        reports.setdefault(report["tracks_seen"], {}).update(report)
+    names = [name for name in CURVE if any(name in report for report in reports.values())]
+    rows = [
+        [str(seen), *(f"{report[name]:.5g}" if name in report else "" for name in names)] for seen, report in reports.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, "".join(f"{','.join(row)}\n" for row in [["tracks_seen", *names], *rows]))
 
 
 def judge_for(config: Config, data: Path, table: Path) -> Judge:
