@@ -17,7 +17,7 @@ import torch
 from benchmarks.lab import recipes, reporting, table, worker
 from benchmarks.lab.__main__ import finished, progress
 from benchmarks.lab.recipes import PLANS, RECIPES, Recipe
-from mp3net.config import DataConfig
+from mp3net.config import DataConfig, preset
 from mp3net.data.dataset import CropDataset
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
@@ -81,6 +81,17 @@ def test_the_digest_knows_what_changes_a_result() -> None:
     ]
     assert {recipe.digest for recipe in same} == {base.digest}
     assert len({recipe.digest for recipe in [base, *other]}) == 5
+
+
+@pytest.mark.parametrize(("recipe", "name"), [("song-52-styled", "mp3net2-nano"), ("song-6s-later", "mp3net2-6s")])
+def test_the_presets_are_the_best_recipe(recipe: str, name: str) -> None:
+    """But for the schedule of the rate, which depends on the number of tracks."""
+    best, offered = RECIPES[recipe].config(0), preset(name)
+    assert best.model == offered.model
+    assert best.objective == offered.objective
+    assert best.audio == offered.audio
+    same = {"learning_rate_schedule": ()}
+    assert best.optimiser.model_copy(update=same) == offered.optimiser.model_copy(update=same)
 
 
 def test_intervals_are_students() -> None:
