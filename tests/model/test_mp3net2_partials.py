@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mp3net.config import PRESETS, override
+from mp3net.dsp import tables
 from mp3net.dsp.partials import clock, render
 from mp3net.model.build import build_generator
 from mp3net.model.mp3net2 import generator as generator_module
@@ -102,7 +103,7 @@ def test_the_latent_of_the_phases_turns_partials_and_does_nothing_else(monkeypat
 
 def test_phases_are_uniform_and_independent():
     """Over tracks, every phase is uniform, and so is the difference of every pair: both mean exp(j phase) vanish."""
-    turns = generator_module._turns(256, 8, 32)
+    turns = torch.from_numpy(tables.phase_turns(256, 8, 32))
     assert turns.shape == (32, 2048)
     alone = turns.square().sum(0)  # variances of normal phases: |mean exp(j phase)| = exp(-variance / 2)
     pairs = torch.cdist(turns.T, turns.T).square() + 1e9 * torch.eye(2048)

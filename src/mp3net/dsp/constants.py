@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,7 @@ MOST = 64
 _built: dict[Hashable, Tensor] = {}
 
 
-def constant(make: Callable[..., Tensor], num_bins: int, like: Tensor, *choices: Hashable) -> Tensor:
+def constant(make: Callable[..., Tensor | np.ndarray], num_bins: int, like: Tensor, *choices: Hashable) -> Tensor:
     """make(num_bins, *choices) in the precision (complex where it is complex) and on the device of `like`.
 
     Built outside inference mode, because a tensor created inside it could not be used in a later training step. Tensors
@@ -21,7 +22,8 @@ def constant(make: Callable[..., Tensor], num_bins: int, like: Tensor, *choices:
     if key in _built:
         return _built[key]
     with torch.inference_mode(False):
-        value = make(num_bins, *choices)
+        made = make(num_bins, *choices)
+        value = torch.from_numpy(made) if isinstance(made, np.ndarray) else made
         value = value.to(like.dtype.to_complex() if value.is_complex() else like.dtype).to(like.device)
     if type(value) is Tensor:
         if len(_built) >= MOST:

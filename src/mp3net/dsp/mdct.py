@@ -14,8 +14,6 @@ the MDCT: (-c_r - d, a - b_r), where _r means reversed. The DCT-IV is its own in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -23,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mp3net.config import WindowName
+from mp3net.dsp import tables
 from mp3net.dsp.constants import constant
 
 Edges = Literal["zeros", "crop"]
@@ -32,17 +31,9 @@ MATMUL_MAX_BINS = 128
 
 
 def window(name: WindowName, num_bins: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """The window w_n, shape (2 x num_bins,); symmetric, and w_n^2 + w_{n+N}^2 = 1 (Princen-Bradley).
-
-    Vorbis (paper equation 3): sin(pi/2 sin^2(pi (n + 1/2) / 2N)); sine: sin(pi (n + 1/2) / 2N).
-    """
+    """The window w_n (2 x num_bins,) of `tables.window`. Errors: ValueError for an odd number of bins or an unknown name."""
     _check_num_bins(num_bins)
-    ramp = torch.sin(math.pi / (2 * num_bins) * (torch.arange(2 * num_bins, dtype=torch.float64) + 0.5))
-    if name == "sine":
-        return ramp.to(dtype)
-    if name == "vorbis":
-        return torch.sin(math.pi / 2 * ramp**2).to(dtype)
-    raise ValueError(f"window {name!r}: choose 'vorbis' or 'sine'")
+    return torch.from_numpy(tables.window(num_bins, name)).to(dtype)
 
 
 def mdct(audio: Tensor, num_bins: int, window_name: WindowName = "vorbis", edges: Edges = "zeros") -> Tensor:
@@ -107,7 +98,7 @@ def _dct4(x: Tensor) -> Tensor:
     """Orthonormal DCT-IV over the last axis: sqrt(2/N) sum_n x_n cos[(pi/N) (n + 1/2) (k + 1/2)]."""
     num_bins = x.shape[-1]
     if num_bins <= MATMUL_MAX_BINS:
-        return x @ constant(_dct4_matrix, num_bins, x)
+        return x @ constant(tables.dct4_matrix, num_bins, x)
     return _dct4_fft(x)
 
 
@@ -118,31 +109,15 @@ def _dct4_fft(x: Tensor) -> Tensor:
     Re y_k = X_2k and the odd ones, read backwards, -Im y_k = X_{N-1-2k}.
     """
     num_bins = x.shape[-1]
-    twiddle = constant(_dct4_twiddle, num_bins, x)
+    twiddle = constant(tables.dct4_twiddle, num_bins, x)
     packed = torch.complex(x[..., 0::2].contiguous(), x[..., 1::2].flip(-1)) * twiddle
     spectrum = torch.fft.fft(packed) * twiddle
     pairs = torch.stack([spectrum.real, -spectrum.imag.flip(-1)], dim=-1)
     return pairs.flatten(-2) * math.sqrt(2 / num_bins)
 
 
-def _dct4_matrix(num_bins: int) -> Tensor:
-    grid = torch.arange(num_bins, dtype=torch.float64) + 0.5
-    return math.sqrt(2 / num_bins) * torch.cos(math.pi / num_bins * torch.outer(grid, grid))
-
-
-def _dct4_twiddle(num_bins: int) -> Tensor:
-    n = torch.arange(num_bins // 2, dtype=torch.float64)
-    return torch.polar(torch.ones_like(n), -math.pi * (8 * n + 1) / (8 * num_bins))
-
-
-@cache
-def _maker(name: WindowName) -> Callable[[int], Tensor]:
-    """The key under which the tables of a window are kept."""
-    return partial(window, name)
-
-
 def _window_on(name: WindowName, num_bins: int, like: Tensor) -> Tensor:
-    return constant(_maker(name), num_bins, like)
+    return constant(tables.window, num_bins, like, name)
 
 
 def _check_num_bins(num_bins: int) -> None:

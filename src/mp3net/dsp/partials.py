@@ -20,13 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mp3net.config import WindowName
+from mp3net.dsp import tables
 from mp3net.dsp.constants import constant
-from mp3net.dsp.mdct import window
-
-# Bins on either side that hear a partial: what the Vorbis window lets through beyond them is less than -60 dB.
-REACH_BINS = 8
-# Bins that are computed together: the sum is a product with one small matrix for each such block.
-BLOCK_BINS = 32
 
 
 def render(
@@ -48,10 +43,10 @@ def render(
     num_bins, per_bin = amplitudes.shape[-2:]
     u, v = amplitudes.unbind(-3)
     cosine, sine = clock(u.shape[-3], u, hold_frames=hold_frames) if turns is None else turns
-    real, imaginary = constant(_responses, num_bins, u, per_bin, window_name, hold_frames)
+    real, imaginary = constant(tables.responses, num_bins, u, per_bin, window_name, hold_frames)
     made = torch.bmm(_heard(u * cosine - v * sine, len(real)), real)
     made = torch.baddbmm(made, _heard(u * sine + v * cosine, len(real)), imaginary)
-    sounding = len(fades(hold_frames))
+    sounding = len(tables.fades(hold_frames))
     made = made.view(*made.shape[:2], sounding, -1).permute(1, 2, 0, 3).reshape(*u.shape[:-2], sounding, -1)[..., :num_bins]
     if hold_frames == 1:
         return made.squeeze(-2)
@@ -59,23 +54,13 @@ def render(
     return F.pad(earlier, (0, 0, 0, hold_frames)) + F.pad(later, (0, 0, hold_frames, 0))
 
 
-def fades(hold_frames: int) -> Tensor:
-    """(2 H,) by how much an amplitude sounds in each of its frames, the first of which is frame -H / 2; (1,) for H = 1.
-
-    Errors: ValueError if H is neither 1 nor even."""
-    if hold_frames != 1 and (hold_frames < 1 or hold_frames % 2):
-        raise ValueError(f"hold_frames = {hold_frames}: 1 or an even number")
-    away = torch.arange(2 * hold_frames if hold_frames > 1 else 1, dtype=torch.float64) + 0.5 - hold_frames // 2
-    return 1 - (away - hold_frames / 2).abs() / hold_frames
-
-
 def _heard(turned: Tensor, blocks: int) -> Tensor:
     """(..., F, R) -> (blocks, frames, R x bins heard): for each block of bins those that it hears, without copying them."""
     num_bins, per_bin = turned.shape[-2:]
-    block = min(BLOCK_BINS, num_bins)
-    beyond = blocks * block - num_bins + REACH_BINS
-    padded = F.pad(turned.flatten(-2), (REACH_BINS * per_bin, beyond * per_bin))
-    near = padded.flatten(0, -2).unfold(-1, (block + 2 * REACH_BINS) * per_bin, block * per_bin)
+    block = min(tables.BLOCK_BINS, num_bins)
+    beyond = blocks * block - num_bins + tables.REACH_BINS
+    padded = F.pad(turned.flatten(-2), (tables.REACH_BINS * per_bin, beyond * per_bin))
+    near = padded.flatten(0, -2).unfold(-1, (block + 2 * tables.REACH_BINS) * per_bin, block * per_bin)
     return near.transpose(0, 1)
 
 
@@ -92,7 +77,7 @@ def clock(
 
     `angles` (..., 1, F, R) are where the partials begin, in radians: all at 0 without them.
     """
-    period = constant(_clock_period, like.shape[-2], like, like.shape[-1])
+    period = constant(tables.clock_period, like.shape[-2], like, like.shape[-1])
     needed = torch.arange(first, first + clock_period(like.shape[-1], hold_frames), device=like.device)
     cosine, sine = period[:, needed * hold_frames % period.shape[1]].unbind()
     if angles is not None:
@@ -101,59 +86,3 @@ def clock(
     times = -(-count // len(needed))
     cosine, sine = (torch.cat([once] * times, -3)[..., :count, :, :] for once in (cosine, sine))
     return cosine, sine
-
-
-def _clock_period(num_bins: int, per_bin: int) -> Tensor:
-    """(2, 4 R, F, R): pi nu_o t is (2 o + 1) t parts of 2 pi / 4 R, reduced as an integer to stay exact."""
-    parts = 4 * per_bin
-    turns = torch.outer(torch.arange(parts), 2 * torch.arange(num_bins * per_bin) + 1) % parts
-    by_bin = (2 * math.pi / parts * turns.double()).view(parts, num_bins, per_bin)
-    return torch.stack([by_bin.cos(), by_bin.sin()])
-
-
-def _responses(num_bins: int, per_bin: int, window_name: WindowName, hold_frames: int) -> Tensor:
-    """(2, blocks, R x bins heard, frames x bins of a block): what multiplies amplitudes turned to their own frame, zero
-    beyond the reach. The frames are those in which an amplitude sounds: each has its fade and the turn that is left."""
-    whole = response(num_bins, per_bin, window_name)
-    k = torch.arange(num_bins)
-    near = (k[:, None] - k[None]).abs() <= REACH_BINS
-    whole = whole * near.repeat_interleave(per_bin, 1)
-    whole = whole / whole.abs().square().sum(1).mean().sqrt()
-    block = min(BLOCK_BINS, num_bins)
-    starts = range(0, num_bins, block)
-    beyond = len(starts) * block - num_bins
-    padded = F.pad(whole.T, (0, beyond, REACH_BINS * per_bin, (REACH_BINS + beyond) * per_bin))
-    length = (block + 2 * REACH_BINS) * per_bin
-    pieces = [padded[start * per_bin :][:length, None, start : start + block] for start in starts]
-    fade = fades(hold_frames)
-    frame = torch.arange(len(fade), dtype=torch.float64) - hold_frames // 2
-    nu = (torch.arange(len(padded), dtype=torch.float64) + 0.5) / per_bin - REACH_BINS
-    turn = fade * torch.exp(1j * (math.pi * nu[:, None] * frame))  # (partials, frames)
-    turned = [turn[start * per_bin :][:length, :, None] * piece for start, piece in zip(starts, pieces, strict=True)]
-    parts = torch.stack(turned)  # (blocks, R x bins heard, frames, bins)
-    return torch.stack([parts.real, -parts.imag]).flatten(-2)
-
-
-def response(num_bins: int, per_bin: int, window_name: WindowName) -> Tensor:
-    """The MDCT (F, F R), complex, without its scale, of exp(j pi nu_o (n - N + 1/2) / N), in float64.
-
-    With the window's spectrum D(x) = sum_n w_n exp(j pi x (n + 1/2) / N) and the cosine of the MDCT as two exponentials,
-
-        1/2 exp(-j pi (nu + (k + 1/2) / 2)) D(nu - k - 1/2)  +  1/2 exp(-j pi (nu - (k + 1/2) / 2)) D(nu + k + 1/2).
-
-    D is needed at multiples of 1 / 2R only: one Fourier transform.
-    """
-    length = 4 * num_bins * per_bin
-    steps = torch.arange(length, dtype=torch.float64)
-    shape = window(window_name, num_bins)
-    spectrum = torch.fft.ifft(shape, length) * length * torch.exp(1j * math.pi / length * steps)
-    partial = 2 * torch.arange(num_bins * per_bin)[None] + 1  # 2 R nu
-    middle = per_bin * (2 * torch.arange(num_bins)[:, None] + 1)  # 2 R (k + 1/2)
-    below = spectrum[(partial - middle).abs()]
-    below = torch.complex(below.real, below.imag * (partial - middle).sign())  # D(-x) is the conjugate of D(x)
-    above = spectrum[partial + middle]
-    turn = math.pi / (2 * per_bin)
-    half = middle.double() / 2
-    both: Tensor = torch.exp(-1j * turn * (partial + half)) * below
-    both = both + torch.exp(-1j * turn * (partial - half)) * above
-    return both / 2

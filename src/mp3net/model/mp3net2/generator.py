@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
+from mp3net.dsp import tables
 from mp3net.dsp.constants import constant
 from mp3net.dsp.partials import clock, clock_period, render
 from mp3net.model.mp3net2.layers import (
@@ -32,8 +32,6 @@ EXPANSION_FLOOR = 1e-3
 EXPANDED_GAIN = 0.3
 # As many amplitudes, two numbers each, are turned into coefficients at a time: so they stay in the processor's cache.
 NUMBERS_RENDERED = 2**20
-# How far one standard deviation of each latent of the phases turns a partial.
-TURN_RADIANS = 2.0
 
 
 class Generator(nn.Module):
@@ -148,7 +146,7 @@ class Generator(nn.Module):
         """Latents (B, P) -> (B, 1, 1, F, R), where the partials begin, in radians; nothing if all begin alike."""
         if not self.config.phase_dim:
             return None
-        turns = constant(_turns, self.num_bins, phases, self.config.partials_per_bin, self.config.phase_dim)
+        turns = constant(tables.phase_turns, self.num_bins, phases, self.config.partials_per_bin, self.config.phase_dim)
         return (phases @ turns).view(len(phases), 1, 1, self.num_bins, self.config.partials_per_bin)
 
 
@@ -172,14 +170,3 @@ def expanded(amplitudes: Tensor) -> Tensor:
     """
     power = amplitudes.square().sum(-3, keepdim=True)
     return EXPANDED_GAIN * amplitudes * ((power + EXPANSION_FLOOR) / (1 + power / EXPANDED_TO**2))
-
-
-def _turns(num_bins: int, per_bin: int, phase_dim: int) -> Tensor:
-    """(P, F R): what one standard deviation of each latent adds to the phase of each partial, in radians.
-
-    Latents are normal, so the phase of a partial is normal with variance |column|^2, and the difference of two phases
-    with |difference of the columns|^2. For P = 32 the standard deviations are about 11 and 16 radians: phases are uniform
-    over the circle, and in pairs independent. The numbers are those of numpy's frozen generator, the same everywhere.
-    """
-    drawn = np.random.RandomState(0).standard_normal((phase_dim, num_bins * per_bin))
-    return torch.from_numpy(TURN_RADIANS * drawn)
