@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
+
+import torch
+from torch import Tensor
 
 from mp3net.model.mp3net2 import generator
 
@@ -12,3 +16,15 @@ from mp3net.model.mp3net2 import generator
 def unexpanded() -> AbstractContextManager[Any]:
     """Amplitudes of partials as the last layer gives them."""
     return patch.object(generator, "expanded", lambda amplitudes: amplitudes)
+
+
+def coarse() -> AbstractContextManager[Any]:
+    """Half as many partials per bin in all but the lowest 64 bins: every other one stays silent."""
+    expanded = generator.expanded
+
+    def thinned(amplitudes: Tensor) -> Tensor:
+        keep = torch.ones(amplitudes.shape[-2:], dtype=amplitudes.dtype)
+        keep[64:, ::2], keep[64:, 1::2] = 0, math.sqrt(2)
+        return expanded(amplitudes) * keep
+
+    return patch.object(generator, "expanded", thinned)
