@@ -19,12 +19,13 @@ def unexpanded() -> AbstractContextManager[Any]:
 
 
 def coarse() -> AbstractContextManager[Any]:
-    """Half as many partials per bin in all but the lowest 64 bins: every other one stays silent."""
+    """Half as many partials per bin in all but the lowest quarter of the bins: every other one stays silent."""
     expanded = generator.expanded
 
     def thinned(amplitudes: Tensor) -> Tensor:
         keep = torch.ones(amplitudes.shape[-2:], dtype=amplitudes.dtype)
-        keep[64:, ::2], keep[64:, 1::2] = 0, math.sqrt(2)
+        fine = len(keep) // 4
+        keep[fine:, ::2], keep[fine:, 1::2] = 0, math.sqrt(2)
         return expanded(amplitudes) * keep
 
     return patch.object(generator, "expanded", thinned)

@@ -94,9 +94,7 @@ def responses(num_bins: int, per_bin: int, window_name: WindowName, hold_frames:
     return np.stack([parts.real, -parts.imag]).reshape(2, len(starts), partials.shape[1], -1)
 
 
-def response(
-    partial: np.ndarray, bins: np.ndarray, num_bins: int, per_bin: int, window_name: WindowName
-) -> np.ndarray:
+def response(partial: np.ndarray, bins: np.ndarray, num_bins: int, per_bin: int, window_name: WindowName) -> np.ndarray:
     """What bin k, in broadcast arrays, hears of partial o: the MDCT, complex and without its scale, of
     exp(j pi nu_o (n - N + 1/2) / N), nu_o = (o + 1/2) / R.
 
