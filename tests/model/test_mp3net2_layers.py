@@ -36,9 +36,9 @@ def test_frames_double_on_straight_lines_and_halve_with_their_power():
 def test_numbers_of_parts_are_stretched_to_frames_on_straight_lines(each):
     x = noise(2, 5, 3)
     expected = F.interpolate(x.transpose(1, 2), scale_factor=each, mode="linear").transpose(1, 2)
-    torch.testing.assert_close(stretched(x, 5 * each), expected)
-    assert torch.equal(stretched(x[:, :1], each), x[:, :1])  # one for all frames
-    rounded = stretched(x.bfloat16(), 5 * each)
+    torch.testing.assert_close(stretched(x, each, 0, 5 * each), expected)
+    assert torch.equal(stretched(x[:, :1], each, 0, each), x[:, :1])  # one for all frames
+    rounded = stretched(x.bfloat16(), each, 0, 5 * each)
     assert rounded.dtype == torch.bfloat16
     torch.testing.assert_close(rounded.double(), expected, atol=0.05, rtol=0)
 

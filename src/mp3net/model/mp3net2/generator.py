@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -23,6 +24,7 @@ from mp3net.model.mp3net2.layers import (
     leaky,
     through,
 )
+from mp3net.model.mp3net2.spans import Span, amplitude_span, level_spans
 
 OUTPUT_GAIN = 0.7
 MAPPING_DIM = 256
@@ -32,6 +34,18 @@ EXPANSION_FLOOR = 1e-3
 EXPANDED_GAIN = 0.3
 # As many amplitudes, two numbers each, are turned into coefficients at a time: so they stay in the processor's cache.
 NUMBERS_RENDERED = 2**20
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A track that has been begun: its deepest level (B, n x base_frames, W), styles (B, n or 1, G), the latent of its
+    phases (B, P), and the noise (B, T, K) of each block above the deepest level, in T frames of its level each."""
+
+    deepest: Tensor
+    style: Tensor
+    phases: Tensor
+    noise: list[Tensor]
+    num_frames: int
 
 
 class Generator(nn.Module):
@@ -84,24 +98,51 @@ class Generator(nn.Module):
         return [*self.levels[-count:], *self.steps[-count:], self.to_bins]
 
     def forward(self, z: Tensor) -> Tensor:
+        opening = self.open(z)
+        return self.section(opening, 0, opening.num_frames)
+
+    def open(self, z: Tensor) -> Opening:
+        """What every section of a track is made from: z and the deepest level, whose frames see each other."""
         style, phases, local, noise = self._unpack(z)
         style = self.mapping[1](leaky(self.mapping[0](style)))
         x = self.start(local).reshape(len(z), -1, self.config.level_widths[0])
-        for number, blocks in enumerate(self.levels):
-            assert isinstance(blocks, nn.ModuleList)
-            for block in blocks:
-                x = through(block, x, style, next(noise), recompute=self.checkpointing)
-            if number == 0:
-                x = self.attention(x)
-            if number < len(self.steps):
-                x = doubled(self.steps[number](x))
-        x = leaky(x)
+        deepest = self.levels[0]
+        assert isinstance(deepest, nn.ModuleList)
+        for block in deepest:
+            x = through(block, x, style, next(noise), self.config.base_frames, 0, recompute=self.checkpointing)
+        return Opening(self.attention(x), style, phases, list(noise), self.config.frames_per_part * local.shape[1])
+
+    def section(self, opening: Opening, first: int, last: int) -> Tensor:
+        """The coefficients (B, C, last - first, F) of the frames from `first` to before `last` of the track."""
+        wanted = Span(first, last)
         if not self.config.partials_per_bin:
-            made = at_least_float32(self.to_bins(x))
+            near = wanted.wider(1, opening.num_frames)
+            made = at_least_float32(self.to_bins(self._last_level(opening, near)))[:, wanted.within(near.first)]
             made = made.reshape(*made.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
         else:
-            made = self._played(x, phases)
+            made = self._played(opening, wanted)
         return made * self.bin_levels.to(made.dtype)
+
+    def _last_level(self, opening: Opening, wanted: Span) -> Tensor:
+        """Frames (B, K, W) of the last level, ready for the head."""
+        config = self.config
+        num_parts = opening.num_frames // config.frames_per_part
+        spans = level_spans(config, num_parts, wanted)
+        x = opening.deepest[:, spans[0].leaves.within(0)]
+        noise = iter(opening.noise)
+        for number, span in enumerate(spans[1:], 1):
+            x = doubled(self.steps[number - 1](x))[:, span.enters.within(2 * spans[number - 1].leaves.first)]
+            each = config.generator_level_frames[number]
+            parts = span.enters.parts(each)
+            style = opening.style if opening.style.shape[1] == 1 else opening.style[:, parts.within(0)]
+            blocks = self.levels[number]
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                given = next(noise)[:, span.enters.within(0)]
+                offset = span.enters.first - parts.first * each
+                x = through(block, x, style, given, each, offset, recompute=self.checkpointing)
+            x = x[:, span.leaves.within(span.enters.first)]
+        return leaky(x)
 
     def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
         """The styles (B, n, G), or (B, 1, G) if all parts have the same, the latent of the phases (B, P), the local ones
@@ -121,17 +162,21 @@ class Generator(nn.Module):
             style = config.global_share**0.5 * style + (1 - config.global_share) ** 0.5 * local
         return style, phases, local, shaped
 
-    def _played(self, x: Tensor, phases: Tensor) -> Tensor:
-        """What amplitudes of partials are made from, (B, K, W), and the latents of their phases (B, P) -> (B, C, T, F)."""
+    def _played(self, opening: Opening, wanted: Span) -> Tensor:
+        """The frames' amplitudes of partials, rendered: (B, C, T, F)."""
         hold, per_bin = self.config.hold_frames, self.config.partials_per_bin
-        if hold > 1:  # before the first amplitude and after the last one they go on as they are
-            x = torch.cat([x[:, :1], x, x[:, -1:]], 1)
+        sounding = amplitude_span(self.config, wanted)
+        last = opening.num_frames // hold
+        there = sounding.wider(0, last)
+        x = self._last_level(opening, there)
+        # Before the first amplitude and after the last one they go on as they are.
+        x = torch.cat([*[x[:, :1]] * (there.first - sounding.first), x, *[x[:, -1:]] * (sounding.last - there.last)], 1)
         period = clock_period(per_bin, hold)
         most = max(NUMBERS_RENDERED // len(self.to_bins.bias) // period, 1) * period
         like = at_least_float32(x).new_empty(self.num_bins, per_bin)
         with torch.autocast(x.device.type, enabled=False):
-            angles = self._angles(at_least_float32(phases))
-            cosine, sine = clock(min(most, x.shape[1]), like, angles, hold, first=-1 if hold > 1 else 0)
+            angles = self._angles(at_least_float32(opening.phases))
+            cosine, sine = clock(min(most, x.shape[1]), like, angles, hold, sounding.first)
         pieces = []
         for piece in torch.split(x, most, 1):
             amplitudes = at_least_float32(self.to_bins(piece))
@@ -140,7 +185,9 @@ class Generator(nn.Module):
             with torch.autocast(x.device.type, enabled=False):
                 turns = cosine[..., few, :, :], sine[..., few, :, :]
                 pieces.append(render(expanded(amplitudes), self.window, turns, hold))
-        return joined(pieces, hold) if hold > 1 else torch.cat(pieces, 2)
+        if hold == 1:
+            return torch.cat(pieces, 2)
+        return joined(pieces, hold)[:, :, wanted.within((sounding.first + 1) * hold)]
 
     def _angles(self, phases: Tensor) -> Tensor | None:
         """Latents (B, P) -> (B, 1, 1, F, R), where the partials begin, in radians; nothing if all begin alike."""

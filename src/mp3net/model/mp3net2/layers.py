@@ -32,7 +32,7 @@ def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAKY_SLOPE)
 
 
-def through(block: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
+def through(block: nn.Module, *inputs: Tensor | int, recompute: bool) -> Tensor:
     """The block's output; with `recompute` its activations are recomputed in the backward pass instead of kept."""
     again = recompute and torch.is_grad_enabled()
     output: Tensor = checkpoint(block, *inputs, use_reentrant=False) if again else block(*inputs)
@@ -79,8 +79,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 class ResidualBlock(nn.Module):
     """x + conv(leaky(conv(h))), h = leaky(x) scaled and shifted by latents, with noise as further channels.
 
-    x (B, T, W); only generators have `style` (B, n, S), one for each of n equal parts of x, or n = 1 for all of them, and
-    `noise` (B, T, K).
+    x (B, T, W); only generators have `style` (B, n, S), one for each of n equal parts, or n = 1 for all of them, and
+    `noise` (B, T, K). Parts have `each` frames, and x begins with frame `first` of the first of them.
     """
 
     def __init__(self, width: int, style_dim: int = 0, noise_channels: int = 0) -> None:
@@ -89,10 +89,12 @@ class ResidualBlock(nn.Module):
         self.first = FrameConv(width + noise_channels, width, 3, ACTIVE_GAIN)
         self.second = FrameConv(width, width, 3, RESIDUAL_GAIN)
 
-    def forward(self, x: Tensor, style: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, style: Tensor | None = None, noise: Tensor | None = None, each: int = 1, first: int = 0
+    ) -> Tensor:
         h = leaky(x)
         if self.modulation is not None and style is not None:
-            scale, shift = stretched(self.modulation(style), x.shape[1]).chunk(2, -1)
+            scale, shift = stretched(self.modulation(style), each, first, x.shape[1]).chunk(2, -1)
             h = h * (1 + scale) + shift
         if noise is not None:
             h = torch.cat([h, noise.to(h.dtype)], -1)
@@ -153,18 +155,18 @@ def doubled(x: Tensor) -> Tensor:
     return torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], 2).flatten(1, 2)
 
 
-def stretched(x: Tensor, frames: int) -> Tensor:
-    """Numbers of equal parts (B, n, W) -> of their frames (B, T, W), on straight lines from the middle of a part to the
-    middle of the next, and constant before the first and after the last; (B, 1, W), for all frames, stay as they are."""
+def stretched(x: Tensor, each: int, first: int, count: int) -> Tensor:
+    """Numbers of parts of `each` frames (B, n, W) -> of `count` frames from the `first` on (B, T, W), on straight lines from
+    the middle of a part to the middle of the next, and constant before the first and after the last; (B, 1, W), for all
+    frames, stay as they are."""
     if x.shape[1] == 1:
         return x
-    each = frames // x.shape[1]
     before, after = neighbours(x)
     offset = (torch.arange(each, device=x.device, dtype=torch.float32) + 0.5) / each - 0.5  # from the middle, in parts
     back, ahead = offset.neg().clamp(min=0)[:, None], offset.clamp(min=0)[:, None]
     back, ahead = back.to(x.dtype), ahead.to(x.dtype)
     made = (1 - back - ahead) * x[:, :, None] + back * before[:, :, None] + ahead * after[:, :, None]
-    return made.flatten(1, 2)
+    return made.flatten(1, 2)[:, first : first + count]
 
 
 def halved(x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,14 @@ from mp3net.config import PaperModel
 from mp3net.model.paper.convolution import Convolution
 from mp3net.model.paper.layers import Conv, OctaveUp, chain, initialise, leaky
 from mp3net.model.paper.recompute import recomputed
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A track that has been begun: its deepest frames (B, c, base_frames, base_bins)."""
+
+    deepest: Tensor
+    num_frames: int
 
 
 class Generator(nn.Module):
@@ -36,8 +46,23 @@ class Generator(nn.Module):
         return [*self.blocks[-count:], self.to_audio]
 
     def forward(self, z: Tensor) -> Tensor:
+        opening = self.open(z)
+        return self.section(opening, 0, opening.num_frames)
+
+    def open(self, z: Tensor) -> Opening:
+        """What every section of a track is made from: its few deepest frames."""
         x = leaky(self.dense(z)).reshape(-1, *self.base_shape).contiguous(memory_format=torch.channels_last)
-        for block in self.blocks:
-            x = block(x, recomputed if self.checkpointing else chain)
-        x = self.to_audio(x)
+        return Opening(x, self.base_shape[1] * 4 ** len(self.blocks))
+
+    def section(self, opening: Opening, first: int, last: int) -> Tensor:
+        """The coefficients (B, C, last - first, F) of the frames from `first` to before `last` of the track."""
+        spans, frames = [(first, last)], opening.num_frames
+        for _ in self.blocks:
+            frames //= 4
+            spans.append(OctaveUp.reach(*spans[-1], frames))
+        x, begins = opening.deepest, 0
+        for block, (enters, until) in zip(self.blocks, reversed(spans[1:]), strict=True):
+            x = block(x[:, :, enters - begins : until - begins], recomputed if self.checkpointing else chain)
+            begins = 4 * enters
+        x = self.to_audio(x[:, :, first - begins : last - begins])
         return torch.tanh(x if x.dtype == torch.float64 else x.float())

@@ -119,6 +119,15 @@ class OctaveUp(nn.Module):
         high = through([self.high_up, self.high_conv, self.high_balance], top_octave)
         return through([self.merge_up, self.merge_conv], torch.cat([low, high], dim=-1))
 
+    @staticmethod
+    def reach(first: int, last: int, frames: int) -> tuple[int, int]:
+        """The frames, of `frames` that go in, on which those from `first` to before `last` of what comes out depend.
+
+        Where frames p to before q go in alone, those next to missing neighbours come out wrong: 2p after `low_up`, 2p + 1
+        after its convolution, hence 4p + 4 after `merge_up` and 4p + 5 at the end; likewise 2q - 1 and 4q - 3 onwards.
+        """
+        return max((first - 6) // 4, 0), min(-(-(last + 3) // 4), frames)
+
 
 class OctaveDown(nn.Module):
     """Discriminator block, the mirror of `OctaveUp`: (B, c_in + extra, T, F) -> (B, c_out, T / 4, F / 2).
