@@ -20,7 +20,8 @@ from mp3net.config import Config
 from mp3net.data.dataset import CropDataset
 from mp3net.model.build import build_generator
 from mp3net.model.mp3net2.generator import Generator
-from mp3net.model.snapshot import GENERATOR_FILE, load_tensors, open_snapshot, save_snapshot
+from mp3net.model.snapshot import GENERATOR_FILE, open_snapshot, save_snapshot
+from mp3net.model.weights import load_tensors
 from mp3net.training.checkpoint import saved_checkpoints
 from mp3net.training.levels import data_magnitudes, levelled
 

@@ -22,7 +22,8 @@ from mp3net.data.dataset import CropDataset
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.errors import Mp3netError
-from mp3net.model.snapshot import DISCRIMINATOR_FILE, load_tensors, open_snapshot
+from mp3net.model.snapshot import DISCRIMINATOR_FILE, open_snapshot
+from mp3net.model.weights import load_tensors
 from mp3net.training.plan import flop_per_track
 from mp3net.training.trainer import Trainer
 from tests.recordings import write_folder

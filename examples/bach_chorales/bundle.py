@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 from mp3net.files import read_json, write_json
-from mp3net.model.snapshot import CONFIG_FILE, DISCRIMINATOR_FILE, GENERATOR_FILE, load_tensors, open_snapshot, save_tensors
+from mp3net.model.snapshot import CONFIG_FILE, DISCRIMINATOR_FILE, GENERATOR_FILE, open_snapshot
+from mp3net.model.weights import load_tensors, save_tensors
 
 BUNDLED = Path(__file__).parents[2] / "src" / "mp3net" / "bundled"
 

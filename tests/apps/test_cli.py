@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from mp3net.apps.generate import parse_seeds, plan_targets
+from mp3net.apps.targets import parse_duration, parse_seeds, plan_targets
 from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
-from mp3net.generation import BUNDLED
+from mp3net.generation import BUNDLED, SongSettings
 from tests.data.test_remote import Server
 from tests.recordings import write_folder
 
@@ -235,7 +235,7 @@ def test_normalize(mp3net):
         (["generate", "--out", "a.aac"], "cannot write .aac; the formats are: wav, flac, ogg, mp3"),
         (["generate", "--seed", "1..9999999"], "at most 100,000 songs"),
         (["generate", "--format", "aac"], "choose one of wav, flac, ogg, mp3"),
-        (["generate", "--seed", "1..2", "--out", "a.wav"], "names one file, but there are 2 seeds"),
+        (["generate", "--seed", "1..2", "--out", "a.wav"], "names one file, but there are 2 songs"),
         (["generate", "--out", "a.wav", "--format", "mp3"], "leave one of them out"),
         (["generate", "--device", "tpu"], "choose one of auto, cpu, cuda, cuda:N, mps"),
         (["generate", "--precision", "int8"], "choose one of float32, bfloat16"),
@@ -330,11 +330,33 @@ def test_seed_texts():
 
 def test_targets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert plan_targets([1], None, None) == {1: Path("song.wav")}
-    assert plan_targets([1], None, "ogg") == {1: Path("song.ogg")}
-    assert plan_targets([1, 2], None, None) == {1: Path("songs/seed-1.wav"), 2: Path("songs/seed-2.wav")}
-    assert plan_targets([1], Path("x.FLAC"), None) == {1: Path("x.FLAC")}
-    assert plan_targets([4], Path("dir"), "mp3") == {4: Path("dir/seed-4.mp3")}
+    one, two = SongSettings(seed=1), SongSettings(seed=2)
+    varied = [SongSettings(seed=1, strength=0.5, variation=number) for number in (3, 4)]
+    assert plan_targets([one], None, None) == [Path("song.wav")]
+    assert plan_targets([one], None, "ogg") == [Path("song.ogg")]
+    assert plan_targets([one, two], None, None) == [Path("songs/seed-1.wav"), Path("songs/seed-2.wav")]
+    assert plan_targets([one], Path("x.FLAC"), None) == [Path("x.FLAC")]
+    assert plan_targets([two], Path("dir"), "mp3") == [Path("dir/seed-2.mp3")]
+    assert plan_targets(varied, None, None) == [Path(f"songs/seed-1-variation-{number}.wav") for number in (3, 4)]
+    for folder in ("runs.v2", "take.1", "2024.05.01"):
+        assert plan_targets([one], Path(folder), None) == [Path(folder) / "seed-1.wav"]
+    (tmp_path / "a.new").mkdir()
+    assert plan_targets([one], Path("a.new"), None) == [Path("a.new/seed-1.wav")]
+    with pytest.raises(Mp3netError, match="cannot write .xyz; .* make it first"):
+        plan_targets([one], Path("x.xyz"), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("20", 20), ("1.5s", 1.5), ("10min", 600), ("2 h", 7200), ("1:30", 90), ("1:00:02.5", 3602.5)]
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1:", "5 days", "ten", "1e9", "inf", "1:2:3:4"])
+def test_what_is_no_duration(text):
+    with pytest.raises(Mp3netError, match="give seconds, or a time such as"):
+        parse_duration(text)
 
 
 def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
@@ -359,7 +381,7 @@ def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
     assert (status, "long.wav: 1.50 s mono at 8000 Hz" in out) == (0, True)
     assert soundfile.info("long.wav").frames == 12000
     status, out, _ = mp3net("generate", "runs/long", "--out", "usual.wav")
-    assert (status, soundfile.info("usual.wav").frames) == (0, (3 * 16 - 1) * 16)
+    assert (status, soundfile.info("usual.wav").frames) == (0, 20 * 8000), "songs last at least 20 s"
     status, _, err = mp3net(*train, "--out", "runs/other", "--init-from", "bundled")
     assert (status, f"{BUNDLED}: " in err) == (2, True), "the bundled snapshot is found, and of another sample rate"
     status, _, err = mp3net("generate", "runs/long", "--duration", 0, "--out", "none.wav")

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from mp3net.apps.generate import plan_targets
+from mp3net.apps.targets import plan_targets
 from mp3net.errors import Mp3netError
-from mp3net.generation import MP3net
+from mp3net.generation import MP3net, SongSettings
 
+SONG = SongSettings(seed=1)
 COMMAND = [sys.executable, "-m", "mp3net", "generate", "--seed", "3"]
 
 
@@ -27,10 +28,10 @@ def test_other_endings_of_a_format(mp3net, tmp_path, name, found):
 
 
 def test_an_ending_and_the_usual_name_of_its_format_agree():
-    assert plan_targets([1], Path("x.oga"), "ogg") == {1: Path("x.oga")}
-    assert plan_targets([1], None, "oga") == {1: Path("song.ogg")}
+    assert plan_targets([SONG], Path("x.oga"), "ogg") == [Path("x.oga")]
+    assert plan_targets([SONG], None, "oga") == [Path("song.ogg")]
     with pytest.raises(Mp3netError, match="ends in .oga, but --format is flac"):
-        plan_targets([1], Path("x.oga"), "flac")
+        plan_targets([SONG], Path("x.oga"), "flac")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--format", "flac"], ["--format", "oga"], ["--format", "mp3"]])
@@ -55,7 +56,7 @@ def test_a_reader_that_ends_early_is_named(tmp_path):
 
 def test_what_standard_output_cannot_take(mp3net, tmp_path, monkeypatch):
     status, _, err = mp3net("generate", "--out", "-", "--seed", "1..3")
-    assert (status, "--out - writes one song, but there are 3 seeds; name a folder" in err) == (2, True)
+    assert (status, "--out - writes one song, but there are 3; name a folder" in err) == (2, True)
     status, _, err = mp3net("generate", "--out", "-", "--format", "aac")
     assert (status, "--format 'aac': choose one of wav" in err) == (2, True)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

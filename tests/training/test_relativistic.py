@@ -14,7 +14,8 @@ from mp3net.config import PRESETS, override
 from mp3net.dsp.mdct import mdct
 from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net
-from mp3net.model.snapshot import load_tensors, open_snapshot
+from mp3net.model.snapshot import open_snapshot
+from mp3net.model.weights import load_tensors
 from mp3net.training.levels import measure_bin_levels
 from mp3net.training.objectives.draws import DISCRIMINATOR_STREAM, TrackDraws
 from mp3net.training.objectives.relativistic import pairing_loss, squared_slope

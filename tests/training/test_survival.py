@@ -17,7 +17,7 @@ import torch
 
 from mp3net.apps import train as train_app
 from mp3net.errors import Mp3netError
-from mp3net.model.snapshot import load_tensors
+from mp3net.model.weights import load_tensors
 from tests.training.conftest import trainer
 
 ROOT = Path(__file__).parents[2]

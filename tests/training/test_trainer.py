@@ -19,7 +19,8 @@ from mp3net.config import override
 from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net
-from mp3net.model.snapshot import load_tensors, open_snapshot
+from mp3net.model.snapshot import open_snapshot
+from mp3net.model.weights import load_tensors
 from mp3net.training.checkpoint import RunDirectory
 from mp3net.training.objectives.draws import GENERATOR_STREAM, TrackDraws, addressed_generator
 from mp3net.training.origin import Origin

@@ -47,6 +47,7 @@ Sound = partial(typer.Option, rich_help_panel="Sound")
 Selection = partial(typer.Option, rich_help_panel="Which recordings")
 Card = partial(typer.Option, rich_help_panel="Card of the dataset")
 Work = partial(typer.Option, rich_help_panel="How the work is done")
+Play = partial(typer.Option, rich_help_panel="Playing with latents", show_default=False)
 # An option whose help text states the default, because it varies.
 Open = partial(typer.Option, show_default=False)
 
@@ -230,17 +231,17 @@ def generate(
     snapshot: Snapshot = None,
     seed: Annotated[str, typer.Option(help="Seeds: 7, or 1..8, or 1,5,9.")] = "1",
     duration: Annotated[
-        float | None,
+        str | None,
         Open(
-            help="Length in seconds, up to a quarter of an hour; default: that of the training tracks. The paper's "
-            "networks make no other."
+            help="Length: 20 (seconds), 90s, 10min, 1h, 1:30. Default: that of the training tracks, at least 20 s. The "
+            "paper's networks make no other than that of their tracks."
         ),
     ] = None,
     out: Annotated[
         Path | None,
         Open(
             help="Folder, or the name of one file, or - for standard output; default: ./song.FORMAT, or ./songs for several "
-            "seeds."
+            "songs."
         ),
     ] = None,
     audio_format: Annotated[
@@ -250,15 +251,45 @@ def generate(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Raise or lower every song to a peak of -0.01 dBFS.")
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Write while generating: play the file as it grows, or pipe --out - into a player."),
+    ] = False,
+    like: Annotated[
+        Path | None, Open(help="Make again the song of this file, which mp3net generate wrote.", metavar="FILE")
+    ] = None,
+    truncation: Annotated[
+        float | None, Play(help="Factor of the latents, 0 to 2: below 1 more typical songs, above 1 stranger ones.")
+    ] = None,
+    variation: Annotated[
+        str | None, Play(help="Variations of each seed, numbered as seeds are; see --strength.", metavar="SEEDS")
+    ] = None,
+    strength: Annotated[float | None, Play(help="How far variations go: 0 the song itself, 1 another song.")] = None,
+    path: Annotated[
+        str | None, Play(help="Move from the seed to this one, or these, within one song.", metavar="SEEDS")
+    ] = None,
+    local_seed: Annotated[
+        int | None, Play(help="Another piece in the manner of the seed. Second family only.", metavar="SEED")
+    ] = None,
+    form: Annotated[
+        str | None, Play(help="Sections, equal letters for equal ones, such as ABA. Second family only.")
+    ] = None,
     device: Device = "auto",
     precision: Precision = "float32",
 ) -> None:
-    """Make music: one song per seed. The same seed on the same machine always gives the same samples."""
+    """Make music: one song per seed. The same seed on the same machine always gives the same samples.
+
+    Files carry their seed and settings: mp3net info SONG shows them.
+    """
     from mp3net.apps.generate import Request, run
 
+    playing = {"truncation": truncation, "strength": strength, "local_seed": local_seed, "form": form}
+    settings = {name: value for name, value in playing.items() if value is not None}
+    if normalize:
+        settings["normalize"] = True
     request = Request(
-        snapshot=snapshot, seed=seed, duration_s=duration, out=out, audio_format=audio_format, force=force,
-        normalize=normalize, device=device, precision=precision,
+        snapshot=snapshot, seed=seed, duration=duration, variations=variation, path=path, like=like, settings=settings,
+        out=out, audio_format=audio_format, force=force, stream=stream, device=device, precision=precision,
     )  # fmt: skip
     run(request)
 
@@ -313,10 +344,10 @@ def evaluate(
 def info(
     path: Annotated[
         Path | None,
-        typer.Argument(help="Snapshot, run directory or dataset, or the name of a preset; default: list the presets."),
+        typer.Argument(help="Snapshot, run directory, dataset or song, or the name of a preset; default: list the presets."),
     ] = None,
 ) -> None:
-    """Describe a snapshot, a run (how to reproduce it), a dataset (how to finish it) or a preset (all settings, as JSON)."""
+    """Describe a snapshot, a run (how to repeat it), a dataset (how to finish it), a song (how it was made) or a preset."""
     from mp3net.apps.info import run
 
     run(local(path, "PATH") if path is not None else None)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
-from typing import get_args
-
-import torch
+from typing import TYPE_CHECKING, get_args
 
 from mp3net.config import Precision
 from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net
 
+if TYPE_CHECKING:
+    import torch
+
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+# What Linux has for the GPUs that PyTorch can use: NVIDIA's, AMD's, and either in the Windows subsystem.
+GPU_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def choose_device(name: str) -> torch.device:
     """The device called `name`; "auto" takes CUDA, then MPS, then the CPU. Mp3netError if it is unavailable."""
+    import torch
+
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
@@ -43,6 +49,8 @@ def local_device(device: torch.device) -> torch.device:
 
     Errors: Mp3netError if a GPU was named for all of them, or there are too few.
     """
+    import torch
+
     if device.type != "cuda":
         return device
     if "LOCAL_RANK" in os.environ:
@@ -68,4 +76,13 @@ def open_model(snapshot: Path | None, device: str, precision: str) -> MP3net:
     chosen = next((known for known in PRECISIONS if known == precision), None)
     if chosen is None:
         raise Mp3netError(f"--precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    return MP3net.from_pretrained(snapshot, str(choose_device(device)), chosen)
+    if device == "auto" and surely_no_gpu():
+        device = "cpu"
+    elif device != "cpu":
+        device = str(choose_device(device))
+    return MP3net.from_pretrained(snapshot, device, chosen)
+
+
+def surely_no_gpu() -> bool:
+    """Whether there can be none, found out without importing PyTorch, which takes longer than a song."""
+    return sys.platform == "linux" and not any(Path(name).exists() for name in GPU_FILES)

@@ -1,25 +1,31 @@
-"""`mp3net generate`: which seeds, which files, and what came out."""
+"""`mp3net generate`: which songs, which files, and what came out."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from mp3net.apps.device import open_model
-from mp3net.audio.encoding import FORMATS
+from mp3net.apps.targets import check_files, check_space, known_format, parse_duration, parse_seeds, plan_targets
+from mp3net.audio import encoding
+from mp3net.audio.growing import GrowingFile, GrowingPipe, Leveller
+from mp3net.audio.stored import StoredAudio
 from mp3net.errors import Mp3netError
-from mp3net.generation import CEILING, MAX_SEED, MP3net, Song, format_called
+from mp3net.files import existing_part
+from mp3net.generation import CEILING, MP3net, Origin, SongSettings, format_called, read_origin
+from mp3net.generation.mp3net import checked
 from mp3net.words import mono_or_stereo
 
-# Extensions that nobody gives to a folder.
-UNSUPPORTED = ("aac", "aif", "aiff", "au", "m4a", "mp4", "opus", "wma", "webm")
-
 STANDARD_OUTPUT = Path("-")
+# Where tracks in training are shorter than this, songs are this long unless something else is asked for.
+USUAL_S = 20.0
+# Songs of more samples (all channels) than this are kept on disk while they are made.
+MOST_IN_MEMORY = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -28,118 +34,180 @@ class Request:
 
     snapshot: Path | None = None
     seed: str = "1"
-    duration_s: float | None = None
+    duration: str | None = None
+    variations: str | None = None
+    path: str | None = None
+    like: Path | None = None
+    settings: dict[str, Any] | None = None
     out: Path | None = None
     audio_format: str | None = None
     force: bool = False
-    normalize: bool = False
+    stream: bool = False
     device: str = "auto"
     precision: str = "float32"
 
 
 def run(request: Request) -> None:
     """Check everything that can be checked first, then generate and save song by song."""
-    seeds = parse_seeds(request.seed)
+    origin = read_origin(request.like) if request.like is not None else None
+    songs = [origin.settings] if origin is not None else _wanted(request)
+    if request.stream and any(song.normalize for song in songs):
+        raise Mp3netError("--normalize: the peak of a stream is known only at its end; leave out one of them and --stream")
     if request.out == STANDARD_OUTPUT:
-        _pipe(request, seeds)
+        _pipe(request, songs, origin)
         return
-    targets = plan_targets(seeds, request.out, request.audio_format)
-    model = _model(request)
-    existing = [str(path) for path in targets.values() if path.exists()]
-    if existing and not request.force:
-        more = f" and {len(existing) - 3} more" if len(existing) > 3 else ""
-        raise Mp3netError(f"{', '.join(existing[:3])}{more}: exists; add --force to overwrite, or name another --out")
-    for seed, target in targets.items():
-        print(f"{target}: {_write(model, request, seed, target)}", flush=True)
+    targets = plan_targets(songs, request.out, request.audio_format)
+    model, songs = _model(request, songs, origin)
+    check_files(targets, request.force)
+    check_space(targets, model.config.audio.channels * model.song_samples(songs[0].duration_s))
+    for song, target in zip(songs, targets, strict=True):
+        write = _grow if request.stream else _write
+        print(f"{target}: {write(model, song, target)}", flush=True)
 
 
-def _pipe(request: Request, seeds: list[int]) -> None:
+def _wanted(request: Request) -> list[SongSettings]:
+    """The songs that the options describe."""
+    given = dict(request.settings or {})
+    if request.duration is not None:
+        given["duration_s"] = parse_duration(request.duration)
+    if request.path is not None:
+        given["path"] = parse_seeds(request.path, "--path")
+    if request.variations is None and given.get("strength"):
+        raise Mp3netError("--strength: says how far --variation goes; name variations too, such as --variation 1..4")
+    if request.variations is not None and not given.get("strength"):
+        raise Mp3netError("--variation: give --strength too, from 0 (the song itself) to 1 (another song)")
+    variations = parse_seeds(request.variations, "--variation") if request.variations is not None else [0]
+    return [
+        checked(given | {"seed": seed, "variation": variation})
+        for seed in parse_seeds(request.seed)
+        for variation in variations
+    ]
+
+
+def _model(request: Request, songs: list[SongSettings], origin: Origin | None) -> tuple[MP3net, list[SongSettings]]:
+    """The model that is asked for, and the songs with their duration.
+
+    Errors: Mp3netError if it cannot make them, or is not the one that made the song to be repeated."""
+    device, precision = request.device, request.precision
+    if origin is not None:
+        device, precision = origin.device_and_precision
+    model = open_model(request.snapshot, device, precision)
+    if origin is not None:
+        assert model.snapshot is not None
+        if model.snapshot.digest != origin.snapshot:
+            raise Mp3netError(
+                f"--like {request.like}: was made by the snapshot {origin.snapshot}, and {model.snapshot.folder} is "
+                f"{model.snapshot.digest}; name the one that made it"
+            )
+    elif songs[0].duration_s is None and model.any_length and model.song_duration_s < USUAL_S:
+        songs = [song.model_copy(update={"duration_s": USUAL_S}) for song in songs]
+    for song in songs[:1]:
+        model.check(song)
+    return model, songs
+
+
+def _pipe(request: Request, songs: list[SongSettings], origin: Origin | None) -> None:
     """Write one song to standard output, and what came out to standard error."""
-    if len(seeds) > 1:
-        raise Mp3netError(f"--out - writes one song, but there are {len(seeds)} seeds; name a folder")
+    if len(songs) > 1:
+        raise Mp3netError(f"--out - writes one song, but there are {len(songs)}; name a folder")
     ending = known_format(request.audio_format) or "wav"
+    if request.stream and ending != "wav":
+        raise Mp3netError(f"--stream --out -: writes WAV, not {ending}; name a file to grow")
     if sys.stdout.isatty():
         raise Mp3netError("--out -: standard output is a terminal; send it to a program or a file, or name one with --out")
-    model = _model(request)
-    with TemporaryDirectory(prefix="mp3net-") as folder:
-        target = Path(folder) / f"song.{ending}"  # writers of audio files go back to fill in the header
-        came_out = _write(model, request, seeds[0], target)
-        try:
-            sys.stdout.buffer.write(target.read_bytes())
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
-            raise Mp3netError("--out -: the reading program ended before it had the whole song") from None
-        except OSError as error:
-            raise Mp3netError(f"--out -: standard output cannot be written: {error.strerror}") from None
+    model, (song,) = _model(request, songs, origin)
+    try:
+        if request.stream:
+            came_out = _grow(model, song, None)
+        else:
+            with TemporaryDirectory(prefix="mp3net-") as folder:
+                target = Path(folder) / f"song.{ending}"  # writers of audio files go back to fill in the header
+                came_out = _write(model, song, target)
+                sys.stdout.buffer.write(target.read_bytes())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+        raise Mp3netError("--out -: the reading program ended before it had the whole song") from None
+    except OSError as error:
+        raise Mp3netError(f"--out -: standard output cannot be written: {error.strerror}") from None
     print(f"standard output: {came_out}", file=sys.stderr)
 
 
-def _model(request: Request) -> MP3net:
-    """The model that is asked for. Errors: Mp3netError if it cannot make songs of that duration."""
-    model = open_model(request.snapshot, request.device, request.precision)
-    model.song_samples(request.duration_s)
-    return model
-
-
-def _write(model: MP3net, request: Request, seed: int, target: Path) -> str:
+def _write(model: MP3net, settings: SongSettings, target: Path) -> str:
     """Generate and save one song; returns what came out, in words."""
     started = time.perf_counter()
-    song = model.generate(seed, request.duration_s)
-    if request.normalize and song.peak > 0:
-        song = Song(song.audio * (CEILING / song.peak), song.sample_rate_hz, seed)
+    channels = model.config.audio.channels
+    if channels * model.song_samples(settings.duration_s) > MOST_IN_MEMORY:
+        return _write_long(model, settings, target)
+    song = model.song(settings)
     rate = song.save(target)
-    return _describe(song, rate, time.perf_counter() - started)
+    took_s = time.perf_counter() - started
+    return _describe(model, settings, song.duration_s, took_s, f"peak {song.peak:.3f}", rate, song.gain)
 
 
-def parse_seeds(text: str) -> list[int]:
-    """ "7" -> [7], "1..3" -> [1, 2, 3], "1,5" -> [1, 5]; Mp3netError for anything else."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,19})(?:\.\.(\d{1,19}))?\s*", part)
-        first = int(match[1]) if match else 0
-        last = int(match[2]) if match and match[2] else first
-        if match is None or last < first or last > MAX_SEED:
-            raise Mp3netError(
-                f"--seed {text!r}: give a number from 0 to {MAX_SEED}, a range such as 1..8, or a list such as 1,5,9"
-            )
-        if last - first >= 100_000:
-            raise Mp3netError(f"--seed {text!r}: at most 100,000 songs at a time")
-        seeds += range(first, last + 1)
-    return list(dict.fromkeys(seeds))
+def _write_long(model: MP3net, settings: SongSettings, target: Path) -> str:
+    """The same in memory that does not depend on the duration."""
+    started = time.perf_counter()
+    rate, channels = model.config.audio.sample_rate_hz, model.config.audio.channels
+    total_s = model.song_samples(settings.duration_s) / rate
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with StoredAudio(existing_part(target.parent), channels) as stored:
+            for piece in model.pieces(settings):
+                stored.append(piece)
+                _progress(stored.shape[1] / rate, total_s, started)
+            peak = stored.peak
+            if peak > 1 or (settings.normalize and peak):
+                stored.gain = CEILING / peak
+            tags = model.tags(settings)
+            file_rate = encoding.write(target, stored, rate, format_called(target.suffix[1:]), tags)
+            gain = 1.0 if settings.normalize else stored.gain
+    except OSError as error:
+        raise Mp3netError(f"{target}: cannot be written: {error.strerror}") from None
+    took_s = time.perf_counter() - started
+    return _describe(model, settings, total_s, took_s, f"peak {peak * (stored.gain / gain):.3f}", file_rate, gain)
 
 
-def known_format(name: str | None) -> str | None:
-    """`--format` under its usual name. Errors: Mp3netError for a format that cannot be written."""
-    chosen = format_called(name) if name is not None else None
-    if chosen is not None and chosen not in FORMATS:
-        raise Mp3netError(f"--format {name!r}: choose one of {', '.join(FORMATS)}")
-    return chosen
+def _grow(model: MP3net, settings: SongSettings, target: Path | None) -> str:
+    """Write a song while it is made, to a file or to standard output."""
+    started = time.perf_counter()
+    rate, channels = model.config.audio.sample_rate_hz, model.config.audio.channels
+    total_s = model.song_samples(settings.duration_s) / rate
+    level = Leveller(rate)
+    first_s, done = 0.0, 0
+    if target is None:
+        file: GrowingFile | GrowingPipe = GrowingPipe(sys.stdout.buffer, channels, rate)
+    else:
+        file = GrowingFile(target, channels, rate, format_called(target.suffix[1:]), model.tags(settings))
+    pieces = model.pieces(settings, window_s=5.0)
+    with file:
+        for piece in pieces:
+            file.append(level(piece))
+            first_s = first_s or time.perf_counter() - started
+            done += piece.shape[1]
+            _progress(done / rate, total_s, started)
+    took_s = time.perf_counter() - started
+    return _describe(model, settings, done / rate, took_s, f"first sound after {first_s:.2f} s", rate, level.gain)
 
 
-def plan_targets(seeds: list[int], out: Path | None, audio_format: str | None) -> dict[int, Path]:
-    """The file of each seed. `out` names one file if it has an audio extension, otherwise a folder."""
-    chosen = known_format(audio_format)
-    ending = out.suffix[1:].lower() if out is not None else ""
-    if format_called(ending) in FORMATS and out is not None and not out.is_dir():
-        if len(seeds) > 1:
-            raise Mp3netError(f"--out {out} names one file, but there are {len(seeds)} seeds; name a folder")
-        if chosen not in (None, format_called(ending)):
-            raise Mp3netError(f"--out {out} ends in .{ending}, but --format is {audio_format}; leave one of them out")
-        return {seeds[0]: out}
-    if ending in UNSUPPORTED:
-        raise Mp3netError(f"--out {out}: cannot write .{ending}; the formats are: {', '.join(FORMATS)}")
-    ending = chosen or "wav"
-    if out is None and len(seeds) == 1:
-        return {seeds[0]: Path(f"song.{ending}")}
-    folder = out if out is not None else Path("songs")
-    return {seed: folder / f"seed-{seed}.{ending}" for seed in seeds}
+def _progress(done_s: float, total_s: float, started: float) -> None:
+    """On a terminal, for songs that take a while: how far it is, how fast, how long yet."""
+    took_s = time.perf_counter() - started
+    if took_s > 1 and sys.stderr.isatty():
+        speed = done_s / took_s
+        text = (
+            f"\r{done_s:.0f} of {total_s:.0f} s made, {speed:.0f} times real time, {(total_s - done_s) / speed:.0f} s left  "
+        )
+        print(text, end="" if done_s < total_s else "\n", file=sys.stderr, flush=True)
 
 
-def _describe(song: Song, file_rate_hz: int, took_s: float) -> str:
-    resampled = f" (resampled to {file_rate_hz} Hz for MP3)" if file_rate_hz != song.sample_rate_hz else ""
-    lowered = f", lowered by {1 / song.gain:.3f}x to avoid clipping" if song.gain < 1 else ""
+def _describe(
+    model: MP3net, settings: SongSettings, duration_s: float, took_s: float, came: str, file_rate_hz: int, gain: float
+) -> str:
+    rate, channels = model.config.audio.sample_rate_hz, model.config.audio.channels
+    resampled = f" (resampled to {file_rate_hz} Hz for MP3)" if file_rate_hz != rate else ""
+    lowered = f", lowered by {1 / gain:.3f}x to avoid clipping" if gain < 1 else ""
     return (
-        f"{song.duration_s:.2f} s {mono_or_stereo(len(song.audio))} at {song.sample_rate_hz} Hz{resampled}, "
-        f"seed {song.seed}, made in {took_s:.2f} s, peak {song.peak:.3f}{lowered}"
+        f"{duration_s:.2f} s {mono_or_stereo(channels)} at {rate} Hz{resampled}, {settings.words}, "
+        f"made in {took_s:.2f} s, {came}{lowered}"
     )

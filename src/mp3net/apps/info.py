@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def run(path: Path | None) -> None:
-    """Print one description; Mp3netError if the folder holds nothing made by mp3net."""
+    """Print one description; Mp3netError if the folder or file holds nothing made by mp3net."""
     if path is None:
         plain_console().print(_presets())
     elif str(path) in PRESETS and not path.exists():
         print(json.dumps(preset(str(path)).model_dump(), indent=1))
+    elif path.is_file():
+        _song(path)
     elif (path / INDEX_FILE).exists():
         _dataset(path)
     elif (path / STAGING).exists():
@@ -34,6 +36,19 @@ def run(path: Path | None) -> None:
         print(describe_unfinished(path))
     else:
         _snapshot(path)
+
+
+def _song(path: Path) -> None:
+    """What a file says about its making, and the command that makes it again."""
+    from mp3net.generation import read_origin
+
+    origin = read_origin(path)
+    print(
+        f"song {path}: {origin.settings.words}, weights {origin.snapshot}, by mp3net {origin.version} ({origin.computed_by})"
+    )
+    print(json.dumps(origin.settings.model_dump(mode="json"), indent=1))
+    command = ["mp3net", "generate", "SNAPSHOT", "--like", str(path), "--out", f"again{path.suffix}"]
+    print(f"make it again: {shlex.join(command)} (SNAPSHOT: the one with these weights; nothing for the bundled one)")
 
 
 def _presets() -> Table:
@@ -70,8 +85,10 @@ def _snapshot(path: Path) -> None:
     from mp3net.training.origin import RUN_FILE, read_origin
 
     if not path.is_dir():
-        what = "is a file" if path.exists() else "no such folder"
-        raise Mp3netError(f"{path}: {what}; name a snapshot, a run directory, a dataset or a preset, or nothing for all")
+        raise Mp3netError(
+            f"{path}: no such folder or file; name a snapshot, a run directory, a dataset, a song or a preset, or nothing "
+            "for all presets"
+        )
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))
     elif not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):

@@ -179,13 +179,18 @@ class Mp3net2Model(Frozen):
         """Random numbers of a part: its latent, and the noise of its frames in every block."""
         return self.local_dim + self.noise_channels * self.blocks_per_level * sum(self.generator_level_frames)
 
+    @property
+    def common_size(self) -> int:
+        """Random numbers that all parts have in common: the global latent and that of the phases."""
+        return self.global_dim + self.phase_dim
+
     def whole_frames(self, wanted: int | None) -> int:
         """Frames of a track of at least `wanted` frames: whole parts."""
         return self.num_frames if wanted is None else max(-(-wanted // self.frames_per_part), 1) * self.frames_per_part
 
     def latent_size(self, num_frames: int) -> int:
         """Random numbers that a track of whole parts is made of."""
-        return self.global_dim + self.phase_dim + num_frames // self.frames_per_part * self.part_size
+        return self.common_size + num_frames // self.frames_per_part * self.part_size
 
     @property
     def sizes(self) -> str:

@@ -36,7 +36,7 @@ def window(num_bins: int, name: WindowName) -> np.ndarray:
 
     Vorbis (paper equation 3): sin(pi/2 sin^2(pi (n + 1/2) / 2N)); sine: sin(pi (n + 1/2) / 2N).
     """
-    ramp = np.sin(math.pi / (2 * num_bins) * (np.arange(2 * num_bins) + 0.5))
+    ramp: np.ndarray = np.sin(math.pi / (2 * num_bins) * (np.arange(2 * num_bins) + 0.5))
     if name == "sine":
         return ramp
     if name == "vorbis":
@@ -48,13 +48,15 @@ def window(num_bins: int, name: WindowName) -> np.ndarray:
 def dct4_matrix(num_bins: int) -> np.ndarray:
     """(N, N): sqrt(2 / N) cos[(pi / N) (n + 1/2) (k + 1/2)], its own inverse."""
     grid = np.arange(num_bins) + 0.5
-    return math.sqrt(2 / num_bins) * np.cos(math.pi / num_bins * np.outer(grid, grid))
+    matrix: np.ndarray = math.sqrt(2 / num_bins) * np.cos(math.pi / num_bins * np.outer(grid, grid))
+    return matrix
 
 
 def dct4_twiddle(num_bins: int) -> np.ndarray:
     """(N / 2,): g_n = exp(-i pi (8 n + 1) / 8N)."""
     n = np.arange(num_bins // 2)
-    return np.exp(-1j * math.pi * (8 * n + 1) / (8 * num_bins))
+    turns: np.ndarray = np.exp(-1j * math.pi * (8 * n + 1) / (8 * num_bins))
+    return turns
 
 
 def clock_period(num_bins: int, per_bin: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from torch import Tensor
 from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 from mp3net.errors import Mp3netError
 from mp3net.files import replacing
-from mp3net.model.snapshot import load_tensors, save_tensors
+from mp3net.model.weights import load_tensors, save_tensors
 
 MEL_BANDS = 40
 MEL_WINDOW_S = 0.046

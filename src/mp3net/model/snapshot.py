@@ -13,16 +13,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
+import numpy as np
 
 from mp3net.config import FORMAT_VERSION, Config, stored_config
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json, write_json
+from mp3net.model.weights import load_arrays, load_weights, save_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 CONFIG_FILE = "config.json"
 GENERATOR_FILE = "generator.safetensors"
@@ -42,6 +43,10 @@ class Snapshot:
     def load_generator(self, network: nn.Module) -> None:
         """Fill `network`; Mp3netError when the file is damaged or belongs to another configuration."""
         load_weights(network, self.folder / GENERATOR_FILE)
+
+    def generator_arrays(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """The generator's weights by name, float32; Mp3netError if they are not of these names and shapes."""
+        return load_arrays(self.folder / GENERATOR_FILE, shapes)
 
     def load_discriminator(self, network: nn.Module) -> None:
         """Fill `network`; Mp3netError if the snapshot has no discriminator or a different one."""
@@ -67,45 +72,6 @@ def save_snapshot(
     save_tensors(folder / GENERATOR_FILE, generator)
     if discriminator is not None:
         save_tensors(folder / DISCRIMINATOR_FILE, discriminator)
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors in the default memory format, whatever format they are used in."""
-    safetensors.torch.save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-    path.chmod(0o644)  # the library creates files that only their owner may read; these are meant to be shared
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; Mp3netError when it is missing, truncated or not a safetensors file."""
-    try:
-        return safetensors.torch.load_file(path)
-    except FileNotFoundError:
-        raise Mp3netError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise Mp3netError(f"{path}: not a complete safetensors file: {error}") from None
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Copy the weights of a file into `network`, keeping its memory format and device; half precision is widened.
-
-    Errors: Mp3netError that lists what is missing, unexpected or of another shape or kind.
-    """
-    wanted = network.state_dict()
-    tensors = {
-        name: value.to(wanted[name].dtype) if value.dtype == torch.float16 and name in wanted else value
-        for name, value in load_tensors(path).items()
-    }
-    problems = [f"missing {name}" for name in wanted.keys() - tensors.keys()]
-    problems += [f"unexpected {name}" for name in tensors.keys() - wanted.keys()]
-    problems += [
-        f"{name}: {tensor.dtype} {tuple(tensor.shape)} instead of {wanted[name].dtype} {tuple(wanted[name].shape)}"
-        for name, tensor in tensors.items()
-        if name in wanted and (tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype)
-    ]
-    if problems:
-        shown = "; ".join(sorted(problems)[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
-        raise Mp3netError(f"{path}: does not fit the configuration beside it: {shown}")
-    network.load_state_dict(tensors)
 
 
 def open_snapshot(path: Path) -> Snapshot:

@@ -17,7 +17,8 @@ from mp3net.config import differing_keys
 from mp3net.errors import Mp3netError
 from mp3net.files import PARTIAL, read_json, replacing, write_json
 from mp3net.locks import Lock
-from mp3net.model.snapshot import CHECKPOINTS_FOLDER, SNAPSHOT_FOLDER, load_tensors, save_snapshot, save_tensors
+from mp3net.model.snapshot import CHECKPOINTS_FOLDER, SNAPSHOT_FOLDER, save_snapshot
+from mp3net.model.weights import load_tensors, save_tensors
 from mp3net.training.origin import RUN_FILE, Origin, read_origin
 from mp3net.training.state import TrainingState
 

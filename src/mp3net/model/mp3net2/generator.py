@@ -25,23 +25,21 @@ from mp3net.model.mp3net2.layers import (
     through,
 )
 from mp3net.model.mp3net2.spans import Span, amplitude_span, level_spans
+from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, MAPPING_DIM
 
 OUTPUT_GAIN = 0.7
-MAPPING_DIM = 256
-# The magnitude up to which amplitudes of partials are expanded, and the power below which they are not.
-EXPANDED_TO = 4.0
-EXPANSION_FLOOR = 1e-3
-EXPANDED_GAIN = 0.3
 # As many amplitudes, two numbers each, are turned into coefficients at a time: so they stay in the processor's cache.
 NUMBERS_RENDERED = 2**20
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A track that has been begun: its deepest level (B, n x base_frames, W), styles (B, n or 1, G), the latent of its
-    phases (B, P), and the noise (B, T, K) of each block above the deepest level, in T frames of its level each."""
+    """A track that has been begun: its deepest level before attention (B, n x base_frames, W), the queries, keys and values
+    of that, styles (B, n or 1, G), the latent of the phases (B, P), and the noise (B, T, K) of each block above the deepest
+    level, in T frames of its level each."""
 
     deepest: Tensor
+    attention: tuple[Tensor, Tensor, Tensor]
     style: Tensor
     phases: Tensor
     noise: list[Tensor]
@@ -110,7 +108,8 @@ class Generator(nn.Module):
         assert isinstance(deepest, nn.ModuleList)
         for block in deepest:
             x = through(block, x, style, next(noise), self.config.base_frames, 0, recompute=self.checkpointing)
-        return Opening(self.attention(x), style, phases, list(noise), self.config.frames_per_part * local.shape[1])
+        frames = self.config.frames_per_part * local.shape[1]
+        return Opening(x, self.attention.parts(x), style, phases, list(noise), frames)
 
     def section(self, opening: Opening, first: int, last: int) -> Tensor:
         """The coefficients (B, C, last - first, F) of the frames from `first` to before `last` of the track."""
@@ -128,7 +127,9 @@ class Generator(nn.Module):
         config = self.config
         num_parts = opening.num_frames // config.frames_per_part
         spans = level_spans(config, num_parts, wanted)
-        x = opening.deepest[:, spans[0].leaves.within(0)]
+        some = spans[0].leaves.within(0)
+        query, key, value = opening.attention
+        x = self.attention.attend(opening.deepest[:, some], query[:, :, some], key, value)
         noise = iter(opening.noise)
         for number, span in enumerate(spans[1:], 1):
             x = doubled(self.steps[number - 1](x))[:, span.enters.within(2 * spans[number - 1].leaves.first)]
@@ -148,7 +149,7 @@ class Generator(nn.Module):
         """The styles (B, n, G), or (B, 1, G) if all parts have the same, the latent of the phases (B, P), the local ones
         (B, n, L), and the noise (B, T, K) of one block after the other."""
         config = self.config
-        before = config.global_dim + config.phase_dim
+        before = config.common_size
         style, phases, rest = z[:, : config.global_dim], z[:, config.global_dim : before], z[:, before:]
         if rest.shape[1] % config.part_size:
             raise ValueError(f"latents of {z.shape[1]} numbers are no {before} and whole parts of {config.part_size}")

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-LEAKY_SLOPE = 0.2
+from mp3net.model.mp3net2.values import LEAKY_SLOPE, ROTARY_BASE
+
 # Weights with this gain keep the power of a signal that went through a leaky ReLU with random signs.
 ACTIVE_GAIN = math.sqrt(2)
 # For second layers of residual blocks, so that the sum of many blocks stays near the power of one.
@@ -21,7 +22,6 @@ RESIDUAL_GAIN = 0.3 * ACTIVE_GAIN
 MODULATION_GAIN = 0.5
 # The mean of two independent frames times this has their power.
 PAIR_GAIN = math.sqrt(2)
-ROTARY_BASE = 10_000.0
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -119,10 +119,16 @@ class Attention(nn.Module):
         self.to_out = FrameConv(self.heads * self.head_dim, width, gain=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, frames, _ = x.shape
-        parts = self.to_parts(leaky(x)).view(batch, frames, 3, self.heads, self.head_dim)
-        query, key, value = at_least_float32(parts).permute(2, 0, 3, 1, 4).unbind()  # each (B, heads, T, D)
-        query, key = rotate(unit_power(query)), rotate(unit_power(key))
+        return self.attend(x, *self.parts(x))
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of all frames, each (B, heads, T, D), in at least float32."""
+        parts = self.to_parts(leaky(x)).view(*x.shape[:2], 3, self.heads, self.head_dim)
+        query, key, value = at_least_float32(parts).permute(2, 0, 3, 1, 4).unbind()
+        return rotate(unit_power(query)), rotate(unit_power(key)), value
+
+    def attend(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Some frames (B, t, W), of the queries (B, heads, t, D), with what they take from the keys and values of all."""
         with torch.autocast(x.device.type, enabled=False):
             weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(self.head_dim), -1)
             taken = (weights @ value).transpose(1, 2).flatten(2)

@@ -1,0 +1,97 @@
+"""Audio that is written while it is made: whoever listens need not wait for its end."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from mp3net.audio.encoding import MP3_RATES_HZ, SUBTYPES, WRITE_SAMPLES
+from mp3net.errors import Mp3netError
+
+CEILING = 0.999
+# Over so long a time a stream is lowered where it would be clipped.
+RAMP_S = 0.01
+# What a WAV file says of its size, where that is not known: the most that there can be.
+UNKNOWN = 2**32 - 1
+
+
+class Leveller:
+    """Lowers a stream, once and for all, where it would be clipped: its peak is not known in advance."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.gain = 1.0
+        self._ramp = round(RAMP_S * sample_rate_hz)
+
+    def __call__(self, piece: np.ndarray) -> np.ndarray:
+        """(C, n) -> the same within [-0.999, 0.999]; the gain falls over 10 ms at the beginning of the piece."""
+        gains = np.full(piece.shape[1], self.gain, np.float32)
+        peak = float(np.abs(piece).max(initial=0))
+        if peak * self.gain > CEILING:
+            lowered = CEILING / peak
+            few = min(self._ramp, len(gains))
+            gains[:few] = np.linspace(self.gain, lowered, few, dtype=np.float32)
+            gains[few:] = self.gain = lowered
+        return np.clip(piece * gains, -CEILING, CEILING)
+
+
+class GrowingFile:
+    """An audio file that can be played while it grows. If it is not finished, it is removed.
+
+    Errors: Mp3netError if the format cannot hold this sample rate or the file cannot be written.
+    """
+
+    def __init__(self, path: Path, channels: int, sample_rate_hz: int, audio_format: str, tags: dict[str, str]) -> None:
+        if audio_format == "mp3" and sample_rate_hz not in MP3_RATES_HZ:
+            raise Mp3netError(f"--stream: MP3 has no sample rate of {sample_rate_hz} Hz; choose wav, flac or ogg")
+        kind: dict[str, Any] = {"format": audio_format.upper(), "subtype": SUBTYPES[audio_format]}
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = soundfile.SoundFile(path, "w", sample_rate_hz, channels, **kind)
+            for name, text in tags.items():
+                setattr(self._file, name, text)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise Mp3netError(f"{path}: cannot be written: {error}") from None
+
+    def append(self, piece: np.ndarray) -> None:
+        """Add (C, n) samples in [-1, 1]."""
+        try:
+            for start in range(0, piece.shape[1], WRITE_SAMPLES):
+                self._file.write(piece[:, start : start + WRITE_SAMPLES].T)
+            self._file.flush()
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise Mp3netError(f"{self.path}: cannot be written: {error}") from None
+
+    def __enter__(self) -> GrowingFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        if kind is not None:
+            self.path.unlink(missing_ok=True)
+
+
+class GrowingPipe:
+    """A WAV stream of unknown length, as players take it from standard input."""
+
+    def __enter__(self) -> GrowingPipe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Standard output stays open."""
+
+    def __init__(self, out: BinaryIO, channels: int, sample_rate_hz: int) -> None:
+        self._out = out
+        each = 2 * channels
+        sound = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, sample_rate_hz, sample_rate_hz * each, each, 16)
+        out.write(struct.pack("<4sI4s", b"RIFF", UNKNOWN, b"WAVE") + sound + struct.pack("<4sI", b"data", UNKNOWN))
+
+    def append(self, piece: np.ndarray) -> None:
+        """Add (C, n) samples in [-1, 1]. Errors: OSError if the reader has gone."""
+        self._out.write(np.round(piece.T * 32767).astype("<i2").tobytes())
+        self._out.flush()
