@@ -12,6 +12,8 @@ from mp3net.config import Config, Precision
 from mp3net.dsp.mdct import imdct
 from mp3net.generation.songs import fades
 from mp3net.model.build import Generator, build_generator
+from mp3net.model.mp3net2.layers import FrameConv
+from mp3net.model.paper.layers import Conv
 from mp3net.model.snapshot import Snapshot
 
 
@@ -29,6 +31,10 @@ class TorchPlayer:
         generator = generator.to_empty(device="cpu")
         snapshot.load_generator(generator)
         generator = generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        if precision == "bfloat16":  # once, not in every pass: autocast keeps rounded weights only for training
+            for layer in generator.modules():
+                if isinstance(layer, FrameConv | Conv):
+                    layer.to(torch.bfloat16)
         return cls(generator, snapshot.config, precision)
 
     @property

@@ -24,6 +24,7 @@ from mp3net.model.mp3net2.layers import (
     leaky,
     through,
 )
+from mp3net.model.mp3net2.playing import Head
 from mp3net.model.mp3net2.spans import Span, amplitude_span, level_spans
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, MAPPING_DIM
 
@@ -61,7 +62,7 @@ class Generator(nn.Module):
     def __init__(self, config: Mp3net2Model, audio: AudioConfig) -> None:
         super().__init__()
         self.config = config
-        self.audio_channels, self.num_bins = audio.channels, audio.num_bins
+        self.audio, self.num_bins = audio, audio.num_bins
         self.checkpointing = False
         widths = config.level_widths[: len(config.generator_level_frames)]
         self.mapping = nn.ModuleList(
@@ -117,9 +118,10 @@ class Generator(nn.Module):
         if not self.config.partials_per_bin:
             near = wanted.wider(1, opening.num_frames)
             made = at_least_float32(self.to_bins(self._last_level(opening, near)))[:, wanted.within(near.first)]
-            made = made.reshape(*made.shape[:2], self.audio_channels, self.num_bins).transpose(1, 2)
+            made = made.reshape(*made.shape[:2], self.audio.channels, self.num_bins).transpose(1, 2)
         else:
-            made = self._played(opening, wanted)
+            at_once = self.config.hold_frames == 1 and not torch.is_grad_enabled()
+            made = self._played_at_once(opening, wanted) if at_once else self._played(opening, wanted)
         return made * self.bin_levels.to(made.dtype)
 
     def _last_level(self, opening: Opening, wanted: Span) -> Tensor:
@@ -181,7 +183,7 @@ class Generator(nn.Module):
         pieces = []
         for piece in torch.split(x, most, 1):
             amplitudes = at_least_float32(self.to_bins(piece))
-            amplitudes = amplitudes.reshape(*piece.shape[:2], self.audio_channels, 2, *like.shape).transpose(1, 2)
+            amplitudes = amplitudes.reshape(*piece.shape[:2], self.audio.channels, 2, *like.shape).transpose(1, 2)
             few = slice(piece.shape[1])
             with torch.autocast(x.device.type, enabled=False):
                 turns = cosine[..., few, :, :], sine[..., few, :, :]
@@ -189,6 +191,20 @@ class Generator(nn.Module):
         if hold == 1:
             return torch.cat(pieces, 2)
         return joined(pieces, hold)[:, :, wanted.within((sounding.first + 1) * hold)]
+
+    def _played_at_once(self, opening: Opening, wanted: Span) -> Tensor:
+        """The same without gradients, and faster."""
+        head = Head(self.to_bins, self.audio, self.config.partials_per_bin)
+        x = self._last_level(opening, wanted)
+        like = at_least_float32(x).new_empty(self.num_bins, head.per_bin)
+        with torch.autocast(x.device.type, enabled=False):
+            angles = self._angles(at_least_float32(opening.phases))
+            turns = [turn.flatten(-2) for turn in clock(clock_period(head.per_bin), like, angles)]
+        made = []
+        for number, frames in enumerate(x):
+            own = [turn if angles is None else turn[number, 0] for turn in turns]
+            made.append(head(frames, (own[0], own[1]), wanted.first))
+        return torch.stack(made)
 
     def _angles(self, phases: Tensor) -> Tensor | None:
         """Latents (B, P) -> (B, 1, 1, F, R), where the partials begin, in radians; nothing if all begin alike."""

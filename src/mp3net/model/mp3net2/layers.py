@@ -158,7 +158,7 @@ def doubled(x: Tensor) -> Tensor:
     and none stands out: copies would hum at the frame rate.
     """
     before, after = neighbours(x)
-    return torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], 2).flatten(1, 2)
+    return torch.stack([x.lerp(before, 0.25), x.lerp(after, 0.25)], 2).flatten(1, 2)
 
 
 def stretched(x: Tensor, each: int, first: int, count: int) -> Tensor:
