@@ -68,7 +68,7 @@ class Traffic(TorchDispatchMode):
 def bytes_per_track(config: Config) -> float:
     """Bytes moved per track that the discriminator sees, in bfloat16: the sum of flop_per_track, of bytes."""
     counts = []
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    with FakeTensorMode(allow_non_fake_inputs=True):
         value = torch.zeros(1, config.model.latent_size(config.model.num_frames))
         for network in (build_generator(config), build_discriminator(config)):
             with torch.autocast("cpu", torch.bfloat16), Traffic() as traffic:

@@ -164,9 +164,6 @@ RECIPES: dict[str, Recipe] = {
     "song-two-blocks": part("two blocks per level", "model.blocks_per_level=2"),
     "song-wide": part("networks half as wide again", "model.width=384", "model.deep_width=768"),
     "song-small": small("networks half as large, of which the same compute gives 26,000 tracks"),
-    "song-small-coarse": small(
-        "as song-small, four partials per bin in all but the lowest quarter of them", change=changes.coarse
-    ),
     "song-small-global-16": small("as song-small, with a global latent of 16 numbers", "model.global_dim=16"),
     "song-small-styled": small("as song-small, every part has a style of its own", *STYLES),
     "song-6s-styled": Recipe(

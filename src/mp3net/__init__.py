@@ -5,9 +5,8 @@ Tensors are (B, C, T, F): batch, audio channels, frames, bins. Audio is (B, C, S
 
 from typing import TYPE_CHECKING, Any
 
-from mp3net.config import PRESETS
-
 if TYPE_CHECKING:
+    from mp3net.config import PRESETS
     from mp3net.dsp.mdct import imdct, mdct
     from mp3net.generation import MP3net
 
@@ -16,7 +15,11 @@ __all__ = ["PRESETS", "MP3net", "imdct", "mdct"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch only on demand, so that `mp3net --help` works without it."""
+    """Import only what is asked for: `mp3net --help` needs none of it, and songs need no PyTorch."""
+    if name == "PRESETS":
+        from mp3net.config import PRESETS
+
+        return PRESETS
     if name == "MP3net":
         from mp3net.generation import MP3net
 

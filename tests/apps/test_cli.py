@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mp3net.apps import cli
 from mp3net.apps.targets import parse_duration, parse_seeds, plan_targets
 from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
@@ -24,10 +25,14 @@ from tests.recordings import write_folder
 HERE = Path(__file__).parent
 
 
-def test_help_needs_no_torch():
+def test_help_names_the_presets():
+    assert cli.PRESET_NAMES.split(", ") == list(PRESETS)
+
+
+def test_help_needs_none_of_the_libraries():
     code = (
         "import sys\nsys.argv = ['mp3net', '--help']\nfrom mp3net.apps.cli import main\n"
-        "try:\n    main()\nfinally:\n    heavy = {'torch', 'numpy', 'pyarrow', 'matplotlib', 'soundfile'} & sys.modules.keys()\n"
+        "try:\n    main()\nfinally:\n    heavy = {'torch', 'numpy', 'pydantic', 'pyarrow', 'matplotlib', 'soundfile'} & sys.modules.keys()\n"
         "    assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

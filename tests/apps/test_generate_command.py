@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
+from mp3net.apps import generate
 from mp3net.apps.targets import plan_targets
+from mp3net.audio.growing import GrowingFile
+from mp3net.audio.stored import StoredAudio
 from mp3net.errors import Mp3netError
-from mp3net.generation import MP3net, SongSettings
+from mp3net.generation import MP3net, SongSettings, read_origin
 
 SONG = SongSettings(seed=1)
 COMMAND = [sys.executable, "-m", "mp3net", "generate", "--seed", "3"]
@@ -63,3 +67,131 @@ def test_what_standard_output_cannot_take(mp3net, tmp_path, monkeypatch):
     status, _, err = mp3net("generate", "--out", "-")
     assert (status, "--out -: standard output is a terminal; send it to a program or a file" in err) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_growing_file_is_the_song_lowered_where_it_would_be_clipped(mp3net, tmp_path):
+    """What is written while it is made is what is made at once, up to a gain that only falls."""
+    assert mp3net("generate", "--seed", 3, "--duration", "12s", "--stream", "--out", "grown.wav")[0] == 0
+    grown = soundfile.read(tmp_path / "grown.wav")[0]
+    made = MP3net.from_pretrained().generate(3, 12.0).audio[0]
+    assert len(grown) == len(made)
+    loud = np.abs(made) > 0.1
+    gains = grown[loud] / made[loud]
+    assert gains.max() <= 1.01
+    assert np.abs(grown).max() <= 1
+    assert np.all(np.diff(np.minimum.accumulate(gains)) <= 0)
+    assert gains.min() == pytest.approx(min(1.0, 0.999 / np.abs(made).max()), rel=0.01)
+    assert read_origin(tmp_path / "grown.wav").settings == SongSettings(seed=3, duration_s=12.0)
+
+
+@pytest.mark.parametrize("ending", ["flac", "ogg"])
+def test_growing_files_of_other_formats(mp3net, tmp_path, ending):
+    status, out, _ = mp3net("generate", "--duration", 7, "--stream", "--out", f"grown.{ending}")
+    assert (status, "first sound after" in out) == (0, True)
+    assert soundfile.info(tmp_path / f"grown.{ending}").frames == 7 * 11008
+
+
+def test_a_stream_to_a_player_is_a_wav_of_unknown_length(mp3net, tmp_path):
+    done = subprocess.run([*COMMAND, "--duration", "7", "--stream", "--out", "-"], cwd=tmp_path, capture_output=True)
+    assert (done.returncode, done.stdout[:4], done.stdout[8:16]) == (0, b"RIFF", b"WAVEfmt ")
+    assert list(tmp_path.iterdir()) == []
+    assert mp3net("generate", "--seed", 3, "--duration", "7", "--stream", "--out", "grown.wav")[0] == 0
+    grown, samples = soundfile.read(tmp_path / "grown.wav", dtype="int16")[0], np.frombuffer(done.stdout[44:], "<i2")
+    assert np.abs(samples.astype(int) - grown).max() <= 1
+
+
+def test_the_same_song_again(mp3net, tmp_path):
+    options = ["--truncation", 0.8, "--variation", 4, "--strength", 0.3, "--form", "AB", "--duration", 5, "--normalize"]
+    assert mp3net("generate", "--seed", 9, *options, "--out", "song.flac")[0] == 0
+    status, out, _ = mp3net("info", "song.flac")
+    assert (status, "song song.flac: seed 9, variation 4 at 0.3, form AB, truncation 0.8" in out) == (0, True)
+    again = next(line for line in out.splitlines() if line.startswith("make it again: ")).split(" (")[0].split()[5:]
+    again = [word for word in again if word != "SNAPSHOT"]
+    assert mp3net("generate", *again)[0] == 0
+    a, b = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("song.flac", "again.flac"))
+    assert np.array_equal(a, b)
+
+
+def test_another_model_does_not_make_it_again(mp3net, tmp_path, untrained):
+    assert mp3net("generate", untrained, "--out", "other.wav")[0] == 0
+    status, _, err = mp3net("generate", "--like", "other.wav", "--out", "again.wav")
+    assert (status, "was made by the snapshot" in err, (tmp_path / "again.wav").exists()) == (2, True, False)
+    assert mp3net("generate", untrained, "--like", "other.wav", "--out", "again.wav")[0] == 0
+    assert (tmp_path / "other.wav").read_bytes() == (tmp_path / "again.wav").read_bytes()
+
+
+def test_songs_that_are_too_long_for_memory_are_the_same(mp3net, tmp_path, monkeypatch):
+    for options in (["--seed", 3], ["--seed", 3, "--normalize"]):
+        assert mp3net("generate", *options, "--duration", 9, "--force", "--out", "short.wav")[0] == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(generate, "MOST_IN_MEMORY", 1000)
+            assert mp3net("generate", *options, "--duration", 9, "--force", "--out", "long.wav")[0] == 0
+        a, b = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("short.wav", "long.wav"))
+        assert np.abs(a.astype(int) - b).max() <= 1
+        assert read_origin(tmp_path / "long.wav") == read_origin(tmp_path / "short.wav")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strength", 0.3], "--strength: says how far --variation goes"),
+        (["--variation", "1..3"], "--variation: give --strength too"),
+        (["--variation", "x", "--strength", 0.5], "--variation 'x': give a number"),
+        (["--truncation", 3], "truncation: Input should be less than or equal to 2 (found 3.0)"),
+        (["--form", "aba"], "form: "),
+        (["--form", "ABA", "--path", 3], "either repeats sections (form) or moves along a path"),
+        (["--form", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "--duration", 5], "has 26 sections"),
+        (["--local-seed", -1], "local_seed: Input should be greater than or equal to 0"),
+        (["--duration", "ten"], "--duration 'ten': give seconds, or a time such as 90s, 10min, 1h or 1:30"),
+        (["--duration", "25h"], "songs last from 0.1 s to 24 hours"),
+        (["--stream", "--normalize"], "the peak of a stream is known only at its end"),
+        (["--stream", "--out", "a.mp3"], "MP3 has no sample rate of 11008 Hz; choose wav, flac or ogg"),
+        (["--like", "none.wav"], "none.wav: no such file"),
+        (["--out", "song.xyz"], "cannot write .xyz"),
+        (["--duration", "24h", "--seed", "1..90000"], "songs take up to"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(mp3net, tmp_path, options, message):
+    status, out, err = mp3net("generate", *options)
+    assert (status, out, err.count("\n"), message in err) == (2, "", 1, True), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_leaves_nothing(mp3net, tmp_path, monkeypatch):
+    def full(self, piece):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(StoredAudio, "append", full)
+    monkeypatch.setattr(generate, "MOST_IN_MEMORY", 1000)
+    status, _, err = mp3net("generate", "--out", "long.wav")
+    assert (status, err) == (2, "error: long.wav: cannot be written: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stream_that_cannot_go_on_leaves_nothing(mp3net, tmp_path, monkeypatch):
+    def full(self, piece):
+        raise Mp3netError("grown.wav: cannot be written: No space left on device")
+
+    monkeypatch.setattr(GrowingFile, "append", full)
+    status, _, err = mp3net("generate", "--stream", "--out", "grown.wav")
+    assert (status, "No space left" in err, list(tmp_path.iterdir())) == (2, True, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--stream"]])
+def test_an_hour_takes_no_more_memory_than_ten_minutes(tmp_path, options):
+    """Peak of the process, from a program that measures its child alone."""
+    program = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    peaks = []
+    for duration in ("10min", "1h"):
+        command = [*COMMAND, "--duration", duration, "--force", "--out", "song.flac", *options]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        peaks.append(float(done.stdout))
+    assert soundfile.info(tmp_path / "song.flac").frames == 3600 * 11008
+    assert peaks[1] < peaks[0] + 60, peaks
+    assert peaks[1] < 300, peaks

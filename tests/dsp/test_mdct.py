@@ -107,6 +107,17 @@ def test_gradients_are_the_transposed_transform(num_bins):
     torch.testing.assert_close(gradient, imdct(weights) / (4 * num_bins), atol=1e-15, rtol=0)
 
 
+@pytest.mark.parametrize("numbers", [1, 200, 1000, 2**18])
+def test_without_gradients_it_is_inverted_in_pieces(numbers, monkeypatch):
+    monkeypatch.setattr(module, "PIECE_NUMBERS", numbers)
+    coefficients = noise(2, 3, 41, 16)
+    whole = imdct(coefficients)
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            assert torch.equal(imdct(coefficients), whole)
+            assert imdct(coefficients[:, :, :1]).shape == (2, 3, 0)
+
+
 def test_constants_made_in_inference_mode_can_train_later():
     with torch.inference_mode():
         mdct(noise(12), 6)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mp3net.apps import forecast
 from mp3net.apps import train as train_app
-from mp3net.config import AudioConfig, Config, PaperModel, WganGp, override
+from mp3net.config import AudioConfig, Config, PaperModel, WganGp, override, preset
 from mp3net.errors import Mp3netError
 from mp3net.training import plan
 from mp3net.training.memory import available_bytes, peak_memory
@@ -20,6 +20,7 @@ from mp3net.training.plan import (
     advice,
     check_memory,
     flop_per_track,
+    forward_flop,
     largest_divisor,
     measure_memory,
     precision_rates,
@@ -174,3 +175,11 @@ def test_the_faster_precision_is_named_to_those_who_begin(tiny, tiny_data, monke
     assert note(100e9, 119e9) == note(250e9, 100e9) == []
     session.state.tracks_seen = 8  # too late to choose
     assert note(100e9, 250e9) == []
+
+
+def test_the_sums_of_partials_are_counted():
+    """The generator's head: a linear layer, and the product with the responses in blocks of 32 bins that hear 48 each."""
+    config = preset("mp3net2-nano")
+    numbers = 2 * 256 * 8
+    head = 2 * 64 * 192 * numbers + 2 * 64 * 8 * (2 * 48 * 8) * 32
+    assert head < forward_flop(config)[0] < 1.6 * head

@@ -12,7 +12,6 @@ import typer
 from typer.core import TyperGroup
 
 from mp3net import __version__
-from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
 from mp3net.files import local
 
@@ -41,7 +40,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-PRESET_HELP = f"One of: {', '.join(PRESETS)}. `mp3net info` describes them."
+# Those of `config/presets.py`, whose import takes as long as all else that --help needs.
+PRESET_NAMES = (
+    "mp3net2-nano, mp3net2-6s, mp3net2-95s, mp3net2-44k, piano-95s, piano-5s, music44k-95s, music32k-64s, nano-1.5s, "
+    "micro-6s"
+)
+PRESET_HELP = f"One of: {PRESET_NAMES}. `mp3net info` describes them."
 # Options of `prepare`, by their panel in its --help.
 Sound = partial(typer.Option, rich_help_panel="Sound")
 Selection = partial(typer.Option, rich_help_panel="Which recordings")

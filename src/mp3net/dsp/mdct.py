@@ -30,6 +30,10 @@ Edges = Literal["zeros", "crop"]
 MATMUL_MAX_BINS = 128
 
 
+# As many coefficients are inverted together where no gradients are wanted.
+PIECE_NUMBERS = 2**18
+
+
 def window(name: WindowName, num_bins: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """The window w_n (2 x num_bins,) of `tables.window`. Errors: ValueError for an odd number of bins or an unknown name."""
     _check_num_bins(num_bins)
@@ -68,9 +72,28 @@ def imdct(coefficients: Tensor, window_name: WindowName = "vorbis", edges: Edges
     _check_num_bins(num_bins)
     _check_float(coefficients)
     with torch.autocast(coefficients.device.type, enabled=False):
-        folded = _dct4(coefficients) * math.sqrt(4 * num_bins)
-        audio = _unfold(folded, _window_on(window_name, num_bins, coefficients)).flatten(-2)
-    return audio[..., num_bins:-num_bins] if edges == "zeros" else audio
+        if edges == "zeros" and not torch.is_grad_enabled() and coefficients.device.type == "cpu":
+            return _in_pieces(coefficients, window_name).flatten(-2)
+        hops = _hops(coefficients, window_name)
+        return (hops[..., 1:-1, :] if edges == "zeros" else hops).flatten(-2)
+
+
+def _hops(coefficients: Tensor, window_name: WindowName) -> Tensor:
+    """(..., T, N) -> the overlapping windowed frames, summed (..., T + 1, N)."""
+    num_bins = coefficients.shape[-1]
+    folded = _dct4(coefficients) * math.sqrt(4 * num_bins)
+    return _unfold(folded, _window_on(window_name, num_bins, coefficients))
+
+
+def _in_pieces(coefficients: Tensor, window_name: WindowName) -> Tensor:
+    """The same hops without the first and the last, some frames at a time: what is made on the way stays in the cache."""
+    hops = coefficients.shape[-2] - 1
+    some = max(PIECE_NUMBERS * coefficients.shape[-2] // max(coefficients.numel(), 1), 1)
+    made = coefficients.new_empty(*coefficients.shape[:-2], hops, coefficients.shape[-1])
+    for start in range(0, hops, some):
+        end = min(start + some, hops)
+        made[..., start:end, :] = _hops(coefficients[..., start : end + 1, :], window_name)[..., 1:-1, :]
+    return made
 
 
 def _fold(hops: Tensor, w: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_SEED = 2**32 - 1  # the generator's state is made from 32 bits: larger seeds would repeat songs
 # Normal numbers come in groups of so many.
 GROUP = 16
+# So many are drawn at a time, which saves memory.
+AT_ONCE = 2**16
 
 
 def normal(seed: int, count: int) -> np.ndarray:
@@ -30,10 +32,12 @@ def normal(seed: int, count: int) -> np.ndarray:
     source = np.random.RandomState(seed)
     if count < GROUP:
         return _in_pairs(source, count)
-    uniform = _uniform(source, count)
-    whole = count // GROUP * GROUP
-    drawn = np.concatenate([_transformed(uniform[:whole]), uniform[whole:]])
+    drawn, whole = np.empty(count, np.float32), count // GROUP * GROUP
+    for start in range(0, whole, AT_ONCE):
+        end = min(start + AT_ONCE, whole)
+        drawn[start:end] = _transformed(_uniform(source, end - start))
     if whole < count:
+        _words(source, count - whole)  # the incomplete group's own numbers, which are not used
         drawn[-GROUP:] = _transformed(_uniform(source, GROUP))
     return drawn
 

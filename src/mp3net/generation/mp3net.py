@@ -30,7 +30,7 @@ BUNDLED = Path(__file__).parents[1] / "bundled"
 # The first window of a stream is short, so that it begins at once.
 FIRST_WINDOW_S = 1.0
 # Whole songs are made in windows too, so that memory does not grow with their length.
-WHOLE_WINDOW_S = 95.5
+WHOLE_WINDOW_S = 24.0
 # A song along a path of seeds goes on in steps; between two of them it fades.
 STEP_S = 1.5
 STEP_FADE_HOPS = 4
@@ -156,7 +156,7 @@ class MP3net:
         """The same song as `generate` gives, as consecutive pieces (C, S) that are made as they are asked for.
 
         The first lasts a second at most, so that it is there at once, the others `window_s`. Memory does not grow with the
-        duration, but for the random numbers and the deepest level of a track: 20 MB for an hour of 11 kHz.
+        duration, but for the random numbers and the deepest level of a track: 50 MB for an hour at 11 kHz.
         Errors: as `generate`, before the first piece is made.
         """
         chosen = checked({"seed": seed, "duration_s": duration_s} | settings)
@@ -196,12 +196,12 @@ class MP3net:
         samples, rate = self.song_samples(settings.duration_s), self.config.audio.sample_rate_hz
         per_s = rate / self.config.audio.hop_length
         sizes = max(round(first_s * per_s), 1), max(round(window_s * per_s), 1)
-        gains, done = fades(samples, rate), 0
+        done = 0
         for piece in self._steps(settings) if settings.path else self._track(self._z(settings), settings, *sizes):
             few = piece[:, : samples - done]
             if not np.isfinite(few).all():
                 raise Mp3netError(f"seed {settings.seed}: the model gives non-finite samples; its weights are damaged")
-            yield few * gains[done : done + few.shape[1]]
+            yield few * fades(samples, rate, done, few.shape[1])
             done += few.shape[1]
 
     def _track(self, z: np.ndarray, settings: SongSettings, first: int, window: int) -> Iterator[np.ndarray]:

@@ -36,6 +36,7 @@ class InstantPlayer:
         assert isinstance(model, Mp3net2Model)
         self.window = audio.window
         self.generator = InstantGenerator(model, audio, snapshot.generator_arrays(InstantGenerator.shapes(model, audio)))
+        self.generator.prepare()
 
     @staticmethod
     def plays(config: Config) -> bool:

@@ -107,11 +107,13 @@ def format_called(name: str) -> str:
     return ALIASES.get(name.lower(), name.lower())
 
 
-def fades(samples: int, sample_rate_hz: int) -> np.ndarray:
-    """Gains (samples,), float32, that rise from 0 over the first 10 ms and fall to 0 over the last."""
+def fades(samples: int, sample_rate_hz: int, first: int = 0, count: int | None = None) -> np.ndarray:
+    """Gains, float32, that rise from 0 over the first 10 ms of so many samples and fall to 0 over the last; of all of them, or
+    of `count` from the `first` on."""
     length = min(round(FADE_S * sample_rate_hz), samples // 2)
-    gains = np.ones(samples, np.float32)
-    if length:
-        ramp = np.sin(math.pi / 2 * np.arange(length) / length) ** 2
-        gains[:length], gains[-length:] = ramp, ramp[::-1]
+    place = np.arange(first, samples if count is None else first + count)
+    away = np.minimum(place, samples - 1 - place)  # from the nearer end
+    gains = np.ones(len(place), np.float32)
+    near = away < length
+    gains[near] = np.sin(math.pi / 2 * away[near] / max(length, 1)) ** 2
     return gains

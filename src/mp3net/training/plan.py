@@ -190,7 +190,8 @@ def precision_rates(device: torch.device) -> dict[Precision, float]:
 def forward_flop(config: Config) -> tuple[int, int]:
     """Floating-point operations of one forward pass of the generator and of the discriminator, counted without computing."""
     counts: list[int] = []
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    # With gradients, as in training: without them the generator computes the same in place, which the counter does not see.
+    with FakeTensorMode(allow_non_fake_inputs=True):
         value = torch.zeros(1, config.model.latent_size(config.model.num_frames))
         for network in (build_generator(config), build_discriminator(config)):
             with FlopCounterMode(display=False) as counter:

@@ -17,8 +17,9 @@ from mp3net.dsp import tables
 from mp3net.model.mp3net2.spans import Span, level_spans
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, LEAKY_SLOPE, MAPPING_DIM, ROTARY_BASE
 
-# As many amplitudes, two numbers each, are turned into coefficients at a time: so they stay in the processor's cache.
-NUMBERS_AT_ONCE = 2**18
+# So many frames of amplitudes are turned into coefficients at a time: enough for fast products, few enough for the cache.
+FRAMES_AT_ONCE = 128
+DEEPEST_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ class InstantGenerator:
         """Whether this file knows the configuration: held amplitudes are left to PyTorch."""
         return config.hold_frames == 1
 
+    def prepare(self) -> None:
+        """Make the tables that the first section would have to wait for."""
+        if self.config.partials_per_bin:
+            num_bins, per_bin = self.audio.num_bins, self.config.partials_per_bin
+            tables.single(tables.responses, num_bins, per_bin, self.audio.window, 1)
+            self._clock(np.zeros(self.config.phase_dim, np.float32))
+
     def open(self, z: np.ndarray) -> Opening:
         """What every section of a track is made from. Errors: ValueError if z is not as long as whole parts need."""
         config = self.config
@@ -85,10 +93,23 @@ class InstantGenerator:
             style = config.global_share**0.5 * style + (1 - config.global_share) ** 0.5 * local
         style = self._affine("mapping.1", leaky(self._affine("mapping.0", style)))
         x = self._affine("start", local).reshape(-1, config.level_widths[0])
-        for number in range(config.blocks_per_level):
-            x = self._block(f"levels.0.{number}", x, style, next(given), config.base_frames, 0)
+        x = self._deepest(x, style, [next(given) for _ in range(config.blocks_per_level)])
         clock = self._clock(z[config.global_dim : before])
         return Opening(x, self._attention(x), style, list(given), clock, len(parts) * config.frames_per_part)
+
+    def _deepest(self, x: np.ndarray, style: np.ndarray, noise: list[np.ndarray]) -> np.ndarray:
+        """The blocks of the deepest level, some frames at a time: a long track would need much memory."""
+        made, total, each = np.empty_like(x), len(x), self.config.base_frames
+        for first in range(0, total, DEEPEST_AT_ONCE):
+            wanted = Span(first, min(first + DEEPEST_AT_ONCE, total))
+            enters = wanted.wider(2 * len(noise), total)
+            parts, some = enters.parts(each), x[enters.within(0)]
+            own = style if len(style) == 1 else style[parts.within(0)]
+            for number, given in enumerate(noise):
+                offset = enters.first - parts.first * each
+                some = self._block(f"levels.0.{number}", some, own, given[enters.within(0)], each, offset)
+            made[wanted.within(0)] = some[wanted.within(enters.first)]
+        return made
 
     def section(self, opening: Opening, first: int, last: int) -> np.ndarray:
         """The coefficients (C, last - first, F) of the frames from `first` to before `last` of the track."""
@@ -142,8 +163,14 @@ class InstantGenerator:
 
     def _attention(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         heads = self.config.attention_heads
-        parts = self._affine("attention.to_parts", leaky(x)).reshape(len(x), 3, heads, -1).transpose(1, 2, 0, 3)
-        return rotate(unit_power(parts[0])), rotate(unit_power(parts[1])), np.ascontiguousarray(parts[2])
+        size = len(self.weights["attention.to_parts.bias"]) // (3 * heads)
+        made = np.empty((3, heads, len(x), size), np.float32)
+        for first in range(0, len(x), DEEPEST_AT_ONCE):
+            some = leaky(x[first : first + DEEPEST_AT_ONCE])
+            parts = self._affine("attention.to_parts", some).reshape(len(some), 3, heads, size).transpose(1, 2, 0, 3)
+            place = slice(first, first + len(some))
+            made[:2, :, place], made[2, :, place] = rotate(unit_power(parts[:2]), first), parts[2]
+        return made[0], made[1], made[2]
 
     def _attend(self, x: np.ndarray, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
         scores = query @ key.transpose(0, 2, 1)
@@ -171,12 +198,13 @@ class InstantGenerator:
         """Amplitudes of partials, rendered: (C, T, F)."""
         per_bin, channels, num_bins = self.config.partials_per_bin, self.audio.channels, self.audio.num_bins
         x = self._last_level(opening, wanted)
-        real, imaginary = tables.single(tables.responses, num_bins, per_bin, self.audio.window, 1)
+        responses = tables.single(tables.responses, num_bins, per_bin, self.audio.window, 1)
+        real, imaginary = responses * np.float32(EXPANDED_GAIN * EXPANDED_TO**2)
         blocks, block = len(real), real.shape[-1]
         made = np.empty((channels, len(x), blocks * block), np.float32)
         beyond = tables.REACH_BINS * per_bin
-        most = max(NUMBERS_AT_ONCE // (2 * channels * num_bins * per_bin), 1)
-        shape = (min(most, len(x)), channels, 2, (blocks * block + 2 * tables.REACH_BINS) * per_bin)
+        most = min(FRAMES_AT_ONCE, len(x))
+        shape = (most, channels, 2, (blocks * block + 2 * tables.REACH_BINS) * per_bin)
         padded = np.zeros(shape, np.float32)
         heard = np.lib.stride_tricks.sliding_window_view(padded, real.shape[1], -1)[..., :: block * per_bin, :]
         for start in range(0, len(x), most):
@@ -193,20 +221,21 @@ class InstantGenerator:
 
 
 def turned(given: np.ndarray, clock: np.ndarray, first: int, out: np.ndarray) -> None:
-    """Write amplitudes (T, C, 2, F R), expanded and turned to their frames from `first` on, to `out`; `given` is used up."""
+    """Write amplitudes (T, C, 2, F R), expanded and turned to their frames from `first` on, to `out`; `given` is used up.
+
+    The constant of the gain is left out: 0.3 (|z|^2 + e) / (1 + |z|^2 / a^2) = 0.3 a^2 (1 - (a^2 - e) / (a^2 + |z|^2)).
+    """
     u, v = given[:, :, 0], given[:, :, 1]
     times = np.arange(first, first + len(given)) % clock.shape[1]
     cosine, sine = clock[:, times, None]
-    power = u * u
+    gain = u * u
     spare = v * v
-    power += spare
-    np.multiply(power, np.float32(1 / EXPANDED_TO**2), out=spare)
-    spare += np.float32(1)
-    power += np.float32(EXPANSION_FLOOR)
-    power /= spare
-    power *= np.float32(EXPANDED_GAIN)
-    u *= power
-    v *= power
+    gain += spare
+    gain += np.float32(EXPANDED_TO**2)
+    np.divide(np.float32(EXPANSION_FLOOR - EXPANDED_TO**2), gain, out=gain)
+    gain += np.float32(1)
+    u *= gain
+    v *= gain
     np.multiply(u, cosine, out=out[:, :, 0])
     np.multiply(v, sine, out=spare)
     out[:, :, 0] -= spare
@@ -250,10 +279,10 @@ def unit_power(x: np.ndarray) -> np.ndarray:
     return made
 
 
-def rotate(x: np.ndarray) -> np.ndarray:
+def rotate(x: np.ndarray, first: int) -> np.ndarray:
     frames, half = x.shape[-2], x.shape[-1] // 2
     frequencies = ROTARY_BASE ** (-np.arange(half, dtype=np.float32) / half)
-    angle = np.outer(np.arange(frames, dtype=np.float32), frequencies)
+    angle = np.outer(np.arange(first, first + frames, dtype=np.float32), frequencies)
     cosine, sine = np.cos(angle), np.sin(angle)
     a, b = np.split(x, 2, -1)
     return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], -1)

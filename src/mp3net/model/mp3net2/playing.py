@@ -88,7 +88,7 @@ class _Work:
         sums.baddbmm_(self.near[1][:, :rows], self.imaginary)
         made = sums.view(len(sums), frames, channels, -1).permute(2, 1, 0, 3)
         if out.shape[-1] == len(sums) * made.shape[-1]:
-            out.unflatten(-1, made.shape[2:]).copy_(made)
+            out.view(made.shape).copy_(made)
         else:  # the last block of bins reaches beyond the last bin
             out.copy_(made.reshape(channels, frames, -1)[..., : out.shape[-1]])
 
