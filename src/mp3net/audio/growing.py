@@ -93,5 +93,5 @@ class GrowingPipe:
 
     def append(self, piece: np.ndarray) -> None:
         """Add (C, n) samples in [-1, 1]. Errors: OSError if the reader has gone."""
-        self._out.write(np.round(piece.T * 32767).astype("<i2").tobytes())
+        self._out.write(np.clip(np.round(piece.T * 32768), -32768, 32767).astype("<i2").tobytes())
         self._out.flush()

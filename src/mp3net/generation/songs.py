@@ -108,8 +108,8 @@ def format_called(name: str) -> str:
 
 
 def fades(samples: int, sample_rate_hz: int, first: int = 0, count: int | None = None) -> np.ndarray:
-    """Gains, float32, that rise from 0 over the first 10 ms of so many samples and fall to 0 over the last; of all of them, or
-    of `count` from the `first` on."""
+    """Gains, float32, that rise from 0 over the first 10 ms of so many samples and fall to 0 over the last: all of them, or
+    `count` from the `first` on."""
     length = min(round(FADE_S * sample_rate_hz), samples // 2)
     place = np.arange(first, samples if count is None else first + count)
     away = np.minimum(place, samples - 1 - place)  # from the nearer end
