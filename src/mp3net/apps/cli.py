@@ -345,6 +345,19 @@ def evaluate(
 
 
 @app.command()
+def export(
+    snapshot: Snapshot = None,
+    export_format: Annotated[str, Open("--format", help="onnx: one file, latent in, audio out. Default: onnx.")] = "onnx",
+    out: Annotated[Path | None, Open(help="File to write; default: ./model.onnx.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a model for programs that have neither PyTorch nor mp3net, and try it. Needs pip install 'mp3net[export]'."""
+    from mp3net.apps.export import Request, run
+
+    run(Request(snapshot, local(out, "--out") if out is not None else None, export_format, force))
+
+
+@app.command()
 def info(
     path: Annotated[
         Path | None,

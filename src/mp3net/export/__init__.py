@@ -1,0 +1,1 @@
+"""Models for programs that have neither PyTorch nor mp3net."""
