@@ -17,12 +17,12 @@ class PaperModel(Frozen):
     shapeless: ClassVar[frozenset[str]] = frozenset({"stddev_group_size"})
 
     kind: Literal["paper"] = "paper"
-    base_frames: int = Field(4, ge=1)
-    base_bins: int = Field(2, ge=2)
+    base_frames: int = Field(4, ge=1, le=1024)
+    base_bins: int = Field(2, ge=2, le=4096)
     num_blocks: int = Field(6, ge=1, le=10)
-    top_channels: int = Field(16, ge=1, description="c_0: channels next to the audio")
-    channel_cap: int = Field(512, ge=1)
-    latent_dim: int = Field(512, ge=1)
+    top_channels: int = Field(16, ge=1, le=4096, description="c_0: channels next to the audio")
+    channel_cap: int = Field(512, ge=1, le=16_384)
+    latent_dim: int = Field(512, ge=1, le=65_536)
     stddev_position: Literal["before_last_block", "after_last_block"] = Field(
         "before_last_block", description="minibatch deviation: figure 4 of the paper, or the released code"
     )
@@ -82,24 +82,26 @@ class Mp3net2Model(Frozen):
     shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts"})
 
     kind: Literal["mp3net2"] = "mp3net2"
-    num_parts: int = Field(1, ge=1, description="parts of a track in training, one local latent each")
-    base_frames: int = Field(4, ge=1, description="frames of a part at the deepest level")
+    num_parts: int = Field(1, ge=1, le=100_000, description="parts of a track in training, one local latent each")
+    base_frames: int = Field(4, ge=1, le=1024, description="frames of a part at the deepest level")
     num_doublings: int = Field(4, ge=1, le=10, description="levels above the deepest; each doubles the frames")
-    width: int = Field(256, ge=8)
-    deep_width: int = Field(512, ge=8)
-    deep_levels: int = Field(2, ge=1, description="levels of the deep width, counted from the deepest")
-    blocks_per_level: int = Field(1, ge=1)
-    global_dim: int = Field(128, ge=1, description="the latent of a whole track")
-    local_dim: int = Field(128, ge=1, description="the latent of a part")
+    width: int = Field(256, ge=8, le=16_384)
+    deep_width: int = Field(512, ge=8, le=16_384)
+    deep_levels: int = Field(2, ge=1, le=11, description="levels of the deep width, counted from the deepest")
+    blocks_per_level: int = Field(1, ge=1, le=64)
+    global_dim: int = Field(128, ge=1, le=65_536, description="the latent of a whole track")
+    local_dim: int = Field(128, ge=1, le=65_536, description="the latent of a part")
     global_share: float = Field(
         1.0, ge=0, le=1, description="share of the global latent in what modulates a part; the rest is the part's own latent"
     )
-    noise_channels: int = Field(8, ge=1)
-    attention_heads: int = Field(4, ge=1)
+    noise_channels: int = Field(8, ge=1, le=1024)
+    attention_heads: int = Field(4, ge=1, le=256)
     partials_per_bin: int = Field(
         0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
     )
-    phase_dim: int = Field(0, ge=0, description="the latent of the phases at which partials begin; 0: all begin alike")
+    phase_dim: int = Field(
+        0, ge=0, le=256, description="the latent of the phases at which partials begin; 0: all begin alike"
+    )
     hold_frames: int = Field(
         1, ge=1, description="frames per amplitude of a partial, a power of two; amplitudes fade linearly into the next"
     )

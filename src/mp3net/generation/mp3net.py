@@ -95,6 +95,10 @@ class MP3net:
     def song_samples(self, duration_s: float | None) -> int:
         """Samples of a song of that duration. Errors: Mp3netError if this model cannot make one."""
         audio, model = self.config.audio, self.config.model
+        if duration_s is None and self.song_duration_s > LONGEST_S:
+            raise Mp3netError(
+                f"songs as long as this model's tracks, {self.song_duration_s:.0f} s, are too long; give a duration"
+            )
         if duration_s is None:
             return self.config.song_samples
         samples = round(duration_s * audio.sample_rate_hz) if math.isfinite(duration_s) else 0

@@ -28,7 +28,6 @@ class TorchPlayer:
         """With a snapshot's weights. Errors: Mp3netError if they are damaged or others."""
         with torch.device("meta"):
             generator = build_generator(snapshot.config)
-        generator = generator.to_empty(device="cpu")
         snapshot.load_generator(generator)
         generator = generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         if precision == "bfloat16":  # once, not in every pass: autocast keeps rounded weights only for training

@@ -87,7 +87,10 @@ def open_snapshot(path: Path) -> Snapshot:
         raise Mp3netError(f"{path}: {what}; expected a snapshot, or a run directory that `mp3net train` wrote")
     content = read_json(folder / CONFIG_FILE)
     config = stored_config(content, folder / CONFIG_FILE)
-    return Snapshot(folder, config, dict(content.get("metadata") or {}))
+    metadata = content.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise Mp3netError(f"{folder / CONFIG_FILE}: metadata: needs entries in braces, {{...}} (found {metadata!r})")
+    return Snapshot(folder, config, metadata)
 
 
 def _latest_of_run(run: Path) -> Path:

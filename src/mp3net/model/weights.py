@@ -42,13 +42,16 @@ def load_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Copy the weights of a file into `network`, keeping its memory format and device; half precision is widened.
+    """Copy the weights of a file into `network`, keeping its memory format and device; half precision is widened. A network
+    without data (of the device "meta") takes the file's as its own: so a strange configuration takes no memory.
 
     Errors: Mp3netError that lists what is missing, unexpected or of another shape or kind.
     """
     wanted, tensors = network.state_dict(), load_tensors(path)
     _compare(path, {name: (tuple(value.shape), _kind(value)) for name, value in wanted.items()}, tensors)
-    network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()})
+    without_data = any(value.is_meta for value in wanted.values())
+    converted = {name: value.to(wanted[name].dtype) for name, value in tensors.items()}
+    network.load_state_dict(converted, assign=without_data)
 
 
 def _read(path: Path, framework: str) -> dict[str, Any]:
