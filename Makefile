@@ -43,7 +43,7 @@ $(VENV)/evaluation.stamp: $(VENV)/core.stamp
 
 $(VENV)/dev.stamp: $(VENV)/evaluation.stamp
 	@echo "installing what the tests need ..."
-	$(PIP) -e '.[dev,remote,cluster,export]'
+	$(PIP) -e '.[dev,remote,cluster,export,hub]'
 	@touch $@
 
 clean:

@@ -57,7 +57,11 @@ Open = partial(typer.Option, show_default=False)
 
 # Options that several commands share.
 Snapshot = Annotated[
-    Path | None, typer.Argument(help="Snapshot or run directory; default: the bundled snapshot.", show_default=False)
+    Path | None,
+    typer.Argument(
+        help="Snapshot or run directory, or hf://OWNER/NAME; default: the bundled snapshot.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[
     str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N (GPU N of several, from 0) or mps.")
@@ -347,14 +351,24 @@ def evaluate(
 @app.command()
 def export(
     snapshot: Snapshot = None,
-    export_format: Annotated[str, Open("--format", help="onnx: one file, latent in, audio out. Default: onnx.")] = "onnx",
-    out: Annotated[Path | None, Open(help="File to write; default: ./model.onnx.")] = None,
+    export_format: Annotated[
+        str,
+        Open(
+            "--format",
+            help="onnx: one file, latent in, audio out; needs pip install 'mp3net[export]'. hub: a folder for the Hugging "
+            "Face hub, with a card. Default: onnx.",
+        ),
+    ] = "onnx",
+    out: Annotated[Path | None, Open(help="File or folder to write; default: ./model.onnx, or ./hub.")] = None,
+    report: Annotated[
+        Path | None, Open(help="For the card: report.json of mp3net evaluate for this snapshot.", metavar="FILE")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a model for programs that have neither PyTorch nor mp3net, and try it. Needs pip install 'mp3net[export]'."""
+    """Write a model for programs that have neither PyTorch nor mp3net, or for sharing."""
     from mp3net.apps.export import Request, run
 
-    run(Request(snapshot, local(out, "--out") if out is not None else None, export_format, force))
+    run(Request(snapshot, local(out, "--out") if out is not None else None, export_format, report, force))
 
 
 @app.command()

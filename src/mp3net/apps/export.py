@@ -8,7 +8,7 @@ from pathlib import Path
 from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net
 
-FORMATS = ("onnx",)
+FORMATS = ("onnx", "hub")
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,26 @@ class Request:
     snapshot: Path | None
     out: Path | None
     export_format: str
+    report: Path | None
     force: bool
 
 
 def run(request: Request) -> None:
-    """Write the file, and say what was found when it was tried."""
-    from mp3net.export.onnx import export_onnx
-
+    """Write what is asked for."""
     if request.export_format not in FORMATS:
         raise Mp3netError(f"--format {request.export_format!r}: choose one of {', '.join(FORMATS)}")
+    if request.report is not None and request.export_format != "hub":
+        raise Mp3netError("--report: belongs to the model card of --format hub")
+    if request.export_format == "hub":
+        _hub(request)
+    else:
+        _onnx(request)
+
+
+def _onnx(request: Request) -> None:
+    """One file, and what was found when it was tried."""
+    from mp3net.export.onnx import export_onnx
+
     out = request.out if request.out is not None else Path("model.onnx")
     if out.is_dir():
         raise Mp3netError(f"--out {out}: is a folder; name a file, such as {out / 'model.onnx'}")
@@ -40,3 +51,13 @@ def run(request: Request) -> None:
         f"the peak; {song_s:.1f} s in {times['onnxruntime']:.3f} s, mp3net with PyTorch {times['mp3net']:.3f} s"
     )
     print("next: examples/onnx/play.py plays it with numpy and onnxruntime alone")
+
+
+def _hub(request: Request) -> None:
+    """A folder for the hub."""
+    from mp3net.export.hub import export_hub
+
+    out = request.out if request.out is not None else Path("hub")
+    for name in export_hub(MP3net.from_pretrained(request.snapshot), out, request.report):
+        print(out / name)
+    print(f"next: read {out / 'README.md'}, then: hf upload OWNER/{out.resolve().name} {out}")

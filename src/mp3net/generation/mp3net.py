@@ -15,6 +15,7 @@ import mp3net
 from mp3net.config import Config, Mp3net2Model, Precision, parse_config
 from mp3net.errors import Mp3netError
 from mp3net.generation.latents import between, check, check_seed, latent
+from mp3net.generation.places import place
 from mp3net.generation.players import InstantPlayer, Player
 from mp3net.generation.song_settings import SongSettings
 from mp3net.generation.songs import Origin, Song, fades
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mp3net.generation.torch_player import TorchPlayer
     from mp3net.model.build import Generator
 
-BUNDLED = Path(__file__).parents[1] / "bundled"
 # The first window of a stream is short, so that it begins at once.
 FIRST_WINDOW_S = 1.0
 # Whole songs are made in windows too, so that memory does not grow with their length.
@@ -52,12 +52,13 @@ class MP3net:
     def from_pretrained(
         cls, path: str | Path | None = None, device: str = "cpu", precision: Precision = "float32"
     ) -> MP3net:
-        """Load a snapshot or the latest one of a run directory; without a path, the one that comes with mp3net.
+        """Load a snapshot, the latest one of a run directory, or a model of the Hugging Face hub by its name
+        (`places.place`); without a path, the one that comes with mp3net.
 
         On the CPU and in float32, models of the second family play without PyTorch, whose import alone takes longer than a
         song; all others play with it. Errors: Mp3netError for a missing, damaged or foreign snapshot.
         """
-        snapshot = open_snapshot(BUNDLED if path is None else Path(path))
+        snapshot = open_snapshot(place(path))
         model = cls.__new__(cls)
         if device == "cpu" and precision == "float32" and InstantPlayer.plays(snapshot.config):
             model._choose(snapshot.config, InstantPlayer(snapshot), snapshot)

@@ -1,0 +1,51 @@
+"""Snapshots by name: the bundled one, and those on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mp3net.errors import Mp3netError
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+# What is fetched: all that makes songs.
+FILES = ("config.json", "generator.safetensors")
+
+
+def place(name: str | Path | None) -> Path:
+    """The folder that is meant by a path, by nothing or "bundled" (the snapshot that comes with mp3net), or by the name of a
+    model on the hub: hf://owner/name, or owner/name where there is no folder called owner; @revision may follow.
+
+    Errors: Mp3netError if the hub has no such model or cannot be reached.
+    """
+    if name is None or (str(name) == "bundled" and not Path(name).exists()):
+        return BUNDLED
+    found = re.fullmatch(r"(hf:/{1,2})?([\w.-]+)/([\w.-]+)(?:@([\w./-]+))?", str(name))
+    if found is None or not (found[1] or not (Path(name).exists() or Path(found[2]).is_dir())):
+        return Path(name)
+    return fetched(f"{found[2]}/{found[3]}", found[4])
+
+
+def fetched(repository: str, revision: str | None) -> Path:
+    """The folder, in the cache of huggingface_hub, with a model of the hub; what is there already is not fetched again."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+        )
+    except ImportError:
+        raise Mp3netError(
+            f"{repository}: no such folder; if it is a model on the Hugging Face hub, first: pip install 'mp3net[hub]'"
+        ) from None
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+    except RepositoryNotFoundError:
+        why = "the Hugging Face hub has no such model either, or it is private (log in with: hf auth login)"
+    except (LocalEntryNotFoundError, OSError) as error:
+        why = f"and the Hugging Face hub cannot be reached: {str(error).splitlines()[0]}"
+    except (HfHubHTTPError, HFValidationError) as error:
+        why = f"and the Hugging Face hub refuses it: {str(error).splitlines()[0]}"
+    raise Mp3netError(f"{repository}: no such folder; {why}")
