@@ -52,6 +52,16 @@ def test_a_stream_is_the_song(models, name, window_s):
     assert window_s > whole.shape[1] / model.config.audio.sample_rate_hz or len(pieces) > 1
 
 
+@pytest.mark.parametrize("name", ["bundled", "stereo", "paper"])
+def test_one_by_one_or_in_batches(models, name):
+    """A batch of four gives the samples of four songs, up to rounding."""
+    model = models[name]
+    songs = [model.generate(seed, model.song_duration_s).audio for seed in range(4)]
+    batch = model.render(torch.cat([model.latent(seed) for seed in range(4)])).numpy()
+    for alone, together in zip(songs, batch, strict=True):
+        assert np.abs(alone - together).max() < 1e-5 * np.abs(alone).max()
+
+
 def test_a_stream_in_bfloat16_is_close(models):
     whole = models["bfloat16"].generate(5, 7.3).audio
     together = np.concatenate(list(models["bfloat16"].stream(5, 1.0, 7.3)), 1)

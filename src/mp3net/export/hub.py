@@ -19,8 +19,8 @@ SOUND_S = 20.0
 LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-nc-sa-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc-by-4.0")
 
 LIMITS = (
-    "It takes no text, style or melody, and makes what its recordings are like: what is not in them it cannot play. Songs may "
-    "be like those recordings; `mp3net evaluate` looks for copies."
+    "It takes no text, style or melody, and makes what its recordings are like: what is not in them it cannot play. Songs "
+    "may be like those recordings; `mp3net evaluate` looks for copies."
 )
 
 
@@ -76,7 +76,7 @@ def card(snapshot: Snapshot, name: str, readings: list[str]) -> str:
         "## Training\n\n" + _training(config, metadata),
         "## How good it is\n\n" + evaluated,
         f"## What it cannot do\n\n{LIMITS}",
-        f"## How it was made\n\nWith mp3net (arXiv 2101.04785). Weights `{snapshot.digest}`; the settings are in `config.json`.",
+        f"## How it was made\n\nWith mp3net (arXiv 2101.04785). Weights: `{snapshot.digest}`; settings: `config.json`.",
     ]
     return "\n\n".join(sections) + "\n"
 
