@@ -57,8 +57,8 @@ def main() -> None:
         took_s, duration_s = time.perf_counter() - started, samples / model.config.audio.sample_rate_hz
         print(
             f"{options.preset or options.snapshot or 'bundled'} by {model.player.name}, windows of {options.window:g} s: "
-            f"first second after {1000 * first_s:.0f} ms, {duration_s:.1f} s in {took_s:.2f} s ({duration_s / took_s:.0f} times "
-            f"real time), peak memory {peak_mib() - before:.0f} MiB above {before:.0f} MiB of imports and weights",
+            f"first second after {1000 * first_s:.0f} ms, {duration_s:.1f} s in {took_s:.2f} s "
+            f"({duration_s / took_s:.0f} times real time), peak memory {peak_mib() - before:.0f} MiB above {before:.0f} MiB of imports and weights",
             flush=True,
         )
 
