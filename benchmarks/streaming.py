@@ -55,10 +55,11 @@ def main() -> None:
         first_s = time.perf_counter() - started
         samples += sum(piece.shape[1] for piece in stream)
         took_s, duration_s = time.perf_counter() - started, samples / model.config.audio.sample_rate_hz
+        name = options.preset or options.snapshot or "bundled"
         print(
-            f"{options.preset or options.snapshot or 'bundled'} by {model.player.name}, windows of {options.window:g} s: "
-            f"first second after {1000 * first_s:.0f} ms, {duration_s:.1f} s in {took_s:.2f} s "
-            f"({duration_s / took_s:.0f} times real time), peak memory {peak_mib() - before:.0f} MiB above {before:.0f} MiB of imports and weights",
+            f"{name} by {model.player.name}, windows of {options.window:g} s: first second after {1000 * first_s:.0f} ms, "
+            f"{duration_s:.1f} s in {took_s:.2f} s ({duration_s / took_s:.0f} times real time), peak memory "
+            f"{peak_mib() - before:.0f} MiB above {before:.0f} MiB of imports and weights",
             flush=True,
         )
 
