@@ -91,7 +91,9 @@ def _what(config: Config) -> str:
 
 
 def _training(config: Config, metadata: dict[str, Any]) -> str:
-    facts = {"tracks seen": f"{metadata['tracks_seen']:,}" if isinstance(metadata.get("tracks_seen"), int) else None}
+    facts: dict[str, Any] = {
+        "tracks seen": f"{metadata['tracks_seen']:,}" if isinstance(metadata.get("tracks_seen"), int) else None
+    }
     facts |= {
         "recipe": metadata.get("recipe"),
         "hours": metadata.get("training_hours"),
