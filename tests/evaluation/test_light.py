@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ class Player(MP3net):
     """A perfect model: plays crops of the data."""
 
     def __init__(self, crops: CropDataset, config) -> None:
-        self.crops, self.config, self.precision, self.snapshot = crops, config, "float32", None
+        self.crops, self.config, self.snapshot, self.player = crops, config, None, SimpleNamespace(name="crops float32")
 
     def generate(self, seed: int, duration_s: float | None = None) -> Song:
         return Song(self.crops.batch(99, seed, 1)[0, :, :SONG].numpy(), 11008, seed)

@@ -77,7 +77,7 @@ def test_autocorrelation_by_loops():
     curve = np.random.default_rng(1).random(50)
     centred = curve - curve.mean()
     expected = [np.mean(centred[: 50 - lag] * centred[lag:]) / np.mean(centred**2) for lag in range(50)]
-    assert np.allclose(structure._autocorrelation(curve), expected)
+    assert np.allclose(structure.autocorrelation(curve), expected)
 
 
 def test_chroma_of_a_known_chord():

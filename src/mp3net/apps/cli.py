@@ -282,6 +282,10 @@ def generate(
     form: Annotated[
         str | None, Play(help="Sections, equal letters for equal ones, such as ABA. Second family only.")
     ] = None,
+    slide: Annotated[
+        list[str] | None,
+        Play(help="Units to move a slider by, -5 to 5; repeatable. `mp3net sliders` finds them.", metavar="NAME=UNITS"),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "float32",
 ) -> None:
@@ -297,6 +301,7 @@ def generate(
         settings["normalize"] = True
     request = Request(
         snapshot=snapshot, seed=seed, duration=duration, variations=variation, path=path, like=like, settings=settings,
+        slides=tuple(slide or ()),
         out=out, audio_format=audio_format, force=force, stream=stream, device=device, precision=precision,
     )  # fmt: skip
     run(request)
@@ -349,6 +354,20 @@ def evaluate(
 
 
 @app.command()
+def sliders(
+    snapshot: Snapshot = None,
+    songs: Annotated[int, typer.Option(help="Songs to learn from; two minutes or three for 600.", min=48)] = 600,
+) -> None:
+    """Find sliders for a snapshot: directions of its latents with an effect that can be heard, such as brightness.
+
+    They are kept beside the weights, for mp3net generate --slide NAME=UNITS. What one unit does is measured and printed.
+    """
+    from mp3net.apps.sliders import run
+
+    run(snapshot, songs)
+
+
+@app.command()
 def export(
     snapshot: Snapshot = None,
     export_format: Annotated[
@@ -356,19 +375,23 @@ def export(
         Open(
             "--format",
             help="onnx: one file, latent in, audio out; needs pip install 'mp3net[export]'. hub: a folder for the Hugging "
-            "Face hub, with a card. Default: onnx.",
+            "Face hub, with a card. page: a folder with a web page that makes songs in the browser. Default: onnx.",
         ),
     ] = "onnx",
-    out: Annotated[Path | None, Open(help="File or folder to write; default: ./model.onnx, or ./hub.")] = None,
+    out: Annotated[Path | None, Open(help="File or folder to write; default: ./model.onnx, ./hub or ./page.")] = None,
     report: Annotated[
         Path | None, Open(help="For the card: report.json of mp3net evaluate for this snapshot.", metavar="FILE")
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        Open(help="For the page: onnxruntime-web, as npm packs it or unpacked; default: npm fetches it.", metavar="PATH"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a model for programs that have neither PyTorch nor mp3net, or for sharing."""
     from mp3net.apps.export import Request, run
 
-    run(Request(snapshot, local(out, "--out") if out is not None else None, export_format, report, force))
+    run(Request(snapshot, local(out, "--out") if out is not None else None, export_format, report, runtime, force))
 
 
 @app.command()

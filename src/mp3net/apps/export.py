@@ -8,7 +8,7 @@ from pathlib import Path
 from mp3net.errors import Mp3netError
 from mp3net.generation import MP3net
 
-FORMATS = ("onnx", "hub")
+FORMATS = ("onnx", "hub", "page")
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Request:
     out: Path | None
     export_format: str
     report: Path | None
+    runtime: Path | None
     force: bool
 
 
@@ -28,8 +29,12 @@ def run(request: Request) -> None:
         raise Mp3netError(f"--format {request.export_format!r}: choose one of {', '.join(FORMATS)}")
     if request.report is not None and request.export_format != "hub":
         raise Mp3netError("--report: belongs to the model card of --format hub")
+    if request.runtime is not None and request.export_format != "page":
+        raise Mp3netError("--runtime: belongs to --format page")
     if request.export_format == "hub":
         _hub(request)
+    elif request.export_format == "page":
+        _page(request)
     else:
         _onnx(request)
 
@@ -61,3 +66,17 @@ def _hub(request: Request) -> None:
     for name in export_hub(MP3net.from_pretrained(request.snapshot), out, request.report):
         print(out / name)
     print(f"next: read {out / 'README.md'}, then: hf upload OWNER/{out.resolve().name} {out}")
+
+
+def _page(request: Request) -> None:
+    """A folder with a page that makes songs in the browser."""
+    from mp3net.export.page import export_page
+
+    out = request.out if request.out is not None else Path("page")
+    made = export_page(MP3net.from_pretrained(request.snapshot), out, request.runtime)
+    size = sum(path.stat().st_size for path in out.iterdir())
+    print(
+        f"{made.path}: {size / 1e6:.0f} MB with the model and ONNX Runtime; audio differs by at most {made.error:.1g} of "
+        "the peak"
+    )
+    print(f"next: open {made.path} in a browser, or put the folder on any web server")

@@ -11,7 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mp3net.apps.device import open_model
-from mp3net.apps.targets import check_files, check_space, known_format, parse_duration, parse_seeds, plan_targets
+from mp3net.apps.targets import (
+    check_files,
+    check_space,
+    known_format,
+    parse_duration,
+    parse_seeds,
+    parse_slide,
+    plan_targets,
+)
 from mp3net.audio import encoding
 from mp3net.audio.growing import GrowingFile, GrowingPipe, Leveller
 from mp3net.audio.stored import StoredAudio
@@ -38,6 +46,7 @@ class Request:
     variations: str | None = None
     path: str | None = None
     like: Path | None = None
+    slides: tuple[str, ...] = ()
     settings: dict[str, Any] | None = None
     out: Path | None = None
     audio_format: str | None = None
@@ -72,6 +81,8 @@ def _wanted(request: Request) -> list[SongSettings]:
         given["duration_s"] = parse_duration(request.duration)
     if request.path is not None:
         given["path"] = parse_seeds(request.path, "--path")
+    if request.slides:
+        given["sliders"] = dict(parse_slide(text) for text in request.slides)
     if request.variations is None and given.get("strength"):
         raise Mp3netError("--strength: says how far --variation goes; name variations too, such as --variation 1..4")
     if request.variations is not None and not given.get("strength"):
@@ -98,6 +109,11 @@ def _model(request: Request, songs: list[SongSettings], origin: Origin | None) -
             raise Mp3netError(
                 f"--like {request.like}: was made by the snapshot {origin.snapshot}, and {model.snapshot.folder} is "
                 f"{model.snapshot.digest}; name the one that made it"
+            )
+        if origin.sliders and model.sliders.digest != origin.sliders:
+            raise Mp3netError(
+                f"--like {request.like}: was made with the sliders {origin.sliders}, and {model.snapshot.folder} has "
+                f"{model.sliders.digest}: they were found anew since then"
             )
     elif songs[0].duration_s is None and model.any_length and model.song_duration_s < USUAL_S:
         songs = [song.model_copy(update={"duration_s": USUAL_S}) for song in songs]

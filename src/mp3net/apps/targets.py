@@ -46,6 +46,15 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * UNITS_S[match[2]]
 
 
+def parse_slide(text: str) -> tuple[str, float]:
+    """ "brightness=1.5" -> a slider and its units; Mp3netError for anything else."""
+    name, _, amount = text.partition("=")
+    try:
+        return name.strip(), float(amount)
+    except ValueError:
+        raise Mp3netError(f"--slide {text!r}: give a slider and its units, such as brightness=1.5 or density=-1") from None
+
+
 def known_format(name: str | None) -> str | None:
     """`--format` under its usual name. Errors: Mp3netError for a format that cannot be written."""
     chosen = format_called(name) if name is not None else None

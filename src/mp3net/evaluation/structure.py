@@ -111,7 +111,7 @@ def recurrence(chroma: np.ndarray) -> float:
     return float(np.where(far, passages, -1).max(1).mean())
 
 
-def _autocorrelation(curve: np.ndarray) -> np.ndarray:
+def autocorrelation(curve: np.ndarray) -> np.ndarray:
     """Autocorrelation of a curve (T,), each lag divided by its overlap; 1 at lag 0, zero everywhere for a constant curve."""
     centred = curve - curve.mean()
     spectrum = np.fft.rfft(centred, 2 * len(curve))
@@ -130,7 +130,7 @@ def local_tempo(onsets: np.ndarray, frames_per_s: float) -> tuple[float, float]:
     low, high = (round(lag * frames_per_s) for lag in BEAT_LAGS_S)
     strengths, tempi = [], []
     for start in range(0, max(len(onsets) - size, 0) + 1, size // 2):
-        lags = _autocorrelation(onsets[start : start + size])[low : high + 1]
+        lags = autocorrelation(onsets[start : start + size])[low : high + 1]
         strengths.append(float(lags.max()))
         tempi.append(np.log2(frames_per_s / (low + int(lags.argmax()))))
     spread = np.median(np.abs(np.array(tempi) - np.median(tempi)))
@@ -140,7 +140,7 @@ def local_tempo(onsets: np.ndarray, frames_per_s: float) -> tuple[float, float]:
 def pulse(onsets: np.ndarray, frames_per_s: float) -> float:
     """Onset curve (T,) -> its highest autocorrelation at lags of 3 to 6 s: whether the beat keeps its phase over bars."""
     low, high = (round(lag * frames_per_s) for lag in PULSE_LAGS_S)
-    return float(_autocorrelation(onsets)[low : high + 1].max())
+    return float(autocorrelation(onsets)[low : high + 1].max())
 
 
 def _thirds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

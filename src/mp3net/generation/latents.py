@@ -12,6 +12,7 @@ from mp3net.errors import Mp3netError
 
 if TYPE_CHECKING:
     from mp3net.generation.song_settings import SongSettings
+    from mp3net.generation.steering import Sliders
 
 MAX_SEED = 2**32 - 1  # the generator's state is made from 32 bits: larger seeds would repeat songs
 # Normal numbers come in groups of so many.
@@ -73,7 +74,9 @@ def _in_pairs(source: np.random.RandomState, count: int) -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).ravel()[:count].astype(np.float32)
 
 
-def latent(settings: SongSettings, model: ModelConfig, num_frames: int, seed: int | None = None) -> np.ndarray:
+def latent(
+    settings: SongSettings, model: ModelConfig, num_frames: int, seed: int | None = None, sliders: Sliders | None = None
+) -> np.ndarray:
     """The random numbers (Z,) of a song of so many frames; with `seed`, of that point of its path.
 
     Errors: Mp3netError for settings that only the second family has."""
@@ -91,6 +94,8 @@ def latent(settings: SongSettings, model: ModelConfig, num_frames: int, seed: in
     if settings.truncation != 1:
         for numbers in _steering(z, model):
             numbers *= np.float32(settings.truncation)
+    if sliders is not None:
+        sliders.move(z, settings.sliders)
     return z
 
 

@@ -19,6 +19,7 @@ from mp3net.generation.places import place
 from mp3net.generation.players import InstantPlayer, Player
 from mp3net.generation.song_settings import SongSettings
 from mp3net.generation.songs import Origin, Song, fades
+from mp3net.generation.steering import Sliders, read_sliders
 from mp3net.model.snapshot import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ class MP3net:
         return self.torch_player.generator
 
     @property
-    def precision(self) -> Precision:
-        """In which batches are computed."""
-        return self.torch_player.precision
+    def precision(self) -> str:
+        """In which songs are computed: float32 or bfloat16."""
+        return self.player.name.split()[-1]
 
     @property
     def song_duration_s(self) -> float:
@@ -126,7 +127,16 @@ class MP3net:
         return torch.from_numpy(self._z(SongSettings.model_construct(seed=seed, duration_s=duration_s)))[None]
 
     def _z(self, settings: SongSettings, seed: int | None = None) -> np.ndarray:
-        return latent(settings, self.config.model, self.latent_frames(settings.duration_s), seed)
+        frames = self.latent_frames(settings.duration_s)
+        return latent(settings, self.config.model, frames, seed, self.sliders if settings.sliders else None)
+
+    @cached_property
+    def sliders(self) -> Sliders:
+        """The named directions that were found for this snapshot. Errors: Mp3netError if there are none."""
+        if self.snapshot is None:
+            raise Mp3netError("sliders: belong to a snapshot; this model was made without one")
+        model = self.config.model
+        return read_sliders(self.snapshot, model.global_dim if isinstance(model, Mp3net2Model) else model.latent_dim)
 
     def coefficients(self, z: Tensor) -> Tensor:
         """Latents (B, Z) -> MDCT coefficients (B, C, T, F), float32."""
@@ -180,6 +190,8 @@ class MP3net:
         """Errors: Mp3netError if this model cannot make the song; of what can be known before it is made."""
         self.song_samples(settings.duration_s)
         check(settings, self.config.model, self.latent_frames(settings.duration_s))
+        if settings.sliders:
+            self.sliders.move(np.zeros(self.config.model.latent_size(0), np.float32), settings.sliders)
 
     @property
     def any_length(self) -> bool:
@@ -194,7 +206,8 @@ class MP3net:
     def _origin(self, settings: SongSettings) -> Origin | None:
         if self.snapshot is None:
             return None
-        return Origin(settings, self.snapshot.digest, self.player.name, mp3net.__version__)
+        sliders = self.sliders.digest if settings.sliders else ""
+        return Origin(settings, self.snapshot.digest, self.player.name, mp3net.__version__, sliders)
 
     def _windows(self, settings: SongSettings, first_s: float, window_s: float) -> Iterator[np.ndarray]:
         """A song's audio, faded at both ends, in windows of about so many seconds."""

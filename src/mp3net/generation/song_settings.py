@@ -29,6 +29,9 @@ class SongSettings(Frozen):
         (), description="seeds to which the song moves, one after the other"
     )
     truncation: float = Field(1.0, ge=0, le=2, description="factor of the latents: below 1 more typical, above less")
+    sliders: dict[str, Annotated[float, Field(ge=-5, le=5)]] = Field(
+        default_factory=dict, description="units that the snapshot's sliders are moved by, by name"
+    )
     normalize: bool = Field(False, description="raised or lowered to a peak of -0.01 dBFS")
 
     @model_validator(mode="after")
@@ -46,4 +49,5 @@ class SongSettings(Frozen):
         found += [f"form {self.form}"] if self.form else []
         found += [f"to seed {', '.join(map(str, self.path))}"] if self.path else []
         found += [f"truncation {self.truncation:g}"] if self.truncation != 1 else []
+        found += [f"{name} {amount:+g}" for name, amount in self.sliders.items()]
         return ", ".join(found)

@@ -32,6 +32,8 @@ class Origin:
     computed_by: str
     """What computed it, with its precision: these can differ by rounding."""
     version: str
+    sliders: str = ""
+    """`Sliders.digest`, if the song has any."""
 
     @property
     def device_and_precision(self) -> tuple[str, str]:
@@ -49,7 +51,7 @@ class Origin:
         """For the comment of an audio file: JSON, settings that are not the usual ones."""
         settings = {"seed": self.settings.seed} | self.settings.model_dump(mode="json", exclude_defaults=True)
         content = {"snapshot": self.snapshot, "computed_by": self.computed_by, "settings": settings}
-        return json.dumps({MARK: self.version} | content)
+        return json.dumps({MARK: self.version} | content | ({"sliders": self.sliders} if self.sliders else {}))
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,9 @@ def read_origin(path: Path) -> Origin:
         content: Any = json.loads(comment)
         version = content[MARK]
         settings = SongSettings.model_validate(content["settings"])
-        return Origin(settings, str(content["snapshot"]), str(content["computed_by"]), str(version))
-    except (ValueError, KeyError, TypeError):
+        sliders = str(content.get("sliders", ""))
+        return Origin(settings, str(content["snapshot"]), str(content["computed_by"]), str(version), sliders)
+    except (ValueError, KeyError, TypeError, AttributeError):
         what = "carries no word of how it was made" if MARK not in comment else "carries damaged words on how it was made"
         raise Mp3netError(f"{path}: {what}; files that `mp3net generate` wrote do") from None
 

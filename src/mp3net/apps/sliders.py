@@ -1,0 +1,42 @@
+"""`mp3net sliders`: find them, measure them, keep them beside the weights."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from rich.table import Table
+
+from mp3net.apps.console import plain_console
+from mp3net.evaluation.attributes import UNITS
+from mp3net.evaluation.directions import Found, find_sliders, save_sliders
+from mp3net.generation import MP3net
+
+
+def run(snapshot: Path | None, songs: int) -> None:
+    """Print a table of what one unit of each slider does."""
+    model = MP3net.from_pretrained(snapshot)
+    started = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if sys.stderr.isatty() and (done % 10 == 0 or done == total):
+            left_s = (time.monotonic() - started) / done * (total - done)
+            ending = "\n" if done == total else ""
+            print(f"\r{done} of {total} songs heard, {left_s:.0f} s left  ", end=ending, file=sys.stderr, flush=True)
+
+    found = find_sliders(model, songs, progress)
+    path = save_sliders(found, model)
+    plain_console().print(_table(found))
+    for name, why in found.left_out.items():
+        print(f"no slider for {name}: {why}")
+    if found.sliders:
+        print(f"{path}; next: mp3net generate {snapshot or ''} --slide {found.sliders[0].name}=1".replace("  ", " "))
+
+
+def _table(found: Found) -> Table:
+    table = Table("one unit of", *(f"{name}, {unit}" for name, unit in UNITS.items()), title="means over fresh songs, 95 %")
+    for slider in found.sliders:
+        cells = [f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" for mean, low, high in (slider.effects[name] for name in UNITS)]
+        table.add_row(slider.name, *cells)
+    return table

@@ -1,0 +1,58 @@
+"""Named directions in the space of latents: what `mp3net sliders` found in a generator, and measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mp3net.errors import Mp3netError
+from mp3net.files import read_json
+from mp3net.model.snapshot import Snapshot
+
+FILE = "sliders.json"
+
+
+@dataclass(frozen=True)
+class Sliders:
+    """What a song's leading latents, (G,) or (Z,), are moved by, by name, per unit."""
+
+    directions: Mapping[str, np.ndarray]
+    digest: str
+    """First 12 hex digits of the SHA-256 of the file: other directions make other songs."""
+
+    def move(self, z: np.ndarray, amounts: Mapping[str, float]) -> None:
+        """Add so much of each direction to the leading numbers of z. Errors: Mp3netError for a name that is not there."""
+        for name, amount in amounts.items():
+            if name not in self.directions:
+                there = ", ".join(self.directions) or "none"
+                raise Mp3netError(f"slider {name!r}: this snapshot has {there}")
+            direction = self.directions[name]
+            z[: len(direction)] += np.float32(amount) * direction
+
+
+def read_sliders(snapshot: Snapshot, size: int) -> Sliders:
+    """Those beside a snapshot's weights, directions of `size` numbers. Errors: Mp3netError if there are none, the file is
+    damaged, or belongs to other weights."""
+    path = snapshot.folder / FILE
+    if not path.exists():
+        raise Mp3netError(f"{snapshot.folder}: has no sliders; find them with: mp3net sliders {snapshot.folder}")
+    content = read_json(path)
+    try:
+        weights = content["weights"]
+        directions = {str(name): np.array(slider["direction"], np.float32) for name, slider in content["sliders"].items()}
+        sound = all(one.shape == (size,) and np.isfinite(one).all() for one in directions.values())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        weights, directions, sound = None, {}, False
+    if not sound:
+        raise Mp3netError(f"{path}: damaged; find the sliders anew with: mp3net sliders {snapshot.folder}")
+    if weights != snapshot.digest:
+        raise Mp3netError(f"{path}: belongs to other weights; find the sliders anew with: mp3net sliders {snapshot.folder}")
+    return Sliders(directions, file_digest(path))
+
+
+def file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
