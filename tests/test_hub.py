@@ -137,6 +137,7 @@ def test_the_card_says_what_a_user_must_know(mp3net, tmp_path):
     assert status == 0
     assert {line.split("/")[-1] for line in out.splitlines()[:-1]} == {
         "README.md", "config.json", "discriminator.safetensors", "generator.safetensors", "seed-1.ogg", "seed-2.ogg", "seed-3.ogg",
+        "sliders.json",
     }  # fmt: skip
     card = (tmp_path / "chorales" / "README.md").read_text()
     metadata = MP3net.from_pretrained().snapshot.metadata

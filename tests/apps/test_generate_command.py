@@ -81,7 +81,7 @@ def test_a_growing_file_is_the_song_lowered_where_it_would_be_clipped(mp3net, tm
     assert np.abs(grown).max() <= 1
     assert np.all(np.diff(np.minimum.accumulate(gains)) <= 0)
     assert gains.min() == pytest.approx(min(1.0, 0.999 / np.abs(made).max()), rel=0.01)
-    assert read_origin(tmp_path / "grown.wav").settings == SongSettings(seed=3, duration_s=12.0)
+    assert read_origin(tmp_path / "grown.wav").settings == SongSettings(seed=3, duration_s=12.0, streamed=True)
 
 
 @pytest.mark.parametrize("ending", ["flac", "ogg"])
@@ -110,6 +110,33 @@ def test_the_same_song_again(mp3net, tmp_path):
     assert mp3net("generate", *again)[0] == 0
     a, b = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("song.flac", "again.flac"))
     assert np.array_equal(a, b)
+
+
+def test_a_stream_again_is_the_stream(mp3net, tmp_path):
+    """The gain of a stream falls on the way: what makes it again must write it so too."""
+    assert mp3net("generate", "--seed", 3, "--duration", 12, "--stream", "--out", "grown.wav")[0] == 0
+    assert mp3net("generate", "--like", "grown.wav", "--out", "again.wav")[0] == 0
+    assert (tmp_path / "grown.wav").read_bytes() == (tmp_path / "again.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--seed", 4], "--seed"), (["--duration", 30], "--duration"), (["--slide", "level=1"], "--slide"),
+        (["--variation", 1], "--variation"), (["--local-seed", 3], "--local-seed"), (["--normalize"], "--normalize"),
+        (["--stream"], "--stream"), (["--precision", "bfloat16"], "--precision"),
+    ],
+)  # fmt: skip
+def test_options_beside_like_are_refused(mp3net, tmp_path, options, named):
+    assert mp3net("generate", "--duration", 1, "--out", "song.wav")[0] == 0
+    status, _, err = mp3net("generate", "--like", "song.wav", "--out", "again.wav", *options)
+    assert (status, f"leave out {named}, or --like" in err, (tmp_path / "again.wav").exists()) == (2, True, False)
+
+
+def test_a_variation_of_no_strength_is_the_song(mp3net, tmp_path):
+    for name, options in (("a.wav", []), ("b.wav", ["--variation", 2, "--strength", 0])):
+        assert mp3net("generate", "--duration", 2, "--out", name, *options)[0] == 0
+    assert np.array_equal(soundfile.read(tmp_path / "a.wav")[0], soundfile.read(tmp_path / "b.wav")[0])
 
 
 def test_another_model_does_not_make_it_again(mp3net, tmp_path, untrained):

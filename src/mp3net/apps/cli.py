@@ -358,7 +358,7 @@ def sliders(
     snapshot: Snapshot = None,
     songs: Annotated[int, typer.Option(help="Songs to learn from; two minutes or three for 600.", min=48)] = 600,
 ) -> None:
-    """Find sliders for a snapshot: directions of its latents with an effect that can be heard, such as brightness.
+    """Find sliders for a snapshot: directions of its latents with an effect that can be heard, such as register.
 
     They are kept beside the weights, for mp3net generate --slide NAME=UNITS. What one unit does is measured and printed.
     """
@@ -374,7 +374,7 @@ def export(
         str,
         Open(
             "--format",
-            help="onnx: one file, latent in, audio out; needs pip install 'mp3net[export]'. hub: a folder for the Hugging "
+            help="onnx: one file, latent in, audio out; needs pip install 'mp3net\\[export]'. hub: a folder for the Hugging "
             "Face hub, with a card. page: a folder with a web page that makes songs in the browser. Default: onnx.",
         ),
     ] = "onnx",

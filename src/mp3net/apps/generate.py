@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -59,6 +59,9 @@ class Request:
 def run(request: Request) -> None:
     """Check everything that can be checked first, then generate and save song by song."""
     origin = read_origin(request.like) if request.like is not None else None
+    if origin is not None:
+        _check_alone(request)
+        request = replace(request, stream=origin.settings.streamed)
     songs = [origin.settings] if origin is not None else _wanted(request)
     if request.stream and any(song.normalize for song in songs):
         raise Mp3netError("--normalize: the peak of a stream is known only at its end; leave out one of them and --stream")
@@ -68,10 +71,22 @@ def run(request: Request) -> None:
     targets = plan_targets(songs, request.out, request.audio_format)
     model, songs = _model(request, songs, origin)
     check_files(targets, request.force)
-    check_space(targets, model.config.audio.channels * model.song_samples(songs[0].duration_s))
+    samples = model.config.audio.channels * model.song_samples(songs[0].duration_s)
+    check_space(targets, samples, kept=samples > MOST_IN_MEMORY and not request.stream)
     for song, target in zip(songs, targets, strict=True):
         write = _grow if request.stream else _write
         print(f"{target}: {write(model, song, target)}", flush=True)
+
+
+def _check_alone(request: Request) -> None:
+    """Errors: Mp3netError if --like stands beside options that would make another song."""
+    usual = Request()
+    options = {name: name for name in ("seed", "duration", "path", "stream", "device", "precision")}
+    options |= {"variations": "variation", "slides": "slide"}
+    given = [f"--{name.replace('_', '-')}" for name in request.settings or {}]
+    given += [f"--{option}" for name, option in options.items() if getattr(request, name) != getattr(usual, name)]
+    if given:
+        raise Mp3netError(f"--like makes the same song again: leave out {', '.join(given)}, or --like")
 
 
 def _wanted(request: Request) -> list[SongSettings]:
@@ -85,7 +100,7 @@ def _wanted(request: Request) -> list[SongSettings]:
         given["sliders"] = dict(parse_slide(text) for text in request.slides)
     if request.variations is None and given.get("strength"):
         raise Mp3netError("--strength: says how far --variation goes; name variations too, such as --variation 1..4")
-    if request.variations is not None and not given.get("strength"):
+    if request.variations is not None and "strength" not in given:
         raise Mp3netError("--variation: give --strength too, from 0 (the song itself) to 1 (another song)")
     variations = parse_seeds(request.variations, "--variation") if request.variations is not None else [0]
     return [
@@ -191,10 +206,11 @@ def _grow(model: MP3net, settings: SongSettings, target: Path | None) -> str:
     total_s = model.song_samples(settings.duration_s) / rate
     level = Leveller(rate)
     first_s, done = 0.0, 0
+    tags = model.tags(settings.model_copy(update={"streamed": True}))
     if target is None:
         file: GrowingFile | GrowingPipe = GrowingPipe(sys.stdout.buffer, channels, rate)
     else:
-        file = GrowingFile(target, channels, rate, format_called(target.suffix[1:]), model.tags(settings))
+        file = GrowingFile(target, channels, rate, format_called(target.suffix[1:]), tags)
     pieces = model.pieces(settings, window_s=5.0)
     with file:
         for piece in pieces:

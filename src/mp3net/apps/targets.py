@@ -97,10 +97,11 @@ def check_files(targets: Sequence[Path], force: bool) -> None:
         raise Mp3netError(f"{', '.join(existing[:3])}{more}: exists; add --force to overwrite, or name another --out")
 
 
-def check_space(targets: Sequence[Path], samples: int) -> None:
-    """Errors: Mp3netError if so many songs of so many samples (all channels) do not fit on the disk."""
+def check_space(targets: Sequence[Path], samples: int, kept: bool) -> None:
+    """Errors: Mp3netError if so many songs of so many samples (all channels) do not fit on the disk. `kept`: one at a time
+    is also kept there, as float32, while it is made."""
     ending = format_called(targets[0].suffix[1:])
-    needed = int(len(targets) * samples * SAMPLE_BYTES[ending])
+    needed = int(len(targets) * samples * SAMPLE_BYTES[ending]) + (4 * samples if kept else 0)
     disk = shutil.disk_usage(existing_part(targets[0]))
     if needed > disk.free and disk.total:
         raise Mp3netError(

@@ -10,6 +10,7 @@ from mp3net.config import Config
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json, replacing, write_text
 from mp3net.generation import MP3net
+from mp3net.generation.steering import FILE as SLIDERS_FILE
 from mp3net.model.snapshot import CONFIG_FILE, DISCRIMINATOR_FILE, GENERATOR_FILE, Snapshot
 from mp3net.words import mono_or_stereo
 
@@ -39,7 +40,7 @@ def export_hub(model: MP3net, folder: Path, report: Path | None = None) -> list[
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as unfinished:
             unfinished.mkdir()
-            for name in (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE):
+            for name in (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE, SLIDERS_FILE):
                 if (model.snapshot.folder / name).exists():
                     shutil.copyfile(model.snapshot.folder / name, unfinished / name)
             for seed in SOUND_SEEDS:

@@ -9,7 +9,7 @@ from mp3net.errors import Mp3netError
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 # What is fetched: all that makes songs.
-FILES = ("config.json", "generator.safetensors")
+FILES = ("config.json", "generator.safetensors", "sliders.json")
 
 
 def place(name: str | Path | None) -> Path:

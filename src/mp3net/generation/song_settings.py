@@ -32,6 +32,7 @@ class SongSettings(Frozen):
     sliders: dict[str, Annotated[float, Field(ge=-5, le=5)]] = Field(
         default_factory=dict, description="units that the snapshot's sliders are moved by, by name"
     )
+    streamed: bool = Field(False, description="written while it was made, lowered from where it would have been clipped")
     normalize: bool = Field(False, description="raised or lowered to a peak of -0.01 dBFS")
 
     @model_validator(mode="after")
