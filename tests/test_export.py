@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import soundfile
@@ -64,17 +66,40 @@ def test_onnx_runtime_makes_the_same_audio(kind, tmp_path):
 def test_the_bundled_model_plays_without_pytorch_and_without_mp3net(mp3net, tmp_path):
     status, out, _ = mp3net("export", "--out", "model.onnx")
     assert (status, "audio differs by at most" in out) == (0, True)
+    status, out, _ = mp3net("info", "model.onnx")
+    digest = MP3net.from_pretrained().snapshot.digest
+    assert (status, out.splitlines()[0]) == (0, f"ONNX model model.onnx, weights {digest}")
+    assert json.loads(out.partition("\n")[2].rpartition("}")[0] + "}")["sample_rate_hz"] == "11008"
+    for wrong in ([], ["model.onnx", "7", "12.5", "song.mp3"]):
+        done = subprocess.run([sys.executable, str(PLAY), *wrong], cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stderr.startswith("usage: "), "play.py model.onnx 7 20 song.wav" in done.stderr) == (
+            1,
+            True,
+            True,
+        )
     command = [sys.executable, str(PLAY), "model.onnx", "7", "12.5", "song.wav"]
     program = f"import sys; sys.argv = {command[1:]!r}; exec(open({str(PLAY)!r}).read()); print({{'torch', 'mp3net'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, last = done.stdout.splitlines()
     assert last == "set()"
-    assert MP3net.from_pretrained().snapshot.digest in first
+    assert digest in first
     song, rate = soundfile.read(tmp_path / "song.wav")
     assert (len(song), rate) == (int(12.5 * 11008), 11008)
     assert np.abs(song).max() > 0.1
     assert len(PLAY.read_text().splitlines()) <= 26
+
+
+def test_files_that_are_no_exported_models(mp3net, tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(b"\x0a\xff")
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], [])), tmp_path / "other.onnx")
+    for name, message in (
+        ("bad.onnx", "bad.onnx: no ONNX file, or a damaged one"),
+        ("other.onnx", "other.onnx: was not written by `mp3net export`"),
+        ("none.onnx", "none.onnx: no such file"),
+    ):
+        status, _, err = mp3net("info", name)
+        assert (status, message in err, err.count("\n")) == (2, True, 1)
 
 
 def test_what_cannot_be_exported_is_said_and_leaves_nothing(mp3net, tmp_path, monkeypatch):
@@ -87,6 +112,8 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(mp3net, tmp_path, mo
         (["--format", "tflite"], "--format 'tflite': choose one of onnx"),
         (["--out", "."], "is a folder; name a file"),
         (["nowhere"], "nowhere: no such folder"),
+        (["--out", f"{__file__}/a.onnx"], "is a file, not a folder"),
+        (["--format", "hub", "--out", f"{__file__}/a"], "is a file, not a folder"),
     ):
         status, _, err = mp3net("export", *arguments)
         assert (status, message in err, err.count("\n")) == (2, True, 1)

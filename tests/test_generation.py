@@ -103,9 +103,15 @@ def test_bfloat16_is_close_to_float32(snapshot):
     assert 1e-6 < error < 0.15
 
 
+def test_a_device_that_is_not_there(snapshot):
+    for device in ("tpu", "xla:3", *([] if torch.cuda.is_available() else ["cuda"])):
+        with pytest.raises(Mp3netError, match=f"device '{device}': cannot be used: "):
+            MP3net.from_pretrained(snapshot, device=device)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "1"])
 def test_seed_out_of_range(snapshot, seed):
-    with pytest.raises(Mp3netError, match="whole numbers from 0"):
+    with pytest.raises(Mp3netError, match="give a whole number from 0 to 4294967295"):
         MP3net.from_pretrained(snapshot).generate(seed)
 
 

@@ -39,7 +39,7 @@ def main() -> None:
         "training_hours": options.hours,
         "training_cores": options.cores,
         "data": "Bach chorales from music21's corpus, rendered with FluidSynth and the FluidR3 GM piano",
-        "licence": "MIT; music in the public domain, soundfont MIT (examples/bach_chorales/README.md)",
+        "licence": "MIT; music in the public domain, soundfont MIT (see examples/bach_chorales in the source of mp3net)",
     }
     write_json(BUNDLED / CONFIG_FILE, content)
     print(f"{source} -> {BUNDLED}")

@@ -6,6 +6,8 @@ import wave
 import numpy as np
 import onnxruntime
 
+if len(sys.argv) != 5 or not sys.argv[4].endswith(".wav"):
+    sys.exit(f"usage: {__doc__}")
 path, seed, seconds, out = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 facts = session.get_modelmeta().custom_metadata_map

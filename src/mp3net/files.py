@@ -30,6 +30,15 @@ def existing_part(path: Path) -> Path:
     return next(part for part in (path.resolve(), *path.resolve().parents) if part.exists())
 
 
+def check_writable(folder: Path) -> None:
+    """Errors: Mp3netError if nothing can be written to the folder, or it cannot be made."""
+    there = existing_part(folder)
+    if not there.is_dir():
+        raise Mp3netError(f"{there}: is a file, not a folder; name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise Mp3netError(f"{there}: no permission to write there; name another folder, or change its permissions")
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file; Mp3netError names the file when it is missing, unreadable or not JSON."""
     try:

@@ -358,7 +358,7 @@ def test_durations(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1:", "5 days", "ten", "1e9", "inf", "1:2:3:4"])
+@pytest.mark.parametrize("text", ["", "-1", "1:", "5 days", "ten", "1e9", "inf", "1:2:3:4", "1:75", "1:60:00", "1:99.5"])
 def test_what_is_no_duration(text):
     with pytest.raises(Mp3netError, match="give seconds, or a time such as"):
         parse_duration(text)

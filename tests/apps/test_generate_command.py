@@ -96,7 +96,10 @@ def test_a_stream_to_a_player_is_a_wav_of_unknown_length(mp3net, tmp_path):
     assert (done.returncode, done.stdout[:4], done.stdout[8:16]) == (0, b"RIFF", b"WAVEfmt ")
     assert list(tmp_path.iterdir()) == []
     assert mp3net("generate", "--seed", 3, "--duration", "7", "--stream", "--out", "grown.wav")[0] == 0
-    grown, samples = soundfile.read(tmp_path / "grown.wav", dtype="int16")[0], np.frombuffer(done.stdout[44:], "<i2")
+    grown, samples = (
+        soundfile.read(tmp_path / "grown.wav", dtype="int16")[0],
+        np.frombuffer(done.stdout.partition(b"data")[2][4:], "<i2"),
+    )
     assert np.abs(samples.astype(int) - grown).max() <= 1
 
 
@@ -164,17 +167,39 @@ def test_songs_that_are_too_long_for_memory_are_the_same(mp3net, tmp_path, monke
         (["--strength", 0.3], "--strength: says how far --variation goes"),
         (["--variation", "1..3"], "--variation: give --strength too"),
         (["--variation", "x", "--strength", 0.5], "--variation 'x': give a number"),
-        (["--truncation", 3], "truncation: Input should be less than or equal to 2 (found 3.0)"),
-        (["--form", "aba"], "form: "),
-        (["--form", "ABA", "--path", 3], "either repeats sections (form) or moves along a path"),
-        (["--form", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "--duration", 5], "has 26 sections"),
-        (["--local-seed", -1], "local_seed: Input should be greater than or equal to 0"),
+        (["--truncation", 3], "--truncation 3.0: give a number from 0 to 2; 1 changes nothing\n"),
+        (["--form", "a"], "--form 'A': give 2 to 26 capital letters, such as ABA\n"),
+        (
+            ["--form", "ABA", "--path", 3],
+            "error: a song either repeats the sections of a form or moves along a path, not both\n",
+        ),
+        (
+            ["--form", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "--duration", 5],
+            "26 sections need as many parts of 64 frames, and the song has 4; make it longer\n",
+        ),
+        (["--local-seed", -1], "--local-seed -1: give a whole number from 0 to 4294967295\n"),
+        (["--variation", 1, "--strength", 2], "--strength 2.0: give a number from 0, the song itself, to 1"),
+        (["--slide", "register=9"], "--slide register 9.0: give units from -5 to 5\n"),
+        (
+            ["--slide", "register=1", "--slide", "register=2"],
+            "--slide 'register=2': there is also --slide register=1; leave",
+        ),
+        (
+            ["--path", "2..8", "--duration", 9],
+            "path: 7 seeds after the first, and the song has 6 steps of 1.5 s; name fewer",
+        ),
+        (["--duration", "1:75"], "--duration '1:75': give seconds"),
         (["--duration", "ten"], "--duration 'ten': give seconds, or a time such as 90s, 10min, 1h or 1:30"),
         (["--duration", "25h"], "songs last from 0.1 s to 24 hours"),
         (["--stream", "--normalize"], "the peak of a stream is known only at its end"),
         (["--stream", "--out", "a.mp3"], "MP3 has no sample rate of 11008 Hz; choose wav, flac or ogg"),
         (["--like", "none.wav"], "none.wav: no such file"),
         (["--out", "song.xyz"], "cannot write .xyz"),
+        (["--out", "/dev/null"], "--out /dev/null: is no folder, and its name has no ending of a format"),
+        (["--out", f"{__file__}/song.wav"], "test_generate_command.py: is a file, not a folder; name another\n"),
+        (["--out", ""], "error: --out: nothing follows; is it a variable of the shell that has no value?\n"),
+        (["--out="], "error: --out=: nothing follows"),
+        ([""], "error: generate: nothing follows"),
         (["--duration", "24h", "--seed", "1..90000"], "songs take up to"),
     ],
 )
@@ -182,6 +207,51 @@ def test_wrong_options_are_refused_in_one_line(mp3net, tmp_path, options, messag
     status, out, err = mp3net("generate", *options)
     assert (status, out, err.count("\n"), message in err) == (2, "", 1, True), err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_letters_of_a_form_may_be_small(mp3net, tmp_path):
+    assert mp3net("generate", "--form", "aba", "--duration", 6, "--out", "song.wav")[0] == 0
+    assert read_origin(tmp_path / "song.wav").settings.form == "ABA"
+
+
+def test_a_path_has_a_step_for_every_seed(mp3net):
+    assert mp3net("generate", "--path", "2..7", "--duration", 10.5, "--out", "song.wav")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["generate", "--out", "kept/song.wav"], ["generate", "--seed", "1..2", "--out", "kept/a/b"]]
+)
+def test_permission_is_asked_for_before_anything_is_made(mp3net, tmp_path, monkeypatch, command):
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "kept")
+    monkeypatch.setattr(MP3net, "song", None)
+    status, out, err = mp3net(*command)
+    assert (status, out, f"{tmp_path / 'kept'}: no permission to write there; name another folder" in err) == (2, "", True)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_a_piped_stream_says_how_it_was_made(mp3net, tmp_path):
+    done = subprocess.run([*COMMAND, "--duration", "4", "--stream", "--out", "-"], cwd=tmp_path, capture_output=True)
+    (tmp_path / "piped.wav").write_bytes(done.stdout)
+    assert read_origin(tmp_path / "piped.wav").settings == SongSettings(seed=3, duration_s=4.0, streamed=True)
+    assert mp3net("generate", "--like", "piped.wav", "--out", "again.wav")[0] == 0
+    piped, again = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("piped.wav", "again.wav"))
+    assert np.abs(piped.astype(int) - again).max() <= 1
+
+
+def test_a_stream_that_fails_gives_back_what_it_was_to_replace(mp3net, tmp_path, monkeypatch):
+    assert mp3net("generate", "--duration", 2, "--out", "song.wav")[0] == 0
+    before = (tmp_path / "song.wav").read_bytes()
+
+    def full(self, piece):
+        raise Mp3netError("song.wav: cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GrowingFile, "append", full)
+        assert mp3net("generate", "--stream", "--force", "--out", "song.wav")[0] == 2
+    assert ((tmp_path / "song.wav").read_bytes() == before, len(list(tmp_path.iterdir()))) == (True, 1)
+    assert mp3net("generate", "--stream", "--force", "--out", "song.wav")[0] == 0
+    assert ((tmp_path / "song.wav").read_bytes() != before, len(list(tmp_path.iterdir()))) == (True, 1)
 
 
 def test_a_disk_that_fills_up_leaves_nothing(mp3net, tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import soundfile
 from mp3net.apps.unfinished import holds_recordings
 from mp3net.config import PRESETS
 from mp3net.data.index import read_index
+from mp3net.generation import MP3net
+from mp3net.generation.places import BUNDLED
 from mp3net.words import counted, mono_or_stereo
 from tests.recordings import music, write_folder
 
@@ -111,6 +115,31 @@ def test_one_is_singular(mp3net, tmp_path):
     assert (status, out.splitlines()[0], "wrote 1 Parquet file, " in out) == (0, "1 of 1 piece", True)
     status, _, err = mp3net("train", "data", "--preset", "piano-5s", "--out", "r")
     assert "was prepared at 11008 Hz, mono, but the model needs 22016 Hz, stereo" in err
+
+
+def test_a_snapshot_names_its_sliders(mp3net):
+    status, out, _ = mp3net("info", "bundled")
+    told = next(line for line in out.splitlines() if line.startswith("sliders, by what one unit changes: "))
+    sliders = MP3net.from_pretrained().sliders
+    assert (status, sorted(re.findall("[a-z]+(?= [+-])", told))) == (0, sorted(sliders.directions))
+    measured = json.loads((BUNDLED / "sliders.json").read_text())["sliders"]["level"]["effects"]["level"][0]
+    assert f"level +{measured:.2g} dB" in told
+
+
+def test_a_folder_of_songs_lists_those_that_say_how_they_were_made(mp3net, tmp_path):
+    assert mp3net("generate", "--seed", "4,7", "--duration", 1, "--truncation", 0.5, "--out", "mine")[0] == 0
+    soundfile.write(tmp_path / "mine" / "other.wav", music(1, 11008, 1), 11008)
+    (tmp_path / "mine" / "broken.flac").write_bytes(b"fLaC")
+    status, out, err = mp3net("info", "mine")
+    weights = MP3net.from_pretrained().snapshot.digest
+    assert (status, err, out.splitlines()) == (
+        0,
+        "",
+        [
+            *(f"song mine/seed-{seed}.wav: seed {seed}, truncation 0.5, weights {weights}" for seed in (4, 7)),
+            "all about one of them: mp3net info mine/seed-7.wav",
+        ],
+    )
 
 
 def test_words():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import signal
 import sys
 from functools import partial
@@ -59,7 +61,8 @@ Open = partial(typer.Option, show_default=False)
 Snapshot = Annotated[
     Path | None,
     typer.Argument(
-        help="Snapshot or run directory, or hf://OWNER/NAME; default: the bundled snapshot.",
+        help="Snapshot or run directory, or a model of the Hugging Face hub: hf://OWNER/NAME, also OWNER/NAME if there is "
+        "no folder OWNER here; default: the bundled snapshot.",
         show_default=False,
     ),
 ]
@@ -295,7 +298,7 @@ def generate(
     """
     from mp3net.apps.generate import Request, run
 
-    playing = {"truncation": truncation, "strength": strength, "local_seed": local_seed, "form": form}
+    playing = {"truncation": truncation, "strength": strength, "local_seed": local_seed, "form": form and form.upper()}
     settings = {name: value for name, value in playing.items() if value is not None}
     if normalize:
         settings["normalize"] = True
@@ -398,7 +401,10 @@ def export(
 def info(
     path: Annotated[
         Path | None,
-        typer.Argument(help="Snapshot, run directory, dataset or song, or the name of a preset; default: list the presets."),
+        typer.Argument(
+            help="Snapshot, run directory, dataset, song, folder of songs, ONNX file, or the name of a preset; default: "
+            "list the presets."
+        ),
     ] = None,
 ) -> None:
     """Describe a snapshot, a run (how to repeat it), a dataset (how to finish it), a song (how it was made) or a preset."""
@@ -407,9 +413,17 @@ def info(
     run(local(path, "PATH") if path is not None else None)
 
 
+def _check_arguments(arguments: list[str]) -> None:
+    """Errors: Mp3netError for an empty one: as a path it would mean the current folder."""
+    for before, argument in itertools.pairwise(arguments):
+        if not argument or re.fullmatch("--[a-z-]+=", argument):
+            raise Mp3netError(f"{argument or before}: nothing follows; is it a variable of the shell that has no value?")
+
+
 def main() -> None:
     """Entry point: user errors become one line and exit status 2."""
     try:
+        _check_arguments(sys.argv)
         app()
     except Mp3netError as error:
         print(f"error: {error}", file=sys.stderr)

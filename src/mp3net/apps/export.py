@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mp3net.errors import Mp3netError
+from mp3net.files import check_writable
 from mp3net.generation import MP3net
 
 FORMATS = ("onnx", "hub", "page")
@@ -31,6 +32,8 @@ def run(request: Request) -> None:
         raise Mp3netError("--report: belongs to the model card of --format hub")
     if request.runtime is not None and request.export_format != "page":
         raise Mp3netError("--runtime: belongs to --format page")
+    if request.out is not None:
+        check_writable(request.out.parent)
     if request.export_format == "hub":
         _hub(request)
     elif request.export_format == "page":

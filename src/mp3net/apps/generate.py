@@ -17,7 +17,7 @@ from mp3net.apps.targets import (
     known_format,
     parse_duration,
     parse_seeds,
-    parse_slide,
+    parse_slides,
     plan_targets,
 )
 from mp3net.audio import encoding
@@ -26,10 +26,13 @@ from mp3net.audio.stored import StoredAudio
 from mp3net.errors import Mp3netError
 from mp3net.files import existing_part
 from mp3net.generation import CEILING, MP3net, Origin, SongSettings, format_called, read_origin
-from mp3net.generation.mp3net import checked
+from mp3net.generation.song_settings import checked
 from mp3net.words import mono_or_stereo
 
 STANDARD_OUTPUT = Path("-")
+# Settings of songs as options, where they have other names.
+OPTIONS = {name: f"--{name.replace('_', '-')}" for name in SongSettings.model_fields}
+OPTIONS |= {"duration_s": "--duration", "sliders": "--slide"}
 # Where tracks in training are shorter than this, songs are this long unless something else is asked for.
 USUAL_S = 20.0
 # Songs of more samples (all channels) than this are kept on disk while they are made.
@@ -97,14 +100,14 @@ def _wanted(request: Request) -> list[SongSettings]:
     if request.path is not None:
         given["path"] = parse_seeds(request.path, "--path")
     if request.slides:
-        given["sliders"] = dict(parse_slide(text) for text in request.slides)
+        given["sliders"] = parse_slides(request.slides)
     if request.variations is None and given.get("strength"):
         raise Mp3netError("--strength: says how far --variation goes; name variations too, such as --variation 1..4")
     if request.variations is not None and "strength" not in given:
         raise Mp3netError("--variation: give --strength too, from 0 (the song itself) to 1 (another song)")
     variations = parse_seeds(request.variations, "--variation") if request.variations is not None else [0]
     return [
-        checked(given | {"seed": seed, "variation": variation})
+        checked(given | {"seed": seed, "variation": variation}, OPTIONS)
         for seed in parse_seeds(request.seed)
         for variation in variations
     ]
@@ -208,7 +211,7 @@ def _grow(model: MP3net, settings: SongSettings, target: Path | None) -> str:
     first_s, done = 0.0, 0
     tags = model.tags(settings.model_copy(update={"streamed": True}))
     if target is None:
-        file: GrowingFile | GrowingPipe = GrowingPipe(sys.stdout.buffer, channels, rate)
+        file: GrowingFile | GrowingPipe = GrowingPipe(sys.stdout.buffer, channels, rate, tags)
     else:
         file = GrowingFile(target, channels, rate, format_called(target.suffix[1:]), tags)
     pieces = model.pieces(settings, window_s=5.0)

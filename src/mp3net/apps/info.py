@@ -1,4 +1,4 @@
-"""`mp3net info`: what a folder holds, or which presets there are."""
+"""`mp3net info`: what a folder or file holds, or which presets there are."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ from mp3net.data.inventory import SPLITS
 from mp3net.errors import Mp3netError
 from mp3net.words import counted, mono_or_stereo
 
+# Endings of the files that songs are kept in.
+SONGS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".mp3")
+
 if TYPE_CHECKING:
     from mp3net.training.origin import Origin
 
 
 def run(path: Path | None) -> None:
     """Print one description; Mp3netError if the folder or file holds nothing made by mp3net."""
+    if str(path) == "bundled" and not Path("bundled").exists():
+        from mp3net.generation.places import BUNDLED
+
+        path = BUNDLED
     if path is None:
         plain_console().print(_presets())
     elif str(path) in PRESETS and not path.exists():
         print(json.dumps(preset(str(path)).model_dump(), indent=1))
+    elif path.suffix.lower() == ".onnx":
+        _onnx(path)
     elif path.is_file():
         _song(path)
     elif (path / INDEX_FILE).exists():
@@ -49,6 +58,42 @@ def _song(path: Path) -> None:
     print(json.dumps(origin.settings.model_dump(mode="json"), indent=1))
     command = ["mp3net", "generate", "SNAPSHOT", "--like", str(path), "--out", f"again{path.suffix}"]
     print(f"make it again: {shlex.join(command)} (SNAPSHOT: the one with these weights; nothing for the bundled one)")
+
+
+def _songs(folder: Path) -> bool:
+    """Print a line for each song of a folder, and how to repeat one; False if there are none that mp3net made."""
+    from mp3net.generation import read_origin
+
+    made = None
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SONGS):
+        try:
+            origin = read_origin(path)
+        except Mp3netError:
+            continue
+        made = path
+        print(f"song {path}: {origin.settings.words}, weights {origin.snapshot}")
+    if made is not None:
+        print(f"all about one of them: {shlex.join(['mp3net', 'info', str(made)])}")
+    return made is not None
+
+
+def _onnx(path: Path) -> None:
+    """What an exported file says about itself."""
+    if not path.is_file():
+        raise Mp3netError(f"{path}: no such file")
+    try:
+        import onnx
+    except ImportError:
+        raise Mp3netError(f"{path}: reading it needs onnx; install it with: pip install 'mp3net[export]'") from None
+    try:
+        facts = {one.key: one.value for one in onnx.load(path, load_external_data=False).metadata_props}
+    except Exception as error:  # protobuf's errors have no class in common that can be imported without it
+        raise Mp3netError(f"{path}: no ONNX file, or a damaged one: {error}") from None
+    if "snapshot" not in facts:
+        raise Mp3netError(f"{path}: was not written by `mp3net export`")
+    print(f"ONNX model {path}, weights {facts['snapshot']}")
+    print(json.dumps(facts, indent=1))
+    print(f"play it: python examples/onnx/play.py {shlex.quote(str(path))} 7 20 song.wav")
 
 
 def _presets() -> Table:
@@ -81,6 +126,8 @@ def _dataset(path: Path) -> None:
 
 
 def _snapshot(path: Path) -> None:
+    from mp3net.generation import MP3net
+    from mp3net.generation.steering import FILE as SLIDERS_FILE
     from mp3net.model.snapshot import CHECKPOINTS_FOLDER, CONFIG_FILE, SNAPSHOT_FOLDER, open_snapshot
     from mp3net.training.origin import RUN_FILE, read_origin
 
@@ -92,9 +139,14 @@ def _snapshot(path: Path) -> None:
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))
     elif not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):
+        if _songs(path):
+            return
         raise Mp3netError(_foreign(path))
     snapshot = open_snapshot(path)
     print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
+    if (snapshot.folder / SLIDERS_FILE).exists():
+        sliders = MP3net.from_pretrained(snapshot.folder).sliders
+        print("sliders, by what one unit changes:", ", ".join(f"{name} {sliders.effects[name]}" for name in sliders.effects))
     print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))
 
 

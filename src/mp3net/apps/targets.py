@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mp3net.audio.encoding import FORMATS
 from mp3net.errors import Mp3netError
-from mp3net.files import existing_part
+from mp3net.files import check_writable, existing_part
 from mp3net.generation import MAX_SEED, SongSettings, format_called
 
 # Bytes that a sample takes at most.
@@ -38,7 +38,7 @@ def parse_seeds(text: str, option: str = "--seed") -> list[int]:
 def parse_duration(text: str) -> float:
     """Seconds: "20", "20s", "1.5min", "1h" or "1:30"; Mp3netError for anything else."""
     number = r"(\d{1,9}(?:\.\d{1,9})?)"
-    if clock := re.fullmatch(rf"\s*(?:(\d{{1,4}}):)?(\d{{1,4}}):{number}\s*", text):
+    if clock := re.fullmatch(r"\s*(?:(\d{1,4}):(?=[0-5]?\d:))?(\d{1,4}):([0-5]?\d(?:\.\d{1,9})?)\s*", text):
         return 3600.0 * int(clock[1] or 0) + 60.0 * int(clock[2]) + float(clock[3])
     match = re.fullmatch(rf"\s*{number}\s*([a-z]*)\s*", text)
     if match is None or match[2] not in UNITS_S:
@@ -46,13 +46,19 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * UNITS_S[match[2]]
 
 
-def parse_slide(text: str) -> tuple[str, float]:
-    """ "brightness=1.5" -> a slider and its units; Mp3netError for anything else."""
-    name, _, amount = text.partition("=")
-    try:
-        return name.strip(), float(amount)
-    except ValueError:
-        raise Mp3netError(f"--slide {text!r}: give a slider and its units, such as brightness=1.5 or density=-1") from None
+def parse_slides(texts: Sequence[str]) -> dict[str, float]:
+    """["brightness=1.5"] -> sliders and their units; Mp3netError for anything else, or a slider that is given twice."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, amount = (part.strip() for part in text.partition("="))
+        try:
+            units = float(amount)
+        except ValueError:
+            raise Mp3netError(f"--slide {text!r}: give a slider and its units, such as register=1.5 or level=-1") from None
+        if name in found:
+            raise Mp3netError(f"--slide {text!r}: there is also --slide {name}={found[name]:g}; leave one of them out")
+        found[name] = units
+    return found
 
 
 def known_format(name: str | None) -> str | None:
@@ -73,6 +79,8 @@ def plan_targets(songs: Sequence[SongSettings], out: Path | None, audio_format: 
         if chosen not in (None, format_called(ending)):
             raise Mp3netError(f"--out {out} ends in .{ending}, but --format is {audio_format}; leave one of them out")
         return [out]
+    if out is not None and out.exists() and not out.is_dir():
+        raise Mp3netError(f"--out {out}: is no folder, and its name has no ending of a format: {', '.join(FORMATS)}")
     # Folders have endings too, but not of a few letters.
     if out is not None and re.fullmatch("[a-z]{2,4}[0-9]?", ending) and not out.is_dir():
         raise Mp3netError(
@@ -90,7 +98,9 @@ def plan_targets(songs: Sequence[SongSettings], out: Path | None, audio_format: 
 
 
 def check_files(targets: Sequence[Path], force: bool) -> None:
-    """Errors: Mp3netError if files exist that may not be replaced."""
+    """Errors: Mp3netError if files exist that may not be replaced, or their folders cannot be written to."""
+    for folder in dict.fromkeys(path.parent for path in targets):
+        check_writable(folder)
     existing = [str(path) for path in targets if path.exists()]
     if existing and not force:
         more = f" and {len(existing) - 3} more" if len(existing) > 3 else ""

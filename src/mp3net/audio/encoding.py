@@ -54,8 +54,13 @@ def write(
             for block in blocks():
                 file.write(block / divisor)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise Mp3netError(f"{path}: cannot be written: {error}") from None
+        raise Mp3netError(f"{path}: cannot be written: {why_not(error)}") from None
     return rate
+
+
+def why_not(error: OSError | soundfile.LibsndfileError) -> str:
+    """Why a file could not be written, without the name under which it was."""
+    return str(error.strerror if isinstance(error, OSError) else error.error_string)
 
 
 def comment(path: Path) -> str:

@@ -10,12 +10,15 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from mp3net.audio.encoding import MP3_RATES_HZ, SUBTYPES, WRITE_SAMPLES
+from mp3net.audio.encoding import MP3_RATES_HZ, SUBTYPES, WRITE_SAMPLES, why_not
 from mp3net.errors import Mp3netError
+from mp3net.files import PARTIAL
 
 CEILING = 0.999
 # Over so long a time a stream is lowered where it would be clipped.
 RAMP_S = 0.01
+# Where a WAV file carries what `encoding.write` calls by these names.
+INFO = {"title": b"INAM", "comment": b"ICMT", "software": b"ISFT"}
 # What a WAV file says of its size, where that is not known: the most that there can be.
 UNKNOWN = 2**32 - 1
 
@@ -40,7 +43,7 @@ class Leveller:
 
 
 class GrowingFile:
-    """An audio file that can be played while it grows. If it is not finished, it is removed.
+    """An audio file that can be played while it grows. If it is not finished, it is removed, and what it replaces is back.
 
     Errors: Mp3netError if the format cannot hold this sample rate or the file cannot be written.
     """
@@ -50,13 +53,22 @@ class GrowingFile:
             raise Mp3netError(f"--stream: MP3 has no sample rate of {sample_rate_hz} Hz; choose wav, flac or ogg")
         kind: dict[str, Any] = {"format": audio_format.upper(), "subtype": SUBTYPES[audio_format]}
         self.path = path
+        self._replaced = path.with_name(f".{path.name}.replaced{PARTIAL}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.replace(self._replaced)
             self._file = soundfile.SoundFile(path, "w", sample_rate_hz, channels, **kind)
             for name, text in tags.items():
                 setattr(self._file, name, text)
         except (OSError, soundfile.LibsndfileError) as error:
-            raise Mp3netError(f"{path}: cannot be written: {error}") from None
+            self._give_back()
+            raise Mp3netError(f"{path}: cannot be written: {why_not(error)}") from None
+
+    def _give_back(self) -> None:
+        self.path.unlink(missing_ok=True)
+        if self._replaced.exists():
+            self._replaced.replace(self.path)
 
     def append(self, piece: np.ndarray) -> None:
         """Add (C, n) samples in [-1, 1]."""
@@ -65,7 +77,7 @@ class GrowingFile:
                 self._file.write(piece[:, start : start + WRITE_SAMPLES].T)
             self._file.flush()
         except (OSError, soundfile.LibsndfileError) as error:
-            raise Mp3netError(f"{self.path}: cannot be written: {error}") from None
+            raise Mp3netError(f"{self.path}: cannot be written: {why_not(error)}") from None
 
     def __enter__(self) -> GrowingFile:
         return self
@@ -73,7 +85,8 @@ class GrowingFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
         if kind is not None:
-            self.path.unlink(missing_ok=True)
+            self._give_back()
+        self._replaced.unlink(missing_ok=True)
 
 
 class GrowingPipe:
@@ -85,13 +98,20 @@ class GrowingPipe:
     def __exit__(self, *_: object) -> None:
         """Standard output stays open."""
 
-    def __init__(self, out: BinaryIO, channels: int, sample_rate_hz: int) -> None:
+    def __init__(self, out: BinaryIO, channels: int, sample_rate_hz: int, tags: dict[str, str]) -> None:
         self._out = out
+        words = b"INFO" + b"".join(_chunk(INFO[name], text.encode() + b"\0") for name, text in tags.items())
         each = 2 * channels
-        sound = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, sample_rate_hz, sample_rate_hz * each, each, 16)
-        out.write(struct.pack("<4sI4s", b"RIFF", UNKNOWN, b"WAVE") + sound + struct.pack("<4sI", b"data", UNKNOWN))
+        sound = struct.pack("<HHIIHH", 1, channels, sample_rate_hz, sample_rate_hz * each, each, 16)
+        out.write(struct.pack("<4sI4s", b"RIFF", UNKNOWN, b"WAVE") + _chunk(b"fmt ", sound) + _chunk(b"LIST", words))
+        out.write(struct.pack("<4sI", b"data", UNKNOWN))
 
     def append(self, piece: np.ndarray) -> None:
         """Add (C, n) samples in [-1, 1]. Errors: OSError if the reader has gone."""
         self._out.write(np.clip(np.round(piece.T * 32768), -32768, 32767).astype("<i2").tobytes())
         self._out.flush()
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    """One of a RIFF file: an even number of bytes follows."""
+    return struct.pack("<4sI", name, len(content)) + content + b"\0" * (len(content) % 2)

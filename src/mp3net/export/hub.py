@@ -64,7 +64,11 @@ def card(snapshot: Snapshot, name: str, readings: list[str]) -> str:
         'song.save("song.flac")', "```",
     ]  # fmt: skip
     sounds = [f"- [seed {seed}](sounds/seed-{seed}.ogg)" for seed in SOUND_SEEDS]
-    evaluated = "\n".join(readings) if readings else "Not evaluated yet: `mp3net evaluate` says."
+    evaluated = (
+        "\n".join(readings)
+        if readings
+        else "No report was given: `mp3net evaluate` writes one, and `mp3net export --format hub --report` puts it here."
+    )
     data = metadata.get("data", "not stated: say here which recordings, and whose they are")
     sections = [
         "\n".join(head),

@@ -84,7 +84,7 @@ def latent(
     size = model.latent_size(num_frames)
     z = normal(settings.seed if seed is None else seed, size)
     if settings.local_seed is not None:
-        common = _second(model, "local_seed").common_size
+        common = _second(model, "local seed").common_size
         z[common:] = normal(settings.local_seed, size)[common:]
     if settings.strength:
         angle = settings.strength * math.pi / 2
@@ -102,13 +102,13 @@ def latent(
 def check(settings: SongSettings, model: ModelConfig, num_frames: int) -> None:
     """Errors: Mp3netError for settings that this family does not have, or a form with more letters than there are parts."""
     if settings.local_seed is not None:
-        _second(model, "local_seed")
+        _second(model, "local seed")
     if settings.form:
         family = _second(model, "form")
         if num_frames // family.frames_per_part < len(settings.form):
             raise Mp3netError(
-                f"form {settings.form}: has {len(settings.form)} sections, of at least one part of {family.frames_per_part} "
-                f"frames each, and the song has {num_frames // family.frames_per_part} parts; make it longer"
+                f"form {settings.form}: {len(settings.form)} sections need as many parts of {family.frames_per_part} "
+                f"frames, and the song has {num_frames // family.frames_per_part}; make it longer"
             )
 
 

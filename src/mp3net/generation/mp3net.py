@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import mp3net
-from mp3net.config import Config, Mp3net2Model, Precision, parse_config
+from mp3net.config import Config, Mp3net2Model, Precision
 from mp3net.errors import Mp3netError
-from mp3net.generation.latents import between, check, check_seed, latent
+from mp3net.generation.latents import between, check, latent
 from mp3net.generation.places import place
 from mp3net.generation.players import InstantPlayer, Player
-from mp3net.generation.song_settings import SongSettings
+from mp3net.generation.song_settings import SongSettings, checked
 from mp3net.generation.songs import Origin, Song, fades
 from mp3net.generation.steering import Sliders, read_sliders
 from mp3net.model.snapshot import Snapshot, open_snapshot
@@ -190,6 +190,11 @@ class MP3net:
         """Errors: Mp3netError if this model cannot make the song; of what can be known before it is made."""
         self.song_samples(settings.duration_s)
         check(settings, self.config.model, self.latent_frames(settings.duration_s))
+        if settings.path and len(settings.path) >= self._num_steps(settings):
+            raise Mp3netError(
+                f"path: {len(settings.path)} seeds after the first, and the song has {self._num_steps(settings)} steps of "
+                f"{STEP_S} s; name fewer, or make it longer"
+            )
         if settings.sliders:
             self.sliders.move(np.zeros(self.config.model.latent_size(0), np.float32), settings.sliders)
 
@@ -234,7 +239,7 @@ class MP3net:
         """Along a path of seeds: every step is cut from the track of its own latents, and fades into the next."""
         points = [self._z(settings, seed) for seed in (settings.seed, *settings.path)]
         hops = self._hops(settings)
-        count = max(round(hops * self.config.audio.hop_length / self.config.audio.sample_rate_hz / STEP_S), 2)
+        count = self._num_steps(settings)
         edges = [round(hops * number / count) for number in range(count + 1)]
         tail = np.zeros((self.config.audio.channels, 0), np.float32)
         for number, (start, end) in enumerate(pairwise(edges)):
@@ -250,12 +255,10 @@ class MP3net:
             yield piece[:, :whole]
             tail = piece[:, whole:]
 
+    def _num_steps(self, settings: SongSettings) -> int:
+        """Those of a song along a path."""
+        seconds = self._hops(settings) * self.config.audio.hop_length / self.config.audio.sample_rate_hz
+        return max(round(seconds / STEP_S), 2)
+
     def _hops(self, settings: SongSettings) -> int:
         return -(-self.song_samples(settings.duration_s) // self.config.audio.hop_length)
-
-
-def checked(settings: dict[str, Any]) -> SongSettings:
-    """Errors: Mp3netError that names every setting that is unknown or out of range."""
-    check_seed(settings.get("seed"))
-    found: SongSettings = parse_config(settings, "song", SongSettings)
-    return found

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, ValidationError, model_validator
 
+from mp3net.config import parse_config
 from mp3net.config.frozen import Frozen
+from mp3net.errors import Mp3netError
 from mp3net.generation.latents import MAX_SEED
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+# What a setting may be, for whoever gave it something else.
+A_SEED = f"a whole number from 0 to {MAX_SEED}"
+ALLOWED = {
+    "seed": A_SEED,
+    "duration_s": "seconds",
+    "local_seed": A_SEED,
+    "variation": A_SEED,
+    "strength": "a number from 0, the song itself, to 1, another song",
+    "form": "2 to 26 capital letters, such as ABA",
+    "path": "seeds, such as (8, 12)",
+    "truncation": "a number from 0 to 2; 1 changes nothing",
+    "sliders": "units from -5 to 5",
+}
 
 
 class SongSettings(Frozen):
@@ -38,7 +55,7 @@ class SongSettings(Frozen):
     @model_validator(mode="after")
     def _one_at_a_time(self) -> SongSettings:
         if self.path and self.form:
-            raise ValueError("a song either repeats sections (form) or moves along a path, not both")
+            raise ValueError("a song either repeats the sections of a form or moves along a path, not both")
         return self
 
     @property
@@ -52,3 +69,24 @@ class SongSettings(Frozen):
         found += [f"truncation {self.truncation:g}"] if self.truncation != 1 else []
         found += [f"{name} {amount:+g}" for name, amount in self.sliders.items()]
         return ", ".join(found)
+
+
+def checked(settings: Mapping[str, Any], names: Mapping[str, str] | None = None) -> SongSettings:
+    """Errors: Mp3netError that says what each setting that is unknown or out of range may be; `names` are those by which
+    the user knows some of them."""
+    try:
+        return SongSettings.model_validate(settings)
+    except ValidationError as error:
+        problems = error.errors()
+    said = []
+    for problem in problems:
+        key, *rest = [*map(str, problem["loc"])] or [""]
+        if not key:
+            said.append(problem["msg"].removeprefix("Value error, "))
+        elif key in ALLOWED:
+            name = (names or {}).get(key, key)
+            which = f" {rest[0]}" if key == "sliders" and rest else ""
+            said.append(f"{name}{which} {problem['input']!r}: give {ALLOWED[key]}")
+    if not said:
+        parse_config(dict(settings), "song", SongSettings)  # unknown settings: it names those that there are
+    raise Mp3netError("; ".join(dict.fromkeys(said)))

@@ -21,6 +21,8 @@ class Sliders:
     """What a song's leading latents, (G,) or (Z,), are moved by, by name, per unit."""
 
     directions: Mapping[str, np.ndarray]
+    effects: Mapping[str, str]
+    """What one unit of each changes, as it was measured: "+1.1 dB"."""
     digest: str
     """First 12 hex digits of the SHA-256 of the file: other directions make other songs."""
 
@@ -44,14 +46,18 @@ def read_sliders(snapshot: Snapshot, size: int) -> Sliders:
     try:
         weights = content["weights"]
         directions = {str(name): np.array(slider["direction"], np.float32) for name, slider in content["sliders"].items()}
+        effects = {
+            str(name): f"{float(slider['effects'][name][0]):+.2g} {slider['unit']}"
+            for name, slider in content["sliders"].items()
+        }
         sound = all(one.shape == (size,) and np.isfinite(one).all() for one in directions.values())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        weights, directions, sound = None, {}, False
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        weights, directions, effects, sound = None, {}, {}, False
     if not sound:
         raise Mp3netError(f"{path}: damaged; find the sliders anew with: mp3net sliders {snapshot.folder}")
     if weights != snapshot.digest:
         raise Mp3netError(f"{path}: belongs to other weights; find the sliders anew with: mp3net sliders {snapshot.folder}")
-    return Sliders(directions, file_digest(path))
+    return Sliders(directions, effects, file_digest(path))
 
 
 def file_digest(path: Path) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mp3net.config import Config, Precision
 from mp3net.dsp.mdct import imdct
+from mp3net.errors import Mp3netError
 from mp3net.generation.songs import fades
 from mp3net.model.build import Generator, build_generator
 from mp3net.model.mp3net2.layers import FrameConv
@@ -25,11 +26,15 @@ class TorchPlayer:
 
     @classmethod
     def of(cls, snapshot: Snapshot, device: str, precision: Precision) -> TorchPlayer:
-        """With a snapshot's weights. Errors: Mp3netError if they are damaged or others."""
+        """With a snapshot's weights. Errors: Mp3netError if they are damaged or others, or there is no such device."""
         with torch.device("meta"):
             generator = build_generator(snapshot.config)
         snapshot.load_generator(generator)
-        generator = generator.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        try:
+            generator.to(torch.device(device))
+        except (RuntimeError, AssertionError, NotImplementedError) as error:  # unknown, not compiled in, not there
+            raise Mp3netError(f"device {device!r}: cannot be used: {str(error).splitlines()[0]}") from None
+        generator = generator.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         if precision == "bfloat16":  # once, not in every pass: autocast keeps rounded weights only for training
             for layer in generator.modules():
                 if isinstance(layer, FrameConv | Conv):

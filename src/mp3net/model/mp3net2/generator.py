@@ -204,7 +204,7 @@ class Generator(nn.Module):
         for number, frames in enumerate(x):
             own = [turn if angles is None else turn[number, 0] for turn in turns]
             made.append(head(frames, (own[0], own[1]), wanted.first))
-        return torch.stack(made)
+        return torch.stack(made) if len(made) > 1 else made[0][None]  # a stack of one would be a copy
 
     def _angles(self, phases: Tensor) -> Tensor | None:
         """Latents (B, P) -> (B, 1, 1, F, R), where the partials begin, in radians; nothing if all begin alike."""
