@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mp3net.apps import cli
+from mp3net.apps import options
 from mp3net.apps.targets import parse_duration, parse_seeds, plan_targets
 from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 
 
 def test_help_names_the_presets():
-    assert cli.PRESET_NAMES.split(", ") == list(PRESETS)
+    assert options.PRESET_NAMES.split(", ") == list(PRESETS)
 
 
 def test_help_needs_none_of_the_libraries():
