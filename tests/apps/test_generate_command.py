@@ -179,7 +179,7 @@ def test_songs_that_are_too_long_for_memory_are_the_same(mp3net, tmp_path, monke
         ),
         (["--local-seed", -1], "--local-seed -1: give a whole number from 0 to 4294967295\n"),
         (["--variation", 1, "--strength", 2], "--strength 2.0: give a number from 0, the song itself, to 1"),
-        (["--slide", "register=9"], "--slide register 9.0: give units from -5 to 5\n"),
+        (["--slide", "register=9"], "--slide register=9: give units from -5 to 5\n"),
         (
             ["--slide", "register=1", "--slide", "register=2"],
             "--slide 'register=2': there is also --slide register=1; leave",

@@ -140,15 +140,17 @@ def test_what_was_found_is_kept_and_moves_songs(instrument, mp3net):
     [
         (lambda content: content.update(weights="x"), "belongs to other weights; find the sliders anew"),
         (lambda content: content.pop("sliders"), "damaged; find the sliders anew"),
-        (lambda content: content.update(sliders={"level": {"direction": [1, 2]}}), "damaged"),
-        (lambda content: content.update(sliders={"level": {"direction": ["a"] * 8}}), "damaged"),
+        (lambda content: content["sliders"]["level"].update(direction=[1, 2]), "damaged"),
+        (lambda content: content["sliders"]["level"].update(direction=["a"] * 8), "damaged"),
         (lambda content: content.update(sliders=[1]), "damaged"),
-        (lambda content: content.update(sliders={"level": {"direction": [float("nan")] * 8}}), "damaged"),
+        (lambda content: content["sliders"]["level"].update(effects={"level": []}), "damaged"),
+        (lambda content: content["sliders"]["level"].update(direction=[float("nan")] * 8), "damaged"),
     ],
 )
 def test_damaged_sliders_are_refused(instrument, change, message):
     path = instrument.snapshot.folder / "sliders.json"
-    content = {"weights": instrument.snapshot.digest, "sliders": {"level": {"direction": [0.5] * 8}}}
+    level = {"unit": "dB", "effects": {"level": [1.0, 0.9, 1.1]}, "direction": [0.5] * 8}
+    content = {"weights": instrument.snapshot.digest, "sliders": {"level": level}}
     path.write_text(json.dumps(content))
     MP3net.from_pretrained(path.parent).generate(1, sliders={"level": 1.0})
     change(content)
@@ -169,7 +171,7 @@ def test_the_command_finds_measures_and_says_what_there_is_not(mp3net, tmp_path,
         ("fame=1", "slider 'fame': this snapshot has"),
         ("level", "--slide 'level': give a slider and its units"),
         ("level=x", "give a slider and its units"),
-        ("level=9", "less than or equal to 5"),
+        ("level=9", "--slide level=9: give units from -5 to 5"),
     ):
         status, _, err = mp3net("generate", "copy", "--slide", option)
         assert (status, message in err) == (2, True), err

@@ -20,9 +20,8 @@ def test_it_makes_the_same(num_bins, phase_dim, monkeypatch):
         generator.to_bins.weight[: num_bins * 3] *= 0.01  # amplitudes that are hardly expanded, too
     z = noise(3, config.model.latent_size(40))
     plain = generator(z).detach()
-    for given, turned in ((1, 1), (2**12, 2**11), (2**23, 2**19)):
-        monkeypatch.setattr(playing, "NUMBERS_GIVEN", given)
-        monkeypatch.setattr(playing, "NUMBERS_TURNED", turned)
+    for numbers in (1, 2**12, 2**19):
+        monkeypatch.setattr(playing, "NUMBERS_ON_CPU", numbers)
         with torch.inference_mode():
             torch.testing.assert_close(generator(z), plain, atol=1e-11, rtol=0)
             opening = generator.open(z)

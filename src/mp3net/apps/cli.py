@@ -330,7 +330,7 @@ def evaluate(
 @app.command()
 def sliders(
     snapshot: Snapshot = None,
-    songs: Annotated[int, typer.Option(help="Songs to learn from; two minutes or three for 600.", min=48)] = 600,
+    songs: Annotated[int, typer.Option(help="Songs to learn from; about five minutes for 1,500.", min=48)] = 1500,
 ) -> None:
     """Find sliders for a snapshot: directions of its latents with an effect that can be heard, such as register.
 

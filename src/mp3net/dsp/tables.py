@@ -85,15 +85,32 @@ def responses(num_bins: int, per_bin: int, window_name: WindowName, hold_frames:
     starts = np.arange(0, num_bins, block)[:, None, None]
     bins = starts + np.arange(block)
     heard = starts - REACH_BINS + np.arange(block + 2 * REACH_BINS)[:, None]
-    near = (np.abs(bins - heard) <= REACH_BINS) & (bins < num_bins) & (heard >= 0) & (heard < num_bins)
-    partials = (heard * per_bin + np.arange(per_bin)).reshape(len(starts), -1, 1)
-    pieces = response(partials, bins, num_bins, per_bin, window_name) * np.repeat(near, per_bin, 1)
-    pieces /= math.sqrt((np.abs(pieces) ** 2).sum() / num_bins)  # independent amplitudes of variance 1: mean square 1
+    partials, pieces = _near(heard, bins, num_bins, per_bin, window_name)
     fade = fades(hold_frames)
     frame = np.arange(len(fade)) - hold_frames // 2
     turn = fade * np.exp(1j * (math.pi * (partials + 0.5) / per_bin * frame))  # (blocks, partials, frames)
     parts = turn[..., None] * pieces[:, :, None]
     return np.stack([parts.real, -parts.imag]).reshape(2, len(starts), partials.shape[1], -1)
+
+
+def spread(num_bins: int, per_bin: int, window_name: WindowName, group: int) -> np.ndarray:
+    """(2, groups, R x bins of a group, group + 2 x reach): the same by the partials, for amplitudes of one frame. The bins
+    that hear a group of so many bins begin as far below its first as partials reach."""
+    starts = np.arange(0, num_bins, group)[:, None, None]
+    bins = starts - REACH_BINS + np.arange(group + 2 * REACH_BINS)
+    _, pieces = _near(starts + np.arange(group)[:, None], bins, num_bins, per_bin, window_name)
+    return np.stack([pieces.real, -pieces.imag])
+
+
+def _near(
+    own: np.ndarray, bins: np.ndarray, num_bins: int, per_bin: int, window_name: WindowName
+) -> tuple[np.ndarray, np.ndarray]:
+    """The partials (n, R x a, 1) of some bins (n, a, 1), and what other bins (n, 1, b) hear of them within the reach."""
+    near = (np.abs(bins - own) <= REACH_BINS) & (bins >= 0) & (bins < num_bins) & (own >= 0) & (own < num_bins)
+    partials = (own * per_bin + np.arange(per_bin)).reshape(len(own), -1, 1)
+    pieces = response(partials, bins, num_bins, per_bin, window_name) * np.repeat(near, per_bin, 1)
+    pieces /= math.sqrt((np.abs(pieces) ** 2).sum() / num_bins)  # independent amplitudes of variance 1: mean square 1
+    return partials, pieces
 
 
 def response(partial: np.ndarray, bins: np.ndarray, num_bins: int, per_bin: int, window_name: WindowName) -> np.ndarray:

@@ -22,7 +22,8 @@ from mp3net.generation.steering import FILE
 DIRECTIONS, SPREAD = 32, 1.0
 # A slider moves the latents by at most this share of their own length per unit; what needs more is not offered.
 FARTHEST_SHARE = 0.35
-BETTER_THAN_CHANCE = 1.2
+# How many standard deviations better than chance directions must explain an attribute.
+SURELY = 2.5
 # Attributes that always change together are not told apart: singular values below this share of the largest are left out.
 SEPARABLE = 0.15
 CLIP_S = 8.0
@@ -70,7 +71,7 @@ def principal_directions(weights: Mapping[str, np.ndarray], model: Any, count: i
     return np.asarray(vectors[:, ::-1][:, :count].T)
 
 
-def find_sliders(model: MP3net, songs: int = 600, progress: Progress | None = None) -> Found:
+def find_sliders(model: MP3net, songs: int = 1500, progress: Progress | None = None) -> Found:
     """Learn from `songs` moved songs what the directions do, combine them, and measure each slider on a third as many.
 
     With J (attributes x directions) from least squares, in standard deviations between songs, slider a is the column a of
@@ -90,8 +91,10 @@ def find_sliders(model: MP3net, songs: int = 600, progress: Progress | None = No
     changes = np.stack([(moved[name] - base[name]) / max(spreads[name], 1e-9) for name in UNITS], 1)
     jacobian = np.linalg.lstsq(amounts, changes, rcond=None)[0].T
     explained = 1 - (changes - amounts @ jacobian.T).var(0) / np.maximum(changes.var(0), 1e-9)
-    # By chance alone directions explain so much; what they explain hardly better would only disturb the others.
-    steered = explained > BETTER_THAN_CHANCE * amounts.shape[1] / len(amounts)
+    # By chance alone k directions explain k / n of the variance between n songs, give or take sqrt(2 / k) of that; what they
+    # explain no better would only disturb the others.
+    by_chance = amounts.shape[1] / len(amounts)
+    steered = explained > by_chance * (1 + SURELY * (2 / amounts.shape[1]) ** 0.5)
     steered &= changes.std(0) > 1e-6
     meter.total -= 2 * (songs // 3) * int((~steered).sum())
     sliders = np.zeros((len(UNITS), directions.shape[1]))

@@ -84,9 +84,8 @@ def checked(settings: Mapping[str, Any], names: Mapping[str, str] | None = None)
         if not key:
             said.append(problem["msg"].removeprefix("Value error, "))
         elif key in ALLOWED:
-            name = (names or {}).get(key, key)
-            which = f" {rest[0]}" if key == "sliders" and rest else ""
-            said.append(f"{name}{which} {problem['input']!r}: give {ALLOWED[key]}")
+            slider = f"{rest[0]}={problem['input']}".removesuffix(".0") if key == "sliders" and rest else ""
+            said.append(f"{(names or {}).get(key, key)} {slider or repr(problem['input'])}: give {ALLOWED[key]}")
     if not said:
         parse_config(dict(settings), "song", SongSettings)  # unknown settings: it names those that there are
     raise Mp3netError("; ".join(dict.fromkeys(said)))
