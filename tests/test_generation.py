@@ -105,7 +105,7 @@ def test_bfloat16_is_close_to_float32(snapshot):
 
 def test_a_device_that_is_not_there(snapshot):
     for device in ("tpu", "xla:3", *([] if torch.cuda.is_available() else ["cuda"])):
-        with pytest.raises(Mp3netError, match=f"device '{device}': cannot be used: "):
+        with pytest.raises(Mp3netError, match=f"device '{device}': PyTorch cannot use it here: "):
             MP3net.from_pretrained(snapshot, device=device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -17,8 +18,8 @@ from mp3net.config import override, preset
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.structure import structure_features
 from mp3net.generation import SongSettings, read_origin
-from mp3net.generation.latents import MAX_SEED, between, latent, normal
-from mp3net.generation.mp3net import checked
+from mp3net.generation.latents import MAX_SEED, PARTS_AROUND, around, between, latent, normal
+from mp3net.generation.song_settings import checked
 from mp3net.model.build import build_generator
 
 MODEL = preset("mp3net2-6s").model
@@ -121,6 +122,43 @@ def test_a_morph_begins_and_ends_with_its_seeds(models, name):
     assert bends.max() < 1.5 * max(np.abs(np.diff(other, 2)).max() for other in (first, last))
 
 
+def test_steps_of_a_long_morph_are_made_from_what_is_around_them(models, monkeypatch):
+    """They cost no more than those of a short one, sound nearly as they would from the whole track, and tones go on."""
+    model = models["bundled"]
+    family = model.config.model
+    begun, begin = [], model.player.begin
+    monkeypatch.setattr(model.player, "begin", lambda z: begun.append(len(z)) or begin(z))
+    morph = model.generate(3, 90.0, path=(8,)).audio
+    most = (
+        2 * PARTS_AROUND + 3 + 4 * family.partials_per_bin // math.gcd(family.frames_per_part, 4 * family.partials_per_bin)
+    )
+    assert max(begun) <= family.common_size + most * family.part_size < family.latent_size(model.latent_frames(90.0)) / 2
+    monkeypatch.setattr("mp3net.generation.mp3net.around", lambda z, *_: (z, 0))
+    whole = model.generate(3, 90.0, path=(8,)).audio
+    assert 0 < np.sqrt(np.mean((morph - whole) ** 2) / np.mean(whole**2)) < 0.3
+
+
+@pytest.mark.parametrize(("frames_per_part", "per_bin"), [(64, 8), (64, 3), (48, 8)])
+def test_what_is_around_begins_with_the_clock(frames_per_part, per_bin):
+    base = frames_per_part // 16
+    model = preset("mp3net2-6s").model.model_copy(update={"base_frames": base, "partials_per_bin": per_bin})
+    assert model.frames_per_part == frames_per_part
+    z = np.arange(model.common_size + 100 * model.part_size)
+    for first, last in (
+        (0, 10),
+        (1500, 1600),
+        (50 * frames_per_part, 50 * frames_per_part + 1),
+        (99 * frames_per_part, 100 * frames_per_part),
+    ):
+        few, begins = around(z, model, first, last)
+        assert begins % (4 * per_bin) == 0
+        parts = few[model.common_size :].reshape(-1, model.part_size)
+        assert parts[0, 0] == model.common_size + begins // frames_per_part * model.part_size
+        assert begins <= max(first - 7 * frames_per_part, 0)
+        assert begins + len(parts) * frames_per_part >= min(last + 7 * frames_per_part, 100 * frames_per_part)
+        assert np.array_equal(few[: model.common_size], z[: model.common_size])
+
+
 def test_the_steps_of_a_morph_fade_into_each_other(models, monkeypatch):
     """With a sound that is one number per step, nothing jumps, and every step is reached."""
     model = models["bundled"]
@@ -220,6 +258,19 @@ def test_settings_are_valid_or_refused_in_one_line(wanted):
         return
     assert 0 <= found.seed <= MAX_SEED
     assert checked(json.loads(found.model_dump_json())) == found
+
+
+def test_settings_that_would_not_say_what_they_do_are_refused():
+    model = MP3net.from_pretrained()
+    for wrong, message in (
+        ({"variation": 1}, "variation: give a strength too"),
+        ({"streamed": True}, "streamed: tells how a file was written"),
+    ):
+        with pytest.raises(Mp3netError, match=message):
+            model.generate(7, 1.0, **wrong)
+    with pytest.raises(Mp3netError, match="precision 'x': choose one of float32, bfloat16"):
+        MP3net.from_pretrained(precision="x")
+    assert checked({"seed": 1, "form": "aba"}).form == "ABA"
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])

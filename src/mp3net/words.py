@@ -1,6 +1,9 @@
-"""Numbers and quantities in sentences."""
+"""Numbers, quantities and commands in sentences."""
 
 from __future__ import annotations
+
+import shlex
+import sys
 
 
 def counted(number: int, noun: str) -> str:
@@ -12,3 +15,8 @@ def counted(number: int, noun: str) -> str:
 def mono_or_stereo(channels: int) -> str:
     """The name of a number of channels."""
     return {1: "mono", 2: "stereo"}.get(channels) or counted(channels, "channel")
+
+
+def install(*what: str) -> str:
+    """The command that installs packages beside mp3net, where `pip` alone may be another Python's."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *what])

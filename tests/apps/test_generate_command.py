@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +103,7 @@ def test_a_stream_to_a_player_is_a_wav_of_unknown_length(mp3net, tmp_path):
         soundfile.read(tmp_path / "grown.wav", dtype="int16")[0],
         np.frombuffer(done.stdout.partition(b"data")[2][4:], "<i2"),
     )
-    assert np.abs(samples.astype(int) - grown).max() <= 1
+    assert np.array_equal(samples, grown)
 
 
 def test_the_same_song_again(mp3net, tmp_path):
@@ -168,14 +171,14 @@ def test_songs_that_are_too_long_for_memory_are_the_same(mp3net, tmp_path, monke
         (["--variation", "1..3"], "--variation: give --strength too"),
         (["--variation", "x", "--strength", 0.5], "--variation 'x': give a number"),
         (["--truncation", 3], "--truncation 3.0: give a number from 0 to 2; 1 changes nothing\n"),
-        (["--form", "a"], "--form 'A': give 2 to 26 capital letters, such as ABA\n"),
+        (["--form", "a"], "--form 'A': give 2 to 26 letters, such as ABA\n"),
         (
             ["--form", "ABA", "--path", 3],
             "error: a song either repeats the sections of a form or moves along a path, not both\n",
         ),
         (
             ["--form", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "--duration", 5],
-            "26 sections need as many parts of 64 frames, and the song has 4; make it longer\n",
+            "its sections last 1.49 s each at least, and the song 5 s; make it 39 s\n",
         ),
         (["--local-seed", -1], "--local-seed -1: give a whole number from 0 to 4294967295\n"),
         (["--variation", 1, "--strength", 2], "--strength 2.0: give a number from 0, the song itself, to 1"),
@@ -186,7 +189,7 @@ def test_songs_that_are_too_long_for_memory_are_the_same(mp3net, tmp_path, monke
         ),
         (
             ["--path", "2..8", "--duration", 9],
-            "path: 7 seeds after the first, and the song has 6 steps of 1.5 s; name fewer",
+            "path: its 8 seeds take 1.5 s each at least, and the song lasts 9 s; make it 12 s\n",
         ),
         (["--duration", "1:75"], "--duration '1:75': give seconds"),
         (["--duration", "ten"], "--duration 'ten': give seconds, or a time such as 90s, 10min, 1h or 1:30"),
@@ -195,18 +198,74 @@ def test_songs_that_are_too_long_for_memory_are_the_same(mp3net, tmp_path, monke
         (["--stream", "--out", "a.mp3"], "MP3 has no sample rate of 11008 Hz; choose wav, flac or ogg"),
         (["--like", "none.wav"], "none.wav: no such file"),
         (["--out", "song.xyz"], "cannot write .xyz"),
+        (["--out", "song.m4a"], "cannot write .m4a"),
+        (["--out", "bad\udcff.wav"], r"--out 'bad\udcff.wav': is no text in UTF-8; choose another name"),
+        (["hf://foo"], "error: hf://foo: models of the hub are called hf://OWNER/NAME\n"),
+        ([__file__], "test_generate_command.py: is a file; expected a snapshot"),
         (["--out", "/dev/null"], "--out /dev/null: is no folder, and its name has no ending of a format"),
         (["--out", f"{__file__}/song.wav"], "test_generate_command.py: is a file, not a folder; name another\n"),
         (["--out", ""], "error: --out: nothing follows; is it a variable of the shell that has no value?\n"),
         (["--out="], "error: --out=: nothing follows"),
         ([""], "error: generate: nothing follows"),
-        (["--duration", "24h", "--seed", "1..90000"], "songs take up to"),
+        (["--duration", "24h", "--seed", "1..90000"], "90,000 songs may take "),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(mp3net, tmp_path, options, message):
     status, out, err = mp3net("generate", *options)
     assert (status, out, err.count("\n"), message in err) == (2, "", 1, True), err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_length_that_is_proposed_is_enough(mp3net):
+    assert mp3net("generate", "--form", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "--duration", 39, "--out", "a.wav")[0] == 0
+    assert mp3net("generate", "--path", "2..8", "--duration", 12, "--out", "b.wav")[0] == 0
+
+
+def test_names_that_are_too_long_are_refused_in_one_line(mp3net):
+    name = 300 * "x"
+    for command in (
+        ["generate", "--out", f"{name}.wav"], ["generate", "--out", name], ["generate", name], ["info", f"{name}.wav"],
+        ["generate", "--like", f"{name}.wav"], ["export", "--out", f"{name}.onnx"], ["export", "--format", "hub", "--out", name],
+    ):  # fmt: skip
+        status, _, err = mp3net(*command)
+        assert (status, "File name too long" in err, err.count("\n")) == (2, True, 1), command
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stream_that_is_told_to_end_leaves_what_was_there(mp3net, tmp_path, number):
+    assert mp3net("generate", "--duration", 2, "--out", "song.wav")[0] == 0
+    before = (tmp_path / "song.wav").read_bytes()
+    command = [*COMMAND, "--duration", "24h", "--stream", "--force", "--out", "song.wav"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not any(path.name.endswith(".partial") for path in tmp_path.iterdir()):
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, errors) == (130, b"", b"interrupted\n")
+    assert ((tmp_path / "song.wav").read_bytes() == before, len(list(tmp_path.iterdir()))) == (True, 1)
+
+
+def test_a_stream_after_one_that_was_killed_gives_back_the_first(mp3net, tmp_path, monkeypatch):
+    (tmp_path / ".song.wav.replaced.partial").write_bytes(b"what was there")
+    (tmp_path / "song.wav").write_bytes(b"half a stream")
+
+    def full(self, piece):
+        raise Mp3netError("song.wav: cannot be written: No space left on device")
+
+    monkeypatch.setattr(GrowingFile, "append", full)
+    assert mp3net("generate", "--stream", "--force", "--out", "song.wav")[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["song.wav"]
+    assert (tmp_path / "song.wav").read_bytes() == b"what was there"
+
+
+def test_long_songs_say_how_far_they_are(mp3net, monkeypatch):
+    monkeypatch.setattr(generate, "LINE_EVERY_S", 0.0)
+    status, _, err = mp3net("generate", "--duration", 12, "--stream", "--out", "song.wav")
+    lines = err.splitlines()
+    assert status == 0
+    assert len(lines) >= 3
+    assert all(re.fullmatch(r"\d+ of 12 s made, \d+ times real time, \d+ s left", line) for line in lines)
+    assert lines[-1].startswith("12 of 12 s made")
 
 
 def test_letters_of_a_form_may_be_small(mp3net, tmp_path):
@@ -236,7 +295,7 @@ def test_a_piped_stream_says_how_it_was_made(mp3net, tmp_path):
     assert read_origin(tmp_path / "piped.wav").settings == SongSettings(seed=3, duration_s=4.0, streamed=True)
     assert mp3net("generate", "--like", "piped.wav", "--out", "again.wav")[0] == 0
     piped, again = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("piped.wav", "again.wav"))
-    assert np.abs(piped.astype(int) - again).max() <= 1
+    assert np.array_equal(piped, again)
 
 
 def test_a_stream_that_fails_gives_back_what_it_was_to_replace(mp3net, tmp_path, monkeypatch):

@@ -136,10 +136,27 @@ def test_a_folder_of_songs_lists_those_that_say_how_they_were_made(mp3net, tmp_p
         0,
         "",
         [
-            *(f"song mine/seed-{seed}.wav: seed {seed}, truncation 0.5, weights {weights}" for seed in (4, 7)),
+            *(f"song mine/seed-{seed}.wav: 1.0 s, seed {seed}, truncation 0.5, weights {weights}" for seed in (4, 7)),
             "all about one of them: mp3net info mine/seed-7.wav",
         ],
     )
+
+
+def test_a_song_that_was_cut_is_called_incomplete(mp3net, tmp_path):
+    assert mp3net("generate", "--seed", 4, "--duration", 3, "--out", "song.wav")[0] == 0
+    status, out, _ = mp3net("info", "song.wav")
+    assert (status, "incomplete" in out, "make it again: mp3net generate --like song.wav" in out) == (0, False, True)
+    samples, rate = soundfile.read("song.wav")
+    with soundfile.SoundFile("cut.wav", "w", rate, 1, "PCM_16") as file:
+        file.comment = soundfile.SoundFile("song.wav").comment
+        file.write(samples[:rate])
+    status, out, _ = mp3net("info", "cut.wav")
+    assert (status, "incomplete: 1.0 of 3.0 s" in out) == (0, True)
+
+
+def test_presets_that_are_nearly_named(mp3net):
+    status, _, err = mp3net("info", "mp3net2-nan")
+    assert (status, "did you mean the preset mp3net2-nano?" in err) == (2, True)
 
 
 def test_words():

@@ -119,7 +119,7 @@ def test_what_is_left_out_is_said(evaluation, dataset, judged_folder, monkeypatc
 
     original = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "basic_pitch" else original(name))
-    with pytest.raises(Mp3netError, match="basic_pitch is not installed; install it with: pip install"):
+    with pytest.raises(Mp3netError, match="basic_pitch is not installed; install it with: .* -m pip install"):
         evaluate(judged_folder, dataset, 40, 1.0, measures=["notes"])
     extractors, left_out = features_module.build_extractors(features_module.MEASURES, 1.0, required=False)
     assert "notes" not in extractors

@@ -269,7 +269,7 @@ def generate(
     """
     from mp3net.apps.generate import Request, run
 
-    playing = {"truncation": truncation, "strength": strength, "local_seed": local_seed, "form": form and form.upper()}
+    playing = {"truncation": truncation, "strength": strength, "local_seed": local_seed, "form": form}
     settings = {name: value for name, value in playing.items() if value is not None}
     if normalize:
         settings["normalize"] = True
@@ -392,10 +392,15 @@ def _check_arguments(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Entry point: user errors become one line and exit status 2."""
+    """Entry point: user errors, and those of the system that name a file, become one line and exit status 2."""
     try:
         _check_arguments(sys.argv)
         app()
     except Mp3netError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)  # a name that is too long, a disk that fails
         sys.exit(2)

@@ -32,6 +32,8 @@ def run(request: Request) -> None:
         raise Mp3netError("--report: belongs to the model card of --format hub")
     if request.runtime is not None and request.export_format != "page":
         raise Mp3netError("--runtime: belongs to --format page")
+    if request.runtime is not None and not request.runtime.exists():
+        raise Mp3netError(f"--runtime {request.runtime}: no such file or folder")
     if request.out is not None:
         check_writable(request.out.parent)
     if request.export_format == "hub":
@@ -49,6 +51,8 @@ def _onnx(request: Request) -> None:
     out = request.out if request.out is not None else Path("model.onnx")
     if out.is_dir():
         raise Mp3netError(f"--out {out}: is a folder; name a file, such as {out / 'model.onnx'}")
+    if out.suffix.lower() != ".onnx":
+        raise Mp3netError(f"--out {out}: name a file that ends in .onnx, such as {out.with_suffix('.onnx')}")
     if out.exists() and not request.force:
         raise Mp3netError(f"{out}: exists; add --force to overwrite, or name another --out")
     model = MP3net.from_pretrained(request.snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import shlex
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 from rich.table import Column, Table
 
 from mp3net.apps.console import plain_console
+from mp3net.audio.encoding import length_s
 from mp3net.config import PRESETS, assignments, preset
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.inventory import SPLITS
 from mp3net.errors import Mp3netError
-from mp3net.words import counted, mono_or_stereo
+from mp3net.words import counted, install, mono_or_stereo
 
 # Endings of the files that songs are kept in.
 SONGS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".mp3")
@@ -49,15 +51,24 @@ def run(path: Path | None) -> None:
 
 def _song(path: Path) -> None:
     """What a file says about its making, and the command that makes it again."""
-    from mp3net.generation import read_origin
+    from mp3net.generation import BUNDLED, read_origin
+    from mp3net.model.snapshot import open_snapshot
 
     origin = read_origin(path)
     print(
         f"song {path}: {origin.settings.words}, weights {origin.snapshot}, by mp3net {origin.version} ({origin.computed_by})"
     )
     print(json.dumps(origin.settings.model_dump(mode="json"), indent=1))
-    command = ["mp3net", "generate", "SNAPSHOT", "--like", str(path), "--out", f"again{path.suffix}"]
-    print(f"make it again: {shlex.join(command)} (SNAPSHOT: the one with these weights; nothing for the bundled one)")
+    _say_incomplete(path, origin.settings.duration_s)
+    bundled = open_snapshot(BUNDLED).digest == origin.snapshot
+    command = ["mp3net", "generate", *([] if bundled else ["SNAPSHOT"]), "--like", str(path), "--out", f"again{path.suffix}"]
+    print(f"make it again: {shlex.join(command)}{'' if bundled else ' (SNAPSHOT: the one with these weights)'}")
+
+
+def _say_incomplete(path: Path, duration_s: float | None) -> None:
+    lasts_s = length_s(path)
+    if duration_s is not None and lasts_s < duration_s - 0.1:
+        print(f"incomplete: {lasts_s:.1f} of {duration_s:.1f} s")
 
 
 def _songs(folder: Path) -> bool:
@@ -71,7 +82,8 @@ def _songs(folder: Path) -> bool:
         except Mp3netError:
             continue
         made = path
-        print(f"song {path}: {origin.settings.words}, weights {origin.snapshot}")
+        print(f"song {path}: {length_s(path):.1f} s, {origin.settings.words}, weights {origin.snapshot}")
+        _say_incomplete(path, origin.settings.duration_s)
     if made is not None:
         print(f"all about one of them: {shlex.join(['mp3net', 'info', str(made)])}")
     return made is not None
@@ -84,7 +96,7 @@ def _onnx(path: Path) -> None:
     try:
         import onnx
     except ImportError:
-        raise Mp3netError(f"{path}: reading it needs onnx; install it with: pip install 'mp3net[export]'") from None
+        raise Mp3netError(f"{path}: reading it needs onnx; install it with: {install('mp3net[export]')}") from None
     try:
         facts = {one.key: one.value for one in onnx.load(path, load_external_data=False).metadata_props}
     except Exception as error:  # protobuf's errors have no class in common that can be imported without it
@@ -132,9 +144,11 @@ def _snapshot(path: Path) -> None:
     from mp3net.training.origin import RUN_FILE, read_origin
 
     if not path.is_dir():
+        near = difflib.get_close_matches(str(path), PRESETS, 1)
         raise Mp3netError(
-            f"{path}: no such folder or file; name a snapshot, a run directory, a dataset, a song or a preset, or nothing "
-            "for all presets"
+            f"{path}: no such folder or file; "
+            + (f"did you mean the preset {near[0]}? " if near else "")
+            + "Name a snapshot, a run directory, a dataset, a song or a preset, or nothing for all presets"
         )
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from mp3net.apps.console import plain_console
+from mp3net.apps.ending import ended_tidily
 from mp3net.config import DataConfig, parse_config, preset, presets_for
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
 from mp3net.data.isolation import IsolatedPool, default_workers
@@ -124,9 +125,8 @@ def _prepared(
 ) -> PrepareReport:
     said = request.provenance
     provenance = replace(said, source=said.source or recordings.source, licence=said.licence or recordings.licence)
-    before = signal.signal(signal.SIGTERM, _interrupt)  # what batch systems send before they kill
     try:
-        with _progress(plain_console()) as progress:
+        with ended_tidily(), _progress(plain_console()) as progress:
             return prepare(
                 recordings, request.out, config, request.workers or default_workers(), progress=progress, shard=shard,
                 engine=engine, provenance=provenance, preset=_served_preset(request.preset, config),
@@ -134,12 +134,6 @@ def _prepared(
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _served_preset(name: str | None, config: DataConfig) -> str | None:

@@ -11,6 +11,7 @@ from mp3net.audio.encoding import FORMATS
 from mp3net.errors import Mp3netError
 from mp3net.files import check_writable, existing_part
 from mp3net.generation import MAX_SEED, SongSettings, format_called
+from mp3net.words import counted
 
 # Bytes that a sample takes at most.
 SAMPLE_BYTES = {"wav": 2, "flac": 2, "ogg": 0.5, "mp3": 0.5}
@@ -22,7 +23,7 @@ def parse_seeds(text: str, option: str = "--seed") -> list[int]:
     """ "7" -> [7], "1..3" -> [1, 2, 3], "1,5" -> [1, 5]; Mp3netError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,19})(?:\.\.(\d{1,19}))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,19})(?:\s*\.\.\s*(\d{1,19}))?\s*", part)
         first = int(match[1]) if match else 0
         last = int(match[2]) if match and match[2] else first
         if match is None or last < first or last > MAX_SEED:
@@ -82,7 +83,7 @@ def plan_targets(songs: Sequence[SongSettings], out: Path | None, audio_format: 
     if out is not None and out.exists() and not out.is_dir():
         raise Mp3netError(f"--out {out}: is no folder, and its name has no ending of a format: {', '.join(FORMATS)}")
     # Folders have endings too, but not of a few letters.
-    if out is not None and re.fullmatch("[a-z]{2,4}[0-9]?", ending) and not out.is_dir():
+    if out is not None and re.fullmatch("[a-z][a-z0-9]{1,4}", ending) and not out.is_dir():
         raise Mp3netError(
             f"--out {out}: cannot write .{ending}; the formats are: {', '.join(FORMATS)}; if it is to be a folder, "
             "make it first"
@@ -101,6 +102,9 @@ def check_files(targets: Sequence[Path], force: bool) -> None:
     """Errors: Mp3netError if files exist that may not be replaced, or their folders cannot be written to."""
     for folder in dict.fromkeys(path.parent for path in targets):
         check_writable(folder)
+    for path in targets:
+        if not str(path).isprintable() and "\ufffd" in str(path).encode(errors="surrogateescape").decode(errors="replace"):
+            raise Mp3netError(f"--out {str(path)!a}: is no text in UTF-8; choose another name")
     existing = [str(path) for path in targets if path.exists()]
     if existing and not force:
         more = f" and {len(existing) - 3} more" if len(existing) > 3 else ""
@@ -114,7 +118,8 @@ def check_space(targets: Sequence[Path], samples: int, kept: bool) -> None:
     needed = int(len(targets) * samples * SAMPLE_BYTES[ending]) + (4 * samples if kept else 0)
     disk = shutil.disk_usage(existing_part(targets[0]))
     if needed > disk.free and disk.total:
+        smaller = "" if ending in ("ogg", "mp3") else "choose --format ogg, "
         raise Mp3netError(
-            f"{targets[0].parent}: {len(targets):,} songs take up to {needed / 1e9:.3g} GB as {ending}, and "
-            f"{disk.free / 1e9:.3g} GB are free; make fewer or shorter songs, choose --format ogg, or name another --out"
+            f"{targets[0].parent}: {counted(len(targets), 'song')} may take {needed / 1e6:,.3g} MB as {ending}, and "
+            f"{disk.free / 1e6:,.3g} MB are free; make fewer or shorter ones, {smaller}or name another --out"
         )

@@ -56,7 +56,7 @@ class GrowingFile:
         self._replaced = path.with_name(f".{path.name}.replaced{PARTIAL}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
+            if path.exists() and not self._replaced.exists():  # or it is what a process left that was killed
                 path.replace(self._replaced)
             self._file = soundfile.SoundFile(path, "w", sample_rate_hz, channels, **kind)
             for name, text in tags.items():
@@ -107,8 +107,8 @@ class GrowingPipe:
         out.write(struct.pack("<4sI", b"data", UNKNOWN))
 
     def append(self, piece: np.ndarray) -> None:
-        """Add (C, n) samples in [-1, 1]. Errors: OSError if the reader has gone."""
-        self._out.write(np.clip(np.round(piece.T * 32768), -32768, 32767).astype("<i2").tobytes())
+        """Add (C, n) samples in [-1, 1], rounded as libsndfile does. Errors: OSError if the reader has gone."""
+        self._out.write(np.floor(piece.T * np.float32(32768)).astype("<i2").tobytes())
         self._out.flush()
 
 

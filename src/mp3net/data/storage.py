@@ -23,6 +23,7 @@ from mp3net.data.index import INDEX_FILE, Entry, Index, parse_index, read_index
 from mp3net.data.pieces import ROW_SAMPLES, SCHEMA, Piece, row_samples
 from mp3net.errors import Mp3netError
 from mp3net.files import parse_json
+from mp3net.words import install
 
 DEFAULT_CACHE_BYTES = 20 << 30
 RETRIES = 8
@@ -239,7 +240,7 @@ def _connect(url: str, patience: Patience) -> Any:
         import tenacity  # noqa: F401
         from obstore.store import from_url
     except ImportError:
-        raise Mp3netError(f"{url}: reading from a network needs `pip install 'mp3net[remote]'`") from None
+        raise Mp3netError(f"{url}: reading from a network needs: {install('mp3net[remote]')}") from None
     options: Any = {"timeout": timedelta(seconds=patience.request_s), "allow_http": True}
     try:
         return from_url(url, client_options=options, retry_config={"max_retries": 0})

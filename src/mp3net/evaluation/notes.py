@@ -13,6 +13,7 @@ from mp3net.errors import Mp3netError
 from mp3net.evaluation.embeddings import resample, wheel_file
 from mp3net.evaluation.spectrum import Features
 from mp3net.machine import usable_cpus
+from mp3net.words import install
 
 RATE_HZ = 22050
 HOP = 256
@@ -27,7 +28,7 @@ MIN_NOTE_S = 0.1
 PITCH_GROUP = 2
 WINDOWS_PER_RUN = 16
 SHA256 = "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec"
-INSTALL = "pip install 'mp3net[notes]' && pip install --no-deps basic-pitch==0.4.0"
+INSTALL = f"{install('mp3net[notes]')} && {install('--no-deps', 'basic-pitch==0.4.0')}"
 
 
 @dataclass(frozen=True)

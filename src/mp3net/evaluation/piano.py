@@ -21,10 +21,11 @@ from mp3net.errors import Mp3netError
 from mp3net.evaluation.embeddings import wheel_file
 from mp3net.evaluation.notes import Note
 from mp3net.evaluation.spectrum import Features
+from mp3net.words import install
 
 PIANO_CLIPS = 4
 WEIGHTS_SHA256 = "50a80010effc2a59ffcd068a95cd2b29bd7f23a27a3515bc3ccd209c89a3d44c"
-INSTALL = "pip install 'mp3net[piano]' && pip install --no-deps transkun==2.0.1"
+INSTALL = f"{install('mp3net[piano]')} && {install('--no-deps', 'transkun==2.0.1')}"
 
 
 class PianoTranscriber:

@@ -58,9 +58,10 @@ def card(snapshot: Snapshot, name: str, readings: list[str]) -> str:
     known = next((one for one in LICENCES if licence.lower().startswith(one)), "other")
     head = ["---", f"license: {known}", "library_name: mp3net", "tags:", "- music", "- audio", "- gan", "- mp3net", "---"]
     title = str(metadata.get("name", name))
+    length = ", duration_s=20" if config.model.kind == "mp3net2" else ""
     use = [
         "```python", "from mp3net import MP3net", "",
-        f'song = MP3net.from_pretrained("OWNER/{name}").generate(seed=7)  # or the path of this folder',
+        f'song = MP3net.from_pretrained("OWNER/{name}").generate(seed=7{length})  # or the path of this folder',
         'song.save("song.flac")', "```",
     ]  # fmt: skip
     sounds = [f"- [seed {seed}](sounds/seed-{seed}.ogg)" for seed in SOUND_SEEDS]

@@ -15,6 +15,7 @@ from mp3net.config import Config, Mp3net2Model
 from mp3net.errors import Mp3netError
 from mp3net.files import replacing
 from mp3net.generation import MP3net
+from mp3net.words import install
 
 # How far the file's audio may be from the model's, as a share of the peak.
 TOLERANCE = 1e-4
@@ -136,4 +137,4 @@ def _check_libraries() -> None:
         try:
             __import__(name)
         except ImportError:
-            raise Mp3netError(f"export: needs {name}; install it with: pip install 'mp3net[export]'") from None
+            raise Mp3netError(f"export: needs {name}; install it with: {install('mp3net[export]')}") from None

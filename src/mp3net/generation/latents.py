@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAX_SEED = 2**32 - 1  # the generator's state is made from 32 bits: larger seeds would repeat songs
 # Normal numbers come in groups of so many.
 GROUP = 16
+# As many parts before and after are heard by a step of a morph, as far as there are: 12 s with the bundled model.
+PARTS_AROUND = 8
 # So many are drawn at a time, which saves memory.
 AT_ONCE = 2**16
 
@@ -80,7 +82,7 @@ def latent(
     """The random numbers (Z,) of a song of so many frames; with `seed`, of that point of its path.
 
     Errors: Mp3netError for settings that only the second family has."""
-    check(settings, model, num_frames)
+    check(settings, model)
     size = model.latent_size(num_frames)
     z = normal(settings.seed if seed is None else seed, size)
     if settings.local_seed is not None:
@@ -99,17 +101,12 @@ def latent(
     return z
 
 
-def check(settings: SongSettings, model: ModelConfig, num_frames: int) -> None:
-    """Errors: Mp3netError for settings that this family does not have, or a form with more letters than there are parts."""
+def check(settings: SongSettings, model: ModelConfig) -> None:
+    """Errors: Mp3netError for settings that this family does not have."""
     if settings.local_seed is not None:
         _second(model, "local seed")
     if settings.form:
-        family = _second(model, "form")
-        if num_frames // family.frames_per_part < len(settings.form):
-            raise Mp3netError(
-                f"form {settings.form}: {len(settings.form)} sections need as many parts of {family.frames_per_part} "
-                f"frames, and the song has {num_frames // family.frames_per_part}; make it longer"
-            )
+        _second(model, "form")
 
 
 def repeat(z: np.ndarray, form: str, model: Mp3net2Model) -> None:
@@ -131,6 +128,21 @@ def between(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
         return np.float32(1 - share) * a + np.float32(share) * b
     first, second = math.sin((1 - share) * angle) / math.sin(angle), math.sin(share * angle) / math.sin(angle)
     return np.float32(first) * a + np.float32(second) * b
+
+
+def around(z: np.ndarray, model: ModelConfig, first: int, last: int) -> tuple[np.ndarray, int]:
+    """What the frames from `first` to before `last` of a long track can be made from: the common latents with the parts up
+    to `PARTS_AROUND` before and after, and the frame with which they begin. The paper's networks need all of z.
+
+    That frame is a multiple of the period of the partials' clock, so that tones go on where the next piece begins."""
+    if not isinstance(model, Mp3net2Model):
+        return z, 0
+    common, size, each = model.common_size, model.part_size, model.frames_per_part
+    period = 4 * model.partials_per_bin or 1
+    step = math.lcm(each, period) // each
+    begin = max(first // each - PARTS_AROUND, 0) // step * step
+    end = -(-last // each) + PARTS_AROUND
+    return np.concatenate([z[:common], z[common + begin * size : common + end * size]]), begin * each
 
 
 def _steering(z: np.ndarray, model: ModelConfig) -> list[np.ndarray]:

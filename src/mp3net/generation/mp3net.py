@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 import mp3net
 from mp3net.config import Config, Mp3net2Model, Precision
 from mp3net.errors import Mp3netError
-from mp3net.generation.latents import between, check, latent
+from mp3net.generation.latents import around, between, check, latent
 from mp3net.generation.places import place
 from mp3net.generation.players import InstantPlayer, Player
 from mp3net.generation.song_settings import SongSettings, checked
@@ -57,8 +57,11 @@ class MP3net:
         (`places.place`); without a path, the one that comes with mp3net.
 
         On the CPU and in float32, models of the second family play without PyTorch, whose import alone takes longer than a
-        song; all others play with it. Errors: Mp3netError for a missing, damaged or foreign snapshot.
+        song; all others play with it. Errors: Mp3netError for a missing, damaged or foreign snapshot, or a device or
+        precision that there is not.
         """
+        if precision not in get_args(Precision):
+            raise Mp3netError(f"precision {precision!r}: choose one of {', '.join(get_args(Precision))}")
         snapshot = open_snapshot(place(path))
         model = cls.__new__(cls)
         if device == "cpu" and precision == "float32" and InstantPlayer.plays(snapshot.config):
@@ -188,12 +191,18 @@ class MP3net:
 
     def check(self, settings: SongSettings) -> None:
         """Errors: Mp3netError if this model cannot make the song; of what can be known before it is made."""
-        self.song_samples(settings.duration_s)
-        check(settings, self.config.model, self.latent_frames(settings.duration_s))
-        if settings.path and len(settings.path) >= self._num_steps(settings):
+        lasts_s = self.song_samples(settings.duration_s) / self.config.audio.sample_rate_hz
+        check(settings, self.config.model)
+        needed_s, seeds = len(settings.form) * self._part_s, len(settings.path) + 1
+        if settings.form and len(settings.form) > self.latent_frames(settings.duration_s) // self._part_frames:
             raise Mp3netError(
-                f"path: {len(settings.path)} seeds after the first, and the song has {self._num_steps(settings)} steps of "
-                f"{STEP_S} s; name fewer, or make it longer"
+                f"form {settings.form}: its sections last {self._part_s:.2f} s each at least, and the song {lasts_s:.4g} s; "
+                f"make it {math.ceil(needed_s)} s"
+            )
+        if settings.path and seeds > self._num_steps(settings):
+            raise Mp3netError(
+                f"path: its {seeds} seeds take {STEP_S} s each at least, and the song lasts {lasts_s:.4g} s; "
+                f"make it {math.ceil(seeds * STEP_S)} s"
             )
         if settings.sliders:
             self.sliders.move(np.zeros(self.config.model.latent_size(0), np.float32), settings.sliders)
@@ -216,6 +225,7 @@ class MP3net:
 
     def _windows(self, settings: SongSettings, first_s: float, window_s: float) -> Iterator[np.ndarray]:
         """A song's audio, faded at both ends, in windows of about so many seconds."""
+        self.check(settings)
         samples, rate = self.song_samples(settings.duration_s), self.config.audio.sample_rate_hz
         per_s = rate / self.config.audio.hop_length
         sizes = max(round(first_s * per_s), 1), max(round(window_s * per_s), 1)
@@ -236,7 +246,8 @@ class MP3net:
             start = end
 
     def _steps(self, settings: SongSettings) -> Iterator[np.ndarray]:
-        """Along a path of seeds: every step is cut from the track of its own latents, and fades into the next."""
+        """Along a path of seeds: every step is cut from a track of its own latents, and fades into the next. Of long tracks
+        only what is around the step is made, so that time grows with the duration and no faster."""
         points = [self._z(settings, seed) for seed in (settings.seed, *settings.path)]
         hops = self._hops(settings)
         count = self._num_steps(settings)
@@ -245,15 +256,26 @@ class MP3net:
         for number, (start, end) in enumerate(pairwise(edges)):
             place = number / (count - 1) * (len(points) - 1)
             before = min(int(place), len(points) - 2)
-            begun = self.player.begin(between(points[before], points[before + 1], place - before))
             beyond = min(end + STEP_FADE_HOPS, hops)
-            piece = self.player.sound(begun, start, beyond + 1)
+            (one, first), (other, _) = (around(point, self.config.model, start, beyond + 1) for point in points[before:][:2])
+            begun = self.player.begin(between(one, other, place - before))
+            piece = self.player.sound(begun, start - first, beyond + 1 - first)
             few = tail.shape[1]
             rise = np.linspace(0, 1, few, dtype=np.float32)
             piece[:, :few] = rise * piece[:, :few] + (1 - rise) * tail
             whole = (end - start) * self.config.audio.hop_length
             yield piece[:, :whole]
             tail = piece[:, whole:]
+
+    @property
+    def _part_frames(self) -> int:
+        """Frames of a part; the paper's networks have only one."""
+        model = self.config.model
+        return model.frames_per_part if isinstance(model, Mp3net2Model) else model.num_frames
+
+    @property
+    def _part_s(self) -> float:
+        return self._part_frames * self.config.audio.hop_length / self.config.audio.sample_rate_hz
 
     def _num_steps(self, settings: SongSettings) -> int:
         """Those of a song along a path."""

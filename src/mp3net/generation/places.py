@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 from mp3net.errors import Mp3netError
+from mp3net.words import install
 
+# hf://owner/name@revision; paths have lost one of the slashes.
+HUB = r"(hf:/{1,2})?([\w.-]+)/([\w.-]+)(?:@([\w./-]+))?"
 BUNDLED = Path(__file__).parents[1] / "bundled"
 # What is fetched: all that makes songs.
 FILES = ("config.json", "generator.safetensors", "sliders.json")
@@ -20,7 +23,9 @@ def place(name: str | Path | None) -> Path:
     """
     if name is None or (str(name) == "bundled" and not Path(name).exists()):
         return BUNDLED
-    found = re.fullmatch(r"(hf:/{1,2})?([\w.-]+)/([\w.-]+)(?:@([\w./-]+))?", str(name))
+    if re.match("hf:", str(name)) and not Path(name).exists() and not re.fullmatch(HUB, str(name)):
+        raise Mp3netError(f"{re.sub(':/+', '://', str(name))}: models of the hub are called hf://OWNER/NAME")
+    found = re.fullmatch(HUB, str(name))
     if found is None or not (found[1] or not (Path(name).exists() or Path(found[2]).is_dir())):
         return Path(name)
     return fetched(f"{found[2]}/{found[3]}", found[4])
@@ -38,7 +43,7 @@ def fetched(repository: str, revision: str | None) -> Path:
         )
     except ImportError:
         raise Mp3netError(
-            f"{repository}: no such folder; if it is a model on the Hugging Face hub, first: pip install 'mp3net[hub]'"
+            f"{repository}: no such folder; if it is a model on the Hugging Face hub, first: {install('mp3net[hub]')}"
         ) from None
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, Strict, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, Strict, ValidationError, model_validator
 
 from mp3net.config import parse_config
 from mp3net.config.frozen import Frozen
@@ -22,7 +22,7 @@ ALLOWED = {
     "local_seed": A_SEED,
     "variation": A_SEED,
     "strength": "a number from 0, the song itself, to 1, another song",
-    "form": "2 to 26 capital letters, such as ABA",
+    "form": "2 to 26 letters, such as ABA",
     "path": "seeds, such as (8, 12)",
     "truncation": "a number from 0 to 2; 1 changes nothing",
     "sliders": "units from -5 to 5",
@@ -39,7 +39,7 @@ class SongSettings(Frozen):
     )
     variation: Seed = Field(0, description="which variation, if strength is not 0")
     strength: float = Field(0.0, ge=0, le=1, description="how far a variation goes: 1 leaves nothing of the seed")
-    form: str = Field(
+    form: Annotated[str, BeforeValidator(lambda form: form.upper() if isinstance(form, str) else form)] = Field(
         "", pattern="^([A-Z]{2,26})?$", description="second family: sections, such as ABA; equal letters repeat"
     )
     path: Annotated[tuple[Seed, ...], Strict(False)] = Field(
@@ -72,8 +72,12 @@ class SongSettings(Frozen):
 
 
 def checked(settings: Mapping[str, Any], names: Mapping[str, str] | None = None) -> SongSettings:
-    """Errors: Mp3netError that says what each setting that is unknown or out of range may be; `names` are those by which
-    the user knows some of them."""
+    """What a user asks for. Errors: Mp3netError that says what each setting that is unknown or out of range may be; `names`
+    are those by which the user knows some of them."""
+    if settings.get("streamed"):
+        raise Mp3netError("streamed: tells how a file was written, and nothing that could be asked for")
+    if settings.get("variation") and "strength" not in settings:
+        raise Mp3netError("variation: give a strength too, from 0, the song itself, to 1, another song")
     try:
         return SongSettings.model_validate(settings)
     except ValidationError as error:

@@ -33,7 +33,8 @@ class TorchPlayer:
         try:
             generator.to(torch.device(device))
         except (RuntimeError, AssertionError, NotImplementedError) as error:  # unknown, not compiled in, not there
-            raise Mp3netError(f"device {device!r}: cannot be used: {str(error).splitlines()[0]}") from None
+            why = str(error).split(" device type at start")[0].splitlines()[0]
+            raise Mp3netError(f"device {device!r}: PyTorch cannot use it here: {why}; 'cpu' is always there") from None
         generator = generator.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         if precision == "bfloat16":  # once, not in every pass: autocast keeps rounded weights only for training
             for layer in generator.modules():

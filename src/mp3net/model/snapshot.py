@@ -84,6 +84,7 @@ def open_snapshot(path: Path) -> Snapshot:
         folder = path / SNAPSHOT_FOLDER
     if not (folder / CONFIG_FILE).is_file():
         what = "no such folder" if not path.exists() else f"holds neither {CONFIG_FILE} nor {CHECKPOINTS_FOLDER}/"
+        what = "is a file" if path.is_file() else what
         raise Mp3netError(f"{path}: {what}; expected a snapshot, or a run directory that `mp3net train` wrote")
     content = read_json(folder / CONFIG_FILE)
     config = stored_config(content, folder / CONFIG_FILE)
