@@ -59,7 +59,7 @@ def test_what_stands_in_the_way_of_a_page(mp3net, tmp_path, runtime, monkeypatch
         ([*page, "--out", "full", "--runtime", runtime], "full: is not empty; name a new folder"),
         ([*page, "--runtime", "empty"], f"empty: holds no {module.SCRIPT}"),
         ([*page, "--runtime", "broken.tgz"], "broken.tgz: is no package of npm"),
-        ([*page, "--runtime", "none.tgz"], "none.tgz: is no package of npm"),
+        ([*page, "--runtime", "none.tgz"], "--runtime none.tgz: no such file or folder"),
         (["export", "--runtime", runtime], "--runtime: belongs to --format page"),
     ):
         status, _, err = mp3net(*arguments)

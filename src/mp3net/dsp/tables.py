@@ -18,6 +18,8 @@ from mp3net.config import WindowName
 REACH_BINS = 8
 # Bins that are computed together: the sum is a product with one small matrix for each such block.
 BLOCK_BINS = 32
+# Bins whose partials are expanded and added to what is around them together.
+GROUP_BINS = 16
 # How far one standard deviation of each latent of the phases turns a partial.
 TURN_RADIANS = 2.0
 

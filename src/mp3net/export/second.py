@@ -153,14 +153,15 @@ class SecondGraph:
         return graph.reshape(ordered, self.audio.channels, self.audio.num_bins, -1)
 
     def _clock(self, common: str) -> tuple[str, str]:
-        """cos and sin (F R, frames of a part) of the partials with the song's phases: whole periods fit in a part."""
+        """cos and sin (groups, R x bins, frames of a part) of the partials, with phases: whole periods fit in a part."""
         graph, config, audio = self.graph, self.config, self.audio
         per_bin, frames = config.partials_per_bin, config.frames_per_part
         period = tables.clock_period(audio.num_bins, per_bin).reshape(2, 4 * per_bin, -1)
-        cosine, sine = (np.tile(turn, (frames // len(turn), 1)).T for turn in period)
+        cosine, sine = (self._padded(np.tile(turn, (frames // len(turn), 1)).T, 0) for turn in period)
+        shape = self._groups, -1, frames
         if not config.phase_dim:
-            return graph.constant(cosine), graph.constant(sine)
-        turns = tables.phase_turns(audio.num_bins, per_bin, config.phase_dim)
+            return graph.constant(cosine.reshape(shape)), graph.constant(sine.reshape(shape))
+        turns = self._padded(tables.phase_turns(audio.num_bins, per_bin, config.phase_dim), 1)
         angles = graph.op(
             "MatMul", graph.slice(common, config.global_dim, config.common_size, axis=1), graph.constant(turns)
         )
@@ -169,16 +170,17 @@ class SecondGraph:
         a, b = graph.constant(cosine), graph.constant(sine)
         real = graph.op("Sub", graph.op("Mul", a, begin), graph.op("Mul", b, across))
         imaginary = graph.op("Add", graph.op("Mul", b, begin), graph.op("Mul", a, across))
-        return str(real), str(imaginary)
+        return graph.reshape(real, *shape), graph.reshape(imaginary, *shape)
 
     def _part(self, body: Graph, x: str, cosine: str, sine: str) -> str:
-        """A part's frames (t, W) -> coefficients (C, F, t). Partials are rows."""
+        """A part's frames (t, W) -> coefficients (C, F, t). Partials are rows, in groups of bins as in `playing.py`."""
         config, audio = self.config, self.audio
-        channels, per_bin, frames = audio.channels, config.partials_per_bin, config.frames_per_part
-        weight, bias = self.weights["to_bins.weight"], self.weights["to_bins.bias"][:, None]
+        size, groups = tables.GROUP_BINS * config.partials_per_bin, self._groups
+        weight, bias = (self._grouped(self.weights[f"to_bins.{name}"]) for name in ("weight", "bias"))
         given = body.op("MatMul", body.constant(weight), body.op("Transpose", x, perm=[1, 0]))
-        given = body.reshape(body.op("Add", given, body.constant(bias)), channels, 2, -1, frames)
-        u, v = (body.op("Squeeze", half, body.constant([1])) for half in body.op("Split", given, axis=1, outputs=2))
+        given = body.op("Add", given, body.constant(bias[:, None]))
+        given = body.reshape(given, audio.channels, groups, 2, size, config.frames_per_part)
+        u, v = (body.op("Squeeze", half, body.constant([2])) for half in body.op("Split", given, axis=2, outputs=2))
         a_squared = EXPANDED_TO**2
         power = body.op("Add", body.op("Mul", u, u), body.op("Mul", v, v))
         gain = body.op("Div", body.constant(EXPANSION_FLOOR - a_squared), body.op("Add", power, body.constant(a_squared)))
@@ -186,16 +188,28 @@ class SecondGraph:
         u, v = body.op("Mul", u, gain), body.op("Mul", v, gain)
         real = body.op("Sub", body.op("Mul", u, cosine), body.op("Mul", v, sine))
         imaginary = body.op("Add", body.op("Mul", u, sine), body.op("Mul", v, cosine))
-        responses = tables.responses(audio.num_bins, per_bin, audio.window, 1) * (EXPANDED_GAIN * a_squared)
-        blocks, heard, block = responses.shape[1:]
-        beyond = tables.REACH_BINS * per_bin
-        more = blocks * block * per_bin - audio.num_bins * per_bin
-        pads = body.constant([0, beyond, 0, 0, beyond + more, 0])
-        wide = [body.op("Pad", half, pads) for half in (real, imaginary)]
-        made = []
-        for number in range(blocks):
-            first = number * block * per_bin
-            near = body.op("Concat", *(body.slice(half, first, first + heard, axis=1) for half in wide), axis=1)
-            both = np.concatenate([responses[0, number], responses[1, number]]).T  # (block, 2 x heard)
-            made.append(body.op("MatMul", body.constant(both), near))
-        return body.slice(body.op("Concat", *made, axis=1), 0, audio.num_bins, axis=1)
+        spread = tables.spread(audio.num_bins, config.partials_per_bin, audio.window, tables.GROUP_BINS)
+        heard = np.concatenate([*spread * (EXPANDED_GAIN * a_squared)], 1).transpose(0, 2, 1)  # (groups, bins, 2 partials)
+        made = body.op("MatMul", body.constant(heard), body.op("Concat", real, imaginary, axis=2))
+        # What groups give to the bins around them overlaps by half: (C, groups + 1, bins of a group, t).
+        lower, upper = body.op("Split", made, axis=2, outputs=2)
+        lower = body.op("Pad", lower, body.constant([0, 0, 0, 0, 0, 1, 0, 0]))
+        upper = body.op("Pad", upper, body.constant([0, 1, 0, 0, 0, 0, 0, 0]))
+        both = body.reshape(body.op("Add", lower, upper), audio.channels, -1, config.frames_per_part)
+        return body.slice(both, tables.REACH_BINS, tables.REACH_BINS + audio.num_bins, axis=1)
+
+    @property
+    def _groups(self) -> int:
+        return -(-self.audio.num_bins // tables.GROUP_BINS)
+
+    def _grouped(self, outputs: np.ndarray) -> np.ndarray:
+        """What belongs to the layer's outputs (2 C F R, ...), by groups of bins: (C, groups, 2, R x bins), in a row."""
+        rest, per_bin = outputs.shape[1:], self.config.partials_per_bin
+        split = self._padded(outputs.reshape(self.audio.channels, 2, -1, *rest), 2)
+        split = split.reshape(self.audio.channels, 2, self._groups, tables.GROUP_BINS * per_bin, *rest)
+        return np.moveaxis(split, 1, 2).reshape(-1, *rest)
+
+    def _padded(self, partials: np.ndarray, axis: int) -> np.ndarray:
+        """Zeros for the bins that the last group lacks."""
+        beyond = (self._groups * tables.GROUP_BINS - self.audio.num_bins) * self.config.partials_per_bin
+        return np.pad(partials, [(0, beyond if number == axis else 0) for number in range(partials.ndim)])

@@ -24,8 +24,6 @@ from mp3net.dsp.constants import constant
 from mp3net.model.mp3net2.layers import FrameConv
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR
 
-# Bins of a group.
-GROUP_BINS = 16
 # So many amplitudes at a time stay in the cache of two cores. Elsewhere starting an operation costs more than memory.
 NUMBERS_ON_CPU = 2**19
 NUMBERS_ELSEWHERE = 2**24
@@ -50,11 +48,11 @@ class Head:
         weights, heard = self._grouped(self.to_bins.weight.to(kind)), self._heard(turns)
         biases = self._grouped(self.to_bins.bias.to(like.dtype))
         span = heard.shape[-1]
-        made = like.new_zeros(*x.shape[:2], self.audio.channels, len(weights) * GROUP_BINS + span - GROUP_BINS)
+        made = like.new_zeros(*x.shape[:2], self.audio.channels, len(weights) * tables.GROUP_BINS + span - tables.GROUP_BINS)
         for some, few in self._tiles(rows):
             work = _Work(x[some, few], biases, heard)
             for group, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-                here = made[some, few, :, group * GROUP_BINS : group * GROUP_BINS + span]
+                here = made[some, few, :, group * tables.GROUP_BINS : group * tables.GROUP_BINS + span]
                 here += work(weight, bias, heard[group, some]).view_as(here)
         return self._in_order(made)[:, :frames]
 
@@ -65,7 +63,7 @@ class Head:
     def _tiles(self, rows: int) -> Iterator[tuple[slice, slice]]:
         """Residues and which of their rows are computed together."""
         on_cpu = self.to_bins.bias.device.type == "cpu"
-        outputs = 2 * self.audio.channels * GROUP_BINS * self.per_bin
+        outputs = 2 * self.audio.channels * tables.GROUP_BINS * self.per_bin
         most = (NUMBERS_ON_CPU if on_cpu else NUMBERS_ELSEWHERE) // outputs
         each, few = max(most // rows, 1), max(min(most, rows), 1)
         for first in range(0, self.residues, each):
@@ -75,9 +73,9 @@ class Head:
     def _grouped(self, outputs: Tensor) -> Tensor:
         """What belongs to the layer's outputs (2 C F R, ...) -> (groups, 2 C R x bins of a group, ...)."""
         channels, rest = self.audio.channels, outputs.shape[1:]
-        beyond = -self.audio.num_bins % GROUP_BINS * self.per_bin
+        beyond = -self.audio.num_bins % tables.GROUP_BINS * self.per_bin
         split = F.pad(outputs.view(channels, 2, -1, *rest), (0, 0) * len(rest) + (0, beyond))
-        groups = split.view(channels, 2, -1, GROUP_BINS * self.per_bin, *rest).movedim(2, 0)
+        groups = split.view(channels, 2, -1, tables.GROUP_BINS * self.per_bin, *rest).movedim(2, 0)
         return groups.flatten(1, 3)
 
     def _heard(self, turns: tuple[Tensor, Tensor]) -> Tensor:
@@ -86,9 +84,9 @@ class Head:
         With a response m - jn of the table (m, n),  Re (m - jn) (u + jv) exp(j phi) = u (m cos + n sin) + v (n cos - m sin).
         """
         real, imaginary = constant(
-            tables.spread, self.audio.num_bins, turns[0], self.per_bin, self.audio.window, GROUP_BINS
+            tables.spread, self.audio.num_bins, turns[0], self.per_bin, self.audio.window, tables.GROUP_BINS
         )[:, :, None] * (EXPANDED_GAIN * EXPANDED_TO**2)
-        beyond = -self.audio.num_bins % GROUP_BINS * self.per_bin
+        beyond = -self.audio.num_bins % tables.GROUP_BINS * self.per_bin
         cosine, sine = (F.pad(turn, (0, beyond)).view(len(turn), len(real), -1).transpose(0, 1)[..., None] for turn in turns)
         both: Tensor = real.new_empty(*cosine.shape[:2], 2, *real.shape[2:])
         torch.mul(real, cosine, out=both[:, :, 0]).addcmul_(imaginary, sine)
