@@ -231,12 +231,30 @@ def test_names_that_are_too_long_are_refused_in_one_line(mp3net):
         assert (status, "File name too long" in err, err.count("\n")) == (2, True, 1), command
 
 
+def test_what_was_there_is_back_after_an_interruption_at_any_moment(tmp_path, monkeypatch):
+    path = tmp_path / "song.wav"
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for target in ("soundfile.SoundFile.__init__", "soundfile.SoundFile.__setattr__", "soundfile.SoundFile.write"):
+        path.write_bytes(b"what was there")
+        with monkeypatch.context() as patch:
+            patch.setattr(target, interrupt)
+            with pytest.raises(KeyboardInterrupt), GrowingFile(path, 1, 8000, "wav", {"title": "x"}) as file:
+                file.append(np.zeros((1, 10), np.float32))
+        assert ([found.name for found in tmp_path.iterdir()], path.read_bytes()) == (["song.wav"], b"what was there")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_stream_that_is_told_to_end_leaves_what_was_there(mp3net, tmp_path, number):
     assert mp3net("generate", "--duration", 2, "--out", "song.wav")[0] == 0
     before = (tmp_path / "song.wav").read_bytes()
     command = [*COMMAND, "--duration", "24h", "--stream", "--force", "--out", "song.wav"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup ignores one of them
+    ) as process:  # fmt: skip
         while not any(path.name.endswith(".partial") for path in tmp_path.iterdir()):
             time.sleep(0.01)
         process.send_signal(number)

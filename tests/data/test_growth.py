@@ -238,7 +238,7 @@ def test_sigterm_ends_as_ctrl_c_does(long_folder, tmp_path):
     started(process, out)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "interrupted; the same command goes on where this one stopped" in said.splitlines()
 
 

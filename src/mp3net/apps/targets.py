@@ -83,7 +83,7 @@ def plan_targets(songs: Sequence[SongSettings], out: Path | None, audio_format: 
     if out is not None and out.exists() and not out.is_dir():
         raise Mp3netError(f"--out {out}: is no folder, and its name has no ending of a format: {', '.join(FORMATS)}")
     # Folders have endings too, but not of a few letters.
-    if out is not None and re.fullmatch("[a-z][a-z0-9]{1,4}", ending) and not out.is_dir():
+    if out is not None and re.fullmatch("[a-z]{2,4}[0-9]?|[a-z][0-9][a-z]", ending) and not out.is_dir():
         raise Mp3netError(
             f"--out {out}: cannot write .{ending}; the formats are: {', '.join(FORMATS)}; if it is to be a folder, "
             "make it first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -52,18 +53,9 @@ class GrowingFile:
         if audio_format == "mp3" and sample_rate_hz not in MP3_RATES_HZ:
             raise Mp3netError(f"--stream: MP3 has no sample rate of {sample_rate_hz} Hz; choose wav, flac or ogg")
         kind: dict[str, Any] = {"format": audio_format.upper(), "subtype": SUBTYPES[audio_format]}
-        self.path = path
+        self.path, self._tags = path, tags
         self._replaced = path.with_name(f".{path.name}.replaced{PARTIAL}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not self._replaced.exists():  # or it is what a process left that was killed
-                path.replace(self._replaced)
-            self._file = soundfile.SoundFile(path, "w", sample_rate_hz, channels, **kind)
-            for name, text in tags.items():
-                setattr(self._file, name, text)
-        except (OSError, soundfile.LibsndfileError) as error:
-            self._give_back()
-            raise Mp3netError(f"{path}: cannot be written: {why_not(error)}") from None
+        self._open = partial(soundfile.SoundFile, path, "w", sample_rate_hz, channels, **kind)
 
     def _give_back(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -80,6 +72,19 @@ class GrowingFile:
             raise Mp3netError(f"{self.path}: cannot be written: {why_not(error)}") from None
 
     def __enter__(self) -> GrowingFile:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not self._replaced.exists():  # or it is what a process left that was killed
+                self.path.replace(self._replaced)
+            self._file = self._open()
+            for name, text in self._tags.items():
+                setattr(self._file, name, text)
+        except (OSError, soundfile.LibsndfileError) as error:
+            self._give_back()
+            raise Mp3netError(f"{self.path}: cannot be written: {why_not(error)}") from None
+        except BaseException:  # Ctrl-C, just now
+            self._give_back()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
