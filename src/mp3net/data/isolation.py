@@ -29,6 +29,8 @@ START_ADVICE = (
 )
 WORKER_BYTES, MEMORY_SHARE = 200 << 20, 0.8
 """What a worker usually takes (133 MB, and its spool), and how much of the free memory all of them may."""
+ENDING = {signal.SIGTERM, signal.SIGHUP} if hasattr(signal, "SIGHUP") else {signal.SIGTERM}
+"""What else may interrupt a command (apps/ending.py)."""
 BASE_TIMEOUT_S = 120.0
 SLOWEST_BYTES_PER_S = 100_000
 """Network folders and old machines are slow; 10 hours at 64 kbit/s must pass. Endless loops make no progress at all."""
@@ -87,12 +89,13 @@ class IsolatedPool:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Threads and processes that begin in this block never see Ctrl-C, also not while they import their libraries."""
+    """Threads and processes that begin in this block never see Ctrl-C, also not while they import their libraries; and
+    nothing that ends a command comes between the steps in which they begin."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and then unblocks the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING})
     try:
         yield
     finally:
@@ -141,6 +144,8 @@ def _limited(work: Callable[[Path], T], path: Path) -> T:
 def _set_up_worker() -> None:
     # Ctrl-C reaches all processes of a terminal: the parent decides what happens to the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # how it ends them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     # Decoders in C complain about bad files there; what matters is returned as the reason in the report.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     import av  # noqa: F401  before the limit, which counts from what is loaded
