@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mp3net.apps import generate
+from mp3net.apps import generate, waiting
 from mp3net.apps.targets import plan_targets
 from mp3net.audio.growing import GrowingFile
 from mp3net.audio.stored import StoredAudio
@@ -231,6 +231,23 @@ def test_names_that_are_too_long_are_refused_in_one_line(mp3net):
         assert (status, "File name too long" in err, err.count("\n")) == (2, True, 1), command
 
 
+def test_a_stream_whose_end_cannot_be_written_gives_back_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "song.wav"
+    path.write_bytes(b"what was there")
+
+    close = soundfile.SoundFile.close
+
+    def full(self):
+        close(self)
+        raise soundfile.LibsndfileError(2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(soundfile.SoundFile, "close", full)
+        with pytest.raises(Mp3netError, match="song.wav: cannot be written"), GrowingFile(path, 1, 8000, "wav", {}) as file:
+            file.append(np.zeros((1, 10), np.float32))
+    assert ([found.name for found in tmp_path.iterdir()], path.read_bytes()) == (["song.wav"], b"what was there")
+
+
 def test_what_was_there_is_back_after_an_interruption_at_any_moment(tmp_path, monkeypatch):
     path = tmp_path / "song.wav"
 
@@ -277,12 +294,12 @@ def test_a_stream_after_one_that_was_killed_gives_back_the_first(mp3net, tmp_pat
 
 
 def test_long_songs_say_how_far_they_are(mp3net, monkeypatch):
-    monkeypatch.setattr(generate, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(waiting, "LINE_EVERY_S", 0.0)
     status, _, err = mp3net("generate", "--duration", 12, "--stream", "--out", "song.wav")
     lines = err.splitlines()
     assert status == 0
     assert len(lines) >= 3
-    assert all(re.fullmatch(r"\d+ of 12 s made, \d+ times real time, \d+ s left", line) for line in lines)
+    assert all(re.fullmatch(r"\d+ of 12 s made, [\d.]+ times real time, \d+ s left", line) for line in lines)
     assert lines[-1].startswith("12 of 12 s made")
 
 

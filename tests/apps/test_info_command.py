@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,14 @@ def test_a_snapshot_names_its_sliders(mp3net):
     assert (status, sorted(re.findall("[a-z]+(?= [+-])", told))) == (0, sorted(sliders.directions))
     measured = json.loads((BUNDLED / "sliders.json").read_text())["sliders"]["level"]["effects"]["level"][0]
     assert f"level +{measured:.2g} dB" in told
+    shutil.copytree(BUNDLED, "copy")
+    Path("copy/sliders.json").write_text('{"weights": "others", "sliders": {}}')
+    status, out, _ = mp3net("info", "copy")
+    assert (status, "no sliders: copy/sliders.json: belongs to other weights" in out, '"tracks_seen"' in out) == (
+        0,
+        True,
+        True,
+    )
 
 
 def test_a_folder_of_songs_lists_those_that_say_how_they_were_made(mp3net, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 import torch
 
 from mp3net import MP3net
+from mp3net.apps import waiting
 from mp3net.config import override, preset
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.attributes import UNITS, attributes, density, tempo
@@ -159,10 +161,12 @@ def test_damaged_sliders_are_refused(instrument, change, message):
         MP3net.from_pretrained(path.parent).generate(1, sliders={"level": 1.0})
 
 
-def test_the_command_finds_measures_and_says_what_there_is_not(mp3net, tmp_path, untrained):
+def test_the_command_finds_measures_and_says_what_there_is_not(mp3net, tmp_path, untrained, monkeypatch):
     shutil.copytree(untrained, tmp_path / "copy")
-    status, out, _ = mp3net("sliders", "copy", "--songs", 48)
+    monkeypatch.setattr(waiting, "LINE_EVERY_S", 0.0)
+    status, out, err = mp3net("sliders", "copy", "--songs", 48)
     assert status == 0
+    assert re.search(r"^\d+ of \d+ songs heard, [\d.]+ songs/s, \d+ s left$", err, re.M)
     assert "one unit of" in out
     content = json.loads((tmp_path / "copy" / "sliders.json").read_text())
     assert set(content["sliders"]) | set(content["left_out"]) == set(UNITS)

@@ -378,7 +378,8 @@ def info(
         ),
     ] = None,
 ) -> None:
-    """Describe a snapshot, a run (how to repeat it), a dataset (how to finish it), a song (how it was made) or a preset."""
+    """Describe a snapshot, a run (how to repeat it), a dataset (how to finish it), a song (how it was made), an ONNX file,
+    or a preset."""
     from mp3net.apps.info import run
 
     run(local(path, "PATH") if path is not None else None)

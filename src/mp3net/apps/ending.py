@@ -6,12 +6,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mp3net.machine import ENDING_SIGNALS
+
 
 @contextmanager
 def ended_tidily() -> Iterator[None]:
-    """What batch systems send before they kill, and what a closed terminal sends, ends the block as Ctrl-C does."""
-    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])  # Windows has no terminal to close
-    before = {number: signal.getsignal(number) for number in numbers}
+    """The signals that tell a process to end do so as Ctrl-C does, within the block."""
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:  # nohup
             signal.signal(number, _interrupt)

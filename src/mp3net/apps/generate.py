@@ -21,6 +21,7 @@ from mp3net.apps.targets import (
     parse_slides,
     plan_targets,
 )
+from mp3net.apps.waiting import Waiting
 from mp3net.audio import encoding
 from mp3net.audio.growing import GrowingFile, GrowingPipe, Leveller
 from mp3net.audio.stored import StoredAudio
@@ -36,8 +37,7 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in SongSettings.model_fi
 OPTIONS |= {"duration_s": "--duration", "sliders": "--slide"}
 # Where tracks in training are shorter than this, songs are this long unless something else is asked for.
 USUAL_S = 20.0
-# Where progress is no line that is written over, so often there is a new one.
-LINE_EVERY_S = 30.0
+MADE = "s made", "times real time"
 # Songs of more samples (all channels) than this are kept on disk while they are made.
 MOST_IN_MEMORY = 10_000_000
 
@@ -193,13 +193,13 @@ def _write_long(model: MP3net, settings: SongSettings, target: Path) -> str:
     started = time.perf_counter()
     rate, channels = model.config.audio.sample_rate_hz, model.config.audio.channels
     total_s = model.song_samples(settings.duration_s) / rate
-    progress = _Progress(total_s)
+    waiting = Waiting(*MADE)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with StoredAudio(existing_part(target.parent), channels) as stored:
             for piece in model.pieces(settings):
                 stored.append(piece)
-                progress(stored.shape[1] / rate)
+                waiting(stored.shape[1] / rate, total_s)
             peak = stored.peak
             if peak > 1 or (settings.normalize and peak):
                 stored.gain = CEILING / peak
@@ -217,7 +217,7 @@ def _grow(model: MP3net, settings: SongSettings, target: Path | None) -> str:
     started = time.perf_counter()
     rate, channels = model.config.audio.sample_rate_hz, model.config.audio.channels
     total_s = model.song_samples(settings.duration_s) / rate
-    level, progress = Leveller(rate), _Progress(total_s)
+    level, waiting = Leveller(rate), Waiting(*MADE)
     first_s, done = 0.0, 0
     tags = model.tags(settings.model_copy(update={"streamed": True}))
     if target is None:
@@ -230,32 +230,9 @@ def _grow(model: MP3net, settings: SongSettings, target: Path | None) -> str:
             file.append(level(piece))
             first_s = first_s or time.perf_counter() - started
             done += piece.shape[1]
-            progress(done / rate)
+            waiting(done / rate, total_s)
     took_s = time.perf_counter() - started
     return _describe(model, settings, done / rate, took_s, f"first sound after {first_s:.2f} s", rate, level.gain)
-
-
-class _Progress:
-    """For songs that take a while: how far it is, how fast, how long yet. On a terminal in one line, else in a line every
-    half a minute."""
-
-    def __init__(self, total_s: float) -> None:
-        self.total_s, self.started = total_s, time.perf_counter()
-        self.on_terminal = sys.stderr.isatty()
-        self.next_s = 1.0 if self.on_terminal else LINE_EVERY_S
-
-    def __call__(self, done_s: float) -> None:
-        took_s = time.perf_counter() - self.started
-        if took_s < self.next_s:
-            return
-        speed = done_s / took_s
-        left_s = (self.total_s - done_s) / speed
-        text = f"{done_s:.0f} of {self.total_s:.0f} s made, {speed:.0f} times real time, {left_s:.0f} s left"
-        if self.on_terminal:
-            print(f"\r{text}  ", end="" if done_s < self.total_s else "\n", file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
-            self.next_s = took_s + LINE_EVERY_S
 
 
 def _describe(

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 from rich.table import Column, Table
 
 from mp3net.apps.console import plain_console
-from mp3net.audio.encoding import length_s
+from mp3net.audio.encoding import FORMATS, length_s
 from mp3net.config import PRESETS, assignments, preset
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.inventory import SPLITS
 from mp3net.errors import Mp3netError
 from mp3net.words import counted, install, mono_or_stereo
-
-# Endings of the files that songs are kept in.
-SONGS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".mp3")
 
 if TYPE_CHECKING:
     from mp3net.training.origin import Origin
@@ -73,10 +70,10 @@ def _say_incomplete(path: Path, duration_s: float | None) -> None:
 
 def _songs(folder: Path) -> bool:
     """Print a line for each song of a folder, and how to repeat one; False if there are none that mp3net made."""
-    from mp3net.generation import read_origin
+    from mp3net.generation import format_called, read_origin
 
     made = None
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SONGS):
+    for path in sorted(path for path in folder.iterdir() if format_called(path.suffix[1:]) in FORMATS):
         try:
             origin = read_origin(path)
         except Mp3netError:
@@ -138,8 +135,8 @@ def _dataset(path: Path) -> None:
 
 
 def _snapshot(path: Path) -> None:
-    from mp3net.generation import MP3net
     from mp3net.generation.steering import FILE as SLIDERS_FILE
+    from mp3net.generation.steering import read_sliders
     from mp3net.model.snapshot import CHECKPOINTS_FOLDER, CONFIG_FILE, SNAPSHOT_FOLDER, open_snapshot
     from mp3net.training.origin import RUN_FILE, read_origin
 
@@ -159,8 +156,11 @@ def _snapshot(path: Path) -> None:
     snapshot = open_snapshot(path)
     print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
     if (snapshot.folder / SLIDERS_FILE).exists():
-        sliders = MP3net.from_pretrained(snapshot.folder).sliders
-        print("sliders, by what one unit changes:", ", ".join(f"{name} {sliders.effects[name]}" for name in sliders.effects))
+        try:
+            effects = read_sliders(snapshot).effects
+            print("sliders, by what one unit changes:", ", ".join(f"{name} {effects[name]}" for name in effects))
+        except Mp3netError as error:
+            print(f"no sliders: {error}")
     print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))
 
 

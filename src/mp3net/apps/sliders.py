@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 
 from rich.table import Table
 
 from mp3net.apps.console import plain_console
+from mp3net.apps.waiting import Waiting
 from mp3net.evaluation.attributes import UNITS
 from mp3net.evaluation.directions import Found, find_sliders, save_sliders
 from mp3net.generation import MP3net
@@ -17,15 +16,7 @@ from mp3net.generation import MP3net
 def run(snapshot: Path | None, songs: int) -> None:
     """Print a table of what one unit of each slider does."""
     model = MP3net.from_pretrained(snapshot)
-    started = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        if sys.stderr.isatty() and (done % 10 == 0 or done == total):
-            left_s = (time.monotonic() - started) / done * (total - done)
-            ending = "\n" if done == total else ""
-            print(f"\r{done} of {total} songs heard, {left_s:.0f} s left  ", end=ending, file=sys.stderr, flush=True)
-
-    found = find_sliders(model, songs, progress)
+    found = find_sliders(model, songs, Waiting("songs heard", "songs/s"))
     path = save_sliders(found, model)
     plain_console().print(_table(found))
     for name, why in found.left_out.items():

@@ -103,8 +103,10 @@ def check_files(targets: Sequence[Path], force: bool) -> None:
     for folder in dict.fromkeys(path.parent for path in targets):
         check_writable(folder)
     for path in targets:
-        if not str(path).isprintable() and "\ufffd" in str(path).encode(errors="surrogateescape").decode(errors="replace"):
-            raise Mp3netError(f"--out {str(path)!a}: is no text in UTF-8; choose another name")
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise Mp3netError(f"--out {str(path)!a}: is no text in UTF-8; choose another name") from None
     existing = [str(path) for path in targets if path.exists()]
     if existing and not force:
         more = f" and {len(existing) - 3} more" if len(existing) > 3 else ""

@@ -88,7 +88,11 @@ class GrowingFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except soundfile.LibsndfileError as problem:  # what it still had to write
+            self._give_back()
+            raise Mp3netError(f"{self.path}: cannot be written: {why_not(problem)}") from None
         if kind is not None:
             self._give_back()
         self._replaced.unlink(missing_ok=True)

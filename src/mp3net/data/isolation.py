@@ -18,7 +18,7 @@ from typing import TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from mp3net.errors import Mp3netError
-from mp3net.machine import available_memory_bytes, usable_cpus
+from mp3net.machine import ENDING_SIGNALS, available_memory_bytes, usable_cpus
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 << 30
@@ -29,8 +29,6 @@ START_ADVICE = (
 )
 WORKER_BYTES, MEMORY_SHARE = 200 << 20, 0.8
 """What a worker usually takes (133 MB, and its spool), and how much of the free memory all of them may."""
-ENDING = {signal.SIGTERM, signal.SIGHUP} if hasattr(signal, "SIGHUP") else {signal.SIGTERM}
-"""What else may interrupt a command (apps/ending.py)."""
 BASE_TIMEOUT_S = 120.0
 SLOWEST_BYTES_PER_S = 100_000
 """Network folders and old machines are slow; 10 hours at 64 kbit/s must pass. Endless loops make no progress at all."""
@@ -95,7 +93,7 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and then unblocks the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING_SIGNALS})
     try:
         yield
     finally:
@@ -145,7 +143,7 @@ def _set_up_worker() -> None:
     # Ctrl-C reaches all processes of a terminal: the parent decides what happens to the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # how it ends them
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     # Decoders in C complain about bad files there; what matters is returned as the reason in the report.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     import av  # noqa: F401  before the limit, which counts from what is loaded

@@ -138,8 +138,7 @@ class MP3net:
         """The named directions that were found for this snapshot. Errors: Mp3netError if there are none."""
         if self.snapshot is None:
             raise Mp3netError("sliders: belong to a snapshot; this model was made without one")
-        model = self.config.model
-        return read_sliders(self.snapshot, model.global_dim if isinstance(model, Mp3net2Model) else model.latent_dim)
+        return read_sliders(self.snapshot)
 
     def coefficients(self, z: Tensor) -> Tensor:
         """Latents (B, Z) -> MDCT coefficients (B, C, T, F), float32."""

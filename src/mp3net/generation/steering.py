@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mp3net.config import Mp3net2Model
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json
 from mp3net.model.snapshot import Snapshot
@@ -36,9 +37,11 @@ class Sliders:
             z[: len(direction)] += np.float32(amount) * direction
 
 
-def read_sliders(snapshot: Snapshot, size: int) -> Sliders:
-    """Those beside a snapshot's weights, directions of `size` numbers. Errors: Mp3netError if there are none, the file is
-    damaged, or belongs to other weights."""
+def read_sliders(snapshot: Snapshot) -> Sliders:
+    """Those beside a snapshot's weights. Errors: Mp3netError if there are none, the file is damaged, or belongs to other
+    weights."""
+    model = snapshot.config.model
+    size = model.global_dim if isinstance(model, Mp3net2Model) else model.latent_dim
     path = snapshot.folder / FILE
     if not path.exists():
         raise Mp3netError(f"{snapshot.folder}: has no sliders; find them with: mp3net sliders {snapshot.folder}")
