@@ -1,15 +1,11 @@
-"""What this process may use of its machine, and how it is told to end: batch systems and containers give it a part of the
-processors and memory, and a time."""
+"""What this process may use of its machine: batch systems and containers give it a part of the processors and memory."""
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-# What batch systems send before they kill, and what a closed terminal sends; Windows has no terminal that would.
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
 _CGROUPS, _MEMORY = Path("/sys/fs/cgroup"), Path("/proc/meminfo")
 
 

@@ -6,7 +6,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mp3net.machine import ENDING_SIGNALS
+# What batch systems send before they kill, and what a closed terminal sends; Windows has no terminal that would.
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
 
 
 @contextmanager

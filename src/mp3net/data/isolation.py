@@ -18,7 +18,7 @@ from typing import TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from mp3net.errors import Mp3netError
-from mp3net.machine import ENDING_SIGNALS, available_memory_bytes, usable_cpus
+from mp3net.machine import available_memory_bytes, usable_cpus
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 << 30
@@ -87,13 +87,12 @@ class IsolatedPool:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Threads and processes that begin in this block never see Ctrl-C, also not while they import their libraries; and
-    nothing that ends a command comes between the steps in which they begin."""
+    """Threads and processes that begin in this block never see Ctrl-C, also not while they import their libraries."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and then unblocks the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING_SIGNALS})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
@@ -142,8 +141,6 @@ def _limited(work: Callable[[Path], T], path: Path) -> T:
 def _set_up_worker() -> None:
     # Ctrl-C reaches all processes of a terminal: the parent decides what happens to the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):  # how it ends them
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     # Decoders in C complain about bad files there; what matters is returned as the reason in the report.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     import av  # noqa: F401  before the limit, which counts from what is loaded
