@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from matplotlib.figure import Figure
 
@@ -23,6 +20,7 @@ from mp3net.evaluation.result import Evaluation, Result
 from mp3net.evaluation.statistics import Estimate, Score
 from mp3net.evaluation.structure import MIN_CLIP_S, chroma_blocks, similarity_matrix
 from mp3net.files import write_json, write_text
+from mp3net.pages import beginning, picture, player
 from mp3net.words import counted, mono_or_stereo
 
 JSON_FILE = "report.json"
@@ -38,15 +36,6 @@ GROUPS = {
     "diversity": "Diversity: how different clips are from each other",
     "memorisation": "Memorisation: similarity to the training recordings",
 }
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}table{border-collapse:collapse;width:100%}
-td,th{padding:.3em .6em;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}
-td.number{white-space:nowrap;font-variant-numeric:tabular-nums}small{color:#666}img{max-width:100%}
-.warning{background:#fff4d6;padding:.5em 1em;margin:.5em 0}.real{color:#0a7d2c}audio{width:240px;height:32px}
-.wide{overflow-x:auto}td.place{min-width:11em}
-.row{display:flex;flex-wrap:wrap;gap:.5em 1em;align-items:center;margin:.5em 0}.row b{width:4em}
-"""
 
 
 def save_report(evaluation: Evaluation, out: Path) -> None:
@@ -99,9 +88,7 @@ def summary(evaluation: Evaluation) -> list[str]:
 
 
 def _page(evaluation: Evaluation) -> Iterator[str]:
-    name = html.escape(str(evaluation.candidate["name"]))
-    yield f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Evaluation of {name}</title>"
-    yield f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Evaluation of {name}</h1>"
+    yield beginning(f"Evaluation of {evaluation.candidate['name']}")
     yield from (f"<p>{html.escape(sentence)}.</p>" for sentence in summary(evaluation))
     yield (
         "<p><b>Floor</b>: the same number for other real recordings, which is as good as it gets. <b>Place</b>: the two "
@@ -126,8 +113,7 @@ def _page(evaluation: Evaluation) -> Iterator[str]:
     yield from _piano(evaluation)
     yield "<h2>Pictures</h2>"
     for title, figure in _figures(evaluation):
-        data = base64.b64encode(figures.png_bytes(figure)).decode()
-        yield f"<h3>{title}</h3><img alt='{title}' src='data:image/png;base64,{data}'>"
+        yield f"<h3>{title}</h3>{picture(title, figures.png_bytes(figure))}"
     yield "<h2>The ladder</h2><table>"
     for rung in RUNGS:
         yield f"<tr><td>{rung.name}</td><td>{rung.meaning}</td></tr>"
@@ -230,16 +216,8 @@ def _listening(evaluation: Evaluation) -> Iterator[str]:
         yield f"<div class='row'><b>{name}</b>"
         for index in _shown(clips):
             label = html.escape(f"{clips.sources[index]}, {clips.positions_s[index]:.1f} s")
-            yield f"<div>{_player(_sound(clips, index), clips.form.sample_rate_hz)}<br><small>{label}</small></div>"
+            yield f"<div>{player(_sound(clips, index), clips.form.sample_rate_hz)}<br><small>{label}</small></div>"
         yield "</div>"
-
-
-def _player(clip: np.ndarray, sample_rate_hz: int) -> str:
-    buffer = io.BytesIO()
-    peak = max(1.0, float(np.abs(clip).max(initial=0)) / 0.999)
-    soundfile.write(buffer, clip.T / peak, sample_rate_hz, format="FLAC", subtype="PCM_16")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<audio controls preload='none' src='data:audio/flac;base64,{data}'></audio>"
 
 
 def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:

@@ -1,0 +1,1 @@
+"""What the method makes of one recording: numbers, pictures and sounds."""
