@@ -90,8 +90,8 @@ def test_a_steady_sine_turns_by_its_distance_from_the_middle(offset):
 
 def test_the_steady_second_is_where_notes_are_held(tmp_path):
     noise = 0.3 * np.random.default_rng(0).standard_normal(6 * RATE).clip(-3, 3)
-    tone = 0.8 * np.sin(2 * math.pi * 440 * np.arange(6 * RATE) / RATE)
-    sound = np.where((np.arange(6 * RATE) // RATE) == 3, tone, 0.3 * noise)
+    tone = 0.1 * np.sin(2 * math.pi * 440 * np.arange(6 * RATE) / RATE)
+    sound = np.where((np.arange(6 * RATE) // RATE) == 3, tone, noise)
     soundfile.write(tmp_path / "tone.wav", sound, RATE)
     measured = measure(tmp_path / "tone.wav", AUDIO, at_s=0, passage_s=6)
     second = drawings.steady_second(measured)

@@ -176,7 +176,7 @@ def baseband_beside_coefficients(measured: Measured) -> Figure:
     level = 20 * np.log10(np.maximum(magnitude, 1e-7)).T
     panels[1].imshow(level, **where, cmap="magma", vmin=level.max() - 60, vmax=level.max())
     panels[1].set_title("magnitude of the baseband, dB", fontsize=10, loc="left")
-    image = panels[2].imshow(turn.T, **where, cmap="hsv", vmin=-1, vmax=1, alpha=np.clip(heard / 2, 0, 1).T)
+    image = panels[2].imshow(turn.T, **where, cmap="hsv", vmin=-1, vmax=1, alpha=np.clip(heard, 0, 1).T)
     panels[2].set_title("turn of the baseband per frame (fainter where less audible)", fontsize=10, loc="left")
     figure.colorbar(
         image, ax=panels[2], label="bins above the middle", ticks=[-1, -0.5, 0, 0.5, 1], location="bottom", aspect=60
