@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mp3net.data.index import read_index
+from mp3net.data.storage import LocalStore
 from mp3net.evaluation import memorisation
 from mp3net.evaluation.clips import ClipSet, real_sets
 from mp3net.evaluation.ladder import FAULTS, rung_set
@@ -19,7 +20,7 @@ SAMPLES = round(2.5 * RATE)
 
 @pytest.fixture(scope="module")
 def index(dataset):
-    return memorisation.index_training(dataset)
+    return memorisation.index_training(LocalStore(dataset))
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ class CropDataset:
         self, location: str | Path | Store, crop_samples: int, split: str = "train", augment: AugmentConfig | None = None
     ) -> None:
         store = open_store(location) if isinstance(location, (str, Path)) else location
+        self.store = store
         self.data_config, self.fingerprint = store.index.config, store.fingerprint
         self.crop_samples = crop_samples
         self.augment = augment

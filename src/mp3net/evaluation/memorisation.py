@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mp3net.data.storage import LocalStore
+from mp3net.data.storage import Store
 from mp3net.dsp.spectrogram import power_of_two, power_spectrogram
 from mp3net.evaluation.clips import ClipSet
 from mp3net.evaluation.embeddings import mel_filters
@@ -54,9 +53,8 @@ class TrainingIndex:
     sources: list[str]
 
 
-def index_training(folder: Path, progress: Callable[[int, int], None] | None = None) -> TrainingIndex:
+def index_training(store: Store, progress: Callable[[int, int], None] | None = None) -> TrainingIndex:
     """Describe the training recordings of a dataset, in blocks of two minutes."""
-    store = LocalStore(folder)
     config = store.index.config
     train = [entry for entry in store.index.entries if entry["split"] == "train"]
     hop = hop_samples(config.sample_rate_hz)
@@ -65,8 +63,8 @@ def index_training(folder: Path, progress: Callable[[int, int], None] | None = N
     for done, entry in enumerate(train):
         piece = store.open(entry)
         starts.append(total)
-        for first in range(0, piece.num_samples, block):
-            count = min(block, piece.num_samples - first)
+        for first in range(0, entry["num_samples"], block):
+            count = min(block, entry["num_samples"] - first)
             described = describe(piece.read(first, count), config.sample_rate_hz)[: -(-count // hop)]
             parts.append(described)
             total += len(described)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mp3net.data.dataset import check_audio
 from mp3net.data.index import read_index
+from mp3net.data.storage import LocalStore
 from mp3net.errors import Mp3netError
 from mp3net.evaluation import memorisation
 from mp3net.evaluation.clips import (
@@ -225,7 +226,7 @@ class _Search:
     def __init__(self, session: _Session, data: Path) -> None:
         self.session = session
         self.index = memorisation.index_training(
-            data, lambda done, total: session.progress("training recordings", done, total)
+            LocalStore(data), lambda done, total: session.progress("training recordings", done, total)
         )
         copies = self.neighbours(rung_set(COPIES, session.real, session.seed), exclude_own=False)
         self.threshold = memorisation.copy_threshold(copies["similarity"])

@@ -6,6 +6,8 @@ from mp3net.data.dataset import CropDataset
 from mp3net.evaluation.light import LightEvaluation
 from mp3net.generation import MP3net, Song
 from mp3net.training.levels import SongLevels
+from mp3net.training.objectives.base import Objective
+from mp3net.training.overfitting import Overfitting
 from mp3net.training.state import TrainingState
 
 SAMPLE_SEEDS = (1, 2, 3, 4)
@@ -13,11 +15,12 @@ SAMPLE_SEEDS = (1, 2, 3, 4)
 
 class Listening:
     """Songs of fixed seeds, at the levels of the data, and light metrics next to those of the `reference` crops, which are
-    analysed once."""
+    analysed once; and whether the recordings are learned by heart. `heldout` None: the songs are compared with `data`."""
 
-    def __init__(self, state: TrainingState, data: CropDataset, reference: CropDataset) -> None:
+    def __init__(self, state: TrainingState, objective: Objective, data: CropDataset, heldout: CropDataset | None) -> None:
         self.state = state
-        self.reference = reference
+        self.reference = heldout or data
+        self.overfitting = Overfitting(state, objective, data, heldout, state.config.run.evaluate_samples)
         self.levels = SongLevels(state, data)
         self._judge: LightEvaluation | None = None
 
@@ -37,4 +40,5 @@ class Listening:
             self._judge = LightEvaluation(
                 self.reference, self.model.song_samples(None), config.run.evaluate_samples, config.optimiser.seed
             )
-        return self._judge(self.model)
+        model = self.model
+        return self._judge(model) | self.overfitting.readings(model)

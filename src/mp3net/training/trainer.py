@@ -63,7 +63,7 @@ class Trainer:
         self.state = self._begun(init_from)
         self.loader = BatchLoader(dataset, config, device, self.ranks)
         self.steps = Steps(self.state, self.loader, device, self.ranks)
-        self.listening = Listening(self.state, dataset, heldout or dataset)
+        self.listening = Listening(self.state, self.steps.objective, dataset, heldout)
         self.stop_requested = False
 
     def _begun(self, init_from: Snapshot | None) -> TrainingState:

@@ -58,6 +58,10 @@ class Objective(ABC):
     def generator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
         """Pass the generator's loss to `backward` and return its terms."""
 
+    @abstractmethod
+    def scores(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
+        """What the discriminator, as it is, makes of coefficients (B, C, T, F) of this process alone: scores (B, ...)."""
+
     def readings(self, terms: Mapping[str, float]) -> dict[str, float]:
         """Terms as they are logged, with powers as levels in dB."""
         out = dict(terms)

@@ -90,6 +90,9 @@ class RelativisticObjective(Objective):
         backward(loss)
         return {"loss/generator": loss.detach()}
 
+    def scores(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
+        return self._scores(self._features(coefficients, draws))
+
     def _discriminator(self) -> Discriminator:
         network = self.networks.discriminator
         assert isinstance(network, Discriminator)

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from mp3net.config import Config, WganGp
+from mp3net.model.batch import WholeBatch
 from mp3net.model.build import Networks
+from mp3net.model.paper.discriminator import Discriminator
 from mp3net.model.paper.layers import rounded_weights
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
 from mp3net.training.objectives.draws import TrackDraws
@@ -121,6 +123,16 @@ class WassersteinObjective(Objective):
         loss = generator_loss(self._score(self.add_masking_noise(self.synthesise(draws), draws)))
         backward(loss)
         return {"loss/generator": loss.detach()}
+
+    def scores(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
+        network = self.networks.discriminator
+        assert isinstance(network, Discriminator)
+        # The others do not take part, so their samples are not to be waited for.
+        shared, network.whole_batch = network.whole_batch, WholeBatch()
+        try:
+            return self._score(self.add_masking_noise(coefficients, draws))
+        finally:
+            network.whole_batch = shared
 
     def _score(self, coefficients: Tensor, batches: int = 1, weights: Mapping[str, Tensor] | None = None) -> Tensor:
         """Scores, computed with `weights` instead of the network's own if given."""
