@@ -18,6 +18,8 @@ from mp3net.training.state import TrainingState
 
 # Copies are sought in training data of up to so many hours: more is not learned by heart, and would take long to search.
 MOST_HOURS = 8.0
+# Shorter passages resemble others by chance.
+LEAST_S = 1.0
 # Real clips on which the search is calibrated.
 COPIES = 128
 SCORE_STREAM = 3
@@ -38,13 +40,12 @@ class Overfitting:
     def readings(self, model: MP3net) -> dict[str, float]:
         """Shares by name; "evaluation/copied_share_real" is that of held-out crops, which cannot be copies."""
         found = {} if self.heldout is None else {"evaluation/memorised_share": self._memorised_share()}
-        if self.data.hours > MOST_HOURS:
+        clip_samples = model.song_samples(None)
+        if self.data.hours > MOST_HOURS or clip_samples < LEAST_S * self.state.config.audio.sample_rate_hz:
             return found
         if self._copies is None:
-            self._copies = Copies(self.data, self.heldout, model.song_samples(None))
-        found["evaluation/copied_share"] = self._copies.share(
-            generated_set(model, self.samples, model.song_samples(None), FIRST_SEED)
-        )
+            self._copies = Copies(self.data, self.heldout, clip_samples)
+        found["evaluation/copied_share"] = self._copies.share(generated_set(model, self.samples, clip_samples, FIRST_SEED))
         if self._copies.share_of_heldout is not None:
             found["evaluation/copied_share_real"] = self._copies.share_of_heldout
         return found
