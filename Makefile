@@ -26,7 +26,7 @@ lint: $(VENV)/dev.stamp
 
 # The site, in build/site. The variable silences news about the future of MkDocs, which is no warning about these pages.
 docs: $(VENV)/docs.stamp
-	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mkdocs build --strict
 	@echo "open build/site/index.html; to search, too: $(VENV)/bin/python -m http.server -d build/site"
 
 $(VENV)/bin/python:
