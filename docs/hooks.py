@@ -23,6 +23,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/lab/README.md": "lab.md",
     "examples/bach_chorales/README.md": "chorales.md",
+    "examples/wesnoth_music/README.md": "wesnoth.md",
 }
 FENCED = r"(^```.*?^```$)"
 INCLUDE = r"^<!-- include: (\S+), (.+) -->$"
