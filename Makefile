@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: song test slow lint evaluation clean
+.PHONY: song test slow lint docs evaluation clean
 
 song: $(VENV)/core.stamp
 	$(VENV)/bin/mp3net generate --duration 20 --force --out song.wav
@@ -23,6 +23,11 @@ lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The site, in build/site. The variable silences news about the future of MkDocs, which is no warning about these pages.
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mkdocs build --strict
+	@echo "open build/site/index.html; to search, too: $(VENV)/bin/python -m http.server -d build/site"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mp3net needs Python 3.11 or newer; try: make PYTHON=python3.12 song" >&2; exit 2; }
@@ -44,6 +49,11 @@ $(VENV)/evaluation.stamp: $(VENV)/core.stamp
 $(VENV)/dev.stamp: $(VENV)/evaluation.stamp
 	@echo "installing what the tests need ..."
 	$(PIP) -e '.[dev,remote,cluster,export,hub]'
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/core.stamp
+	@echo "installing what the site needs ..."
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 clean:

@@ -39,3 +39,20 @@ def test_settings_and_options_that_are_named_exist(page):
     for line in re.findall(r"mp3net (?:prepare|train|generate|evaluate)\b[^`\n#]*", text):
         unknown = set(re.findall(r"(?<!\S)--[a-z-]+", line)) - options - {"--help"}
         assert not unknown, f"{page}: {line}"
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors of a page, as GitHub and the site call them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "lab" / "README.md"], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target, anchor in re.findall(r"\]\(([^)\s#:]*)(?:#([^)\s]+))?\)", text):
+        there = page.parent / target if target else page
+        assert there.exists(), f"{page}: {target}"
+        assert not anchor or anchor in headings(there), f"{page}: {target}#{anchor}"
