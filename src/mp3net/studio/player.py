@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from mp3net.audio.encoding import FORMATS
@@ -85,3 +86,9 @@ def moment(run: str, tracks_seen: int, seed: int, words: str) -> str:
         f"<div class='mp-moment'><b>{html.escape(words)}</b><img loading='lazy' alt='spectrogram' src='{place}.png'>"
         f"<audio controls preload='none' src='{place}.wav'></audio></div>"
     )
+
+
+def report_links(names: Sequence[str]) -> str:
+    """A list of evaluations, which open in pages of their own."""
+    places = ((f"studio/reports/{quote(name, safe='')}", html.escape(name)) for name in names)
+    return f"<ul>{''.join(f'<li><a href={place!r} target=_blank>{name}</a></li>' for place, name in places)}</ul>"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
@@ -16,7 +15,7 @@ from mp3net import __version__
 from mp3net.errors import Mp3netError
 from mp3net.figures import to_rgb
 from mp3net.generation import MAX_SEED
-from mp3net.studio.player import endless_player, moment, player
+from mp3net.studio.player import endless_player, moment, player, report_links
 from mp3net.studio.shelf import Shelf
 from mp3net.studio.stage import MOST_S, MOST_SLIDERS, MOST_UNITS, USUAL_S, Played, Stage, words_of
 from mp3net.studio.watching import curves, moments, seeds_at, told
@@ -72,11 +71,9 @@ def build(stage: Stage) -> gr.Blocks:
                 _training(shelf, page)
         if shelf.reports:
             with gr.Tab("Reports"):
-                links = [
-                    f"<li><a href='studio/reports/{quote(name)}' target='_blank'>{name}</a></li>" for name in shelf.reports
-                ]
-                gr.HTML(f"<ul>{''.join(links)}</ul>")
+                gr.HTML(report_links(shelf.reports))
         gr.Markdown(f"<small>{KEYS} mp3net {__version__}</small>")
+    assert isinstance(page, gr.Blocks)
     return page
 
 
@@ -252,9 +249,8 @@ def _training(shelf: Shelf, page: gr.Blocks) -> None:
     @said
     def judged(name: str) -> Any:
         drawn = curves(shelf.path(name))
-        return told(shelf.path(name)), gr.Image(
-            value=to_rgb(drawn) if drawn is not None else None, visible=drawn is not None
-        )
+        pixels = to_rgb(drawn) if drawn is not None else None
+        return told(shelf.path(name)), gr.Image(value=pixels, visible=pixels is not None)
 
     @said
     def heard(name: str, number: int) -> str:

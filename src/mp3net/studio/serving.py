@@ -58,11 +58,12 @@ def serve(
     stage.shelf.model(stage.shelf.playable[0])  # the first click need not wait for it
     page = build(stage).queue(max_size=MOST_WAITING, api_open=False, default_concurrency_limit=1)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    routes = {"routes": Routes(stage.shelf, stage.songs).all(), "docs_url": None, "redoc_url": None, "openapi_url": None}
     _, local, shared = page.launch(
         server_name=HOST, server_port=port or _free_port(), share=share, prevent_thread_lock=True, quiet=True,
         ssr_mode=False, allowed_paths=[], max_file_size=MOST_UPLOAD, show_error=True, footer_links=[],
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        css=STYLE, head=SCRIPT, app_kwargs={"routes": Routes(stage.shelf, stage.songs).all(), "docs_url": None, "redoc_url": None},
+        css=STYLE, head=SCRIPT, app_kwargs=routes,
     )  # fmt: skip
     return Served(page, local, shared)
 
