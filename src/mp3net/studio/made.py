@@ -56,7 +56,7 @@ class Endless:
 
 
 class Songs:
-    """Safe for several threads. Files lie in a folder of their own that vanishes with this object, or with the process."""
+    """Safe for several threads. Files lie in a folder of their own, which `close` removes."""
 
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self._made: OrderedDict[str, Made] = OrderedDict()
@@ -64,6 +64,9 @@ class Songs:
         self._kept_bytes = kept_bytes
         self._folder = TemporaryDirectory(prefix="mp3net-studio-")
         self._lock, self._writing = Lock(), Lock()
+
+    def close(self) -> None:
+        self._folder.cleanup()
 
     def add(self, name: str, song: Song) -> str:
         """Keep a song; returns its key."""

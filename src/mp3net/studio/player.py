@@ -10,10 +10,10 @@ from mp3net.audio.encoding import FORMATS
 
 STYLE = """
 .mp-player audio{width:100%}
-.mp-picture{position:relative;cursor:pointer;line-height:0;border-radius:6px;overflow:hidden;min-height:120px;background:#111}
+.mp-picture{position:relative;cursor:pointer;line-height:0;border-radius:6px;overflow:hidden;aspect-ratio:3;background:#111}
 .mp-picture img{width:100%;height:auto;display:block}
 .mp-here{position:absolute;top:0;bottom:0;width:2px;background:#fff;left:0;pointer-events:none}
-.mp-said{margin:.4em 0;font-size:.9em}.mp-files a{margin-right:1em}
+.mp-said{margin:.4em 0;font-size:.9em}.mp-files a{margin-right:.8em}
 .mp-row{flex-wrap:nowrap;align-items:end}
 .mp-moment{display:inline-block;vertical-align:top;width:300px;max-width:100%;margin:0 .8em .8em 0}
 .mp-moment audio{width:100%;height:36px}.mp-moment img{width:100%}

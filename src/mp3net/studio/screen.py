@@ -23,7 +23,14 @@ from mp3net.studio.watching import curves, moments, seeds_at, told
 REFRESH_S = 30
 MOST_FAVOURITES = 100
 KEYS = "Space plays and pauses, the arrow keys step through seeds, a click into the picture goes there."
-NOTHING = "<p class='mp-said'>Press <b>Make a song</b>.</p>"
+NOTHING = "<p class='mp-said'>Press <b>Make a song</b>. Every seed is another song, and always the same one.</p>"
+MEANINGS = """
+- **Kernel distance**: how far the songs, all together, are from recordings in tone colour and loudness; 0 is as near as
+  other recordings are. Below about 4 notes can be heard.
+- **Coverage**: the share of recordings that have a song near them; 1 is full. Falling, songs become alike.
+- **Octave flatness**: how clearly pitches stand out, with the value of real music as a dotted line.
+- **Flatness spread**: how much songs differ in that; near 0 all songs have the same hum.
+"""
 # Work that makes a sound waits for its turn, and of many clicks the last one counts; what only changes the page does not
 # wait. Nothing is offered as an interface for programs: those have `mp3net generate`.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -59,13 +66,16 @@ def build(stage: Stage) -> gr.Blocks:
     """The page."""
     shelf = stage.shelf
     with gr.Blocks(title="mp3net studio", analytics_enabled=False) as page:
+        gr.Markdown("# mp3net studio")
         sound, playing = gr.HTML(NOTHING, elem_id="mp-sound", padding=False), gr.State(None)
+        # What lies within tabs is not there before they are opened.
+        stored = gr.BrowserState([], storage_key="mp3net-favourites", secret="mp3net")  # noqa: S106
         with gr.Tab("Play"):
             controls = _play(stage, page, sound, playing)
         with gr.Tab("Blend"):
             first, second = _blend(stage, controls)
         with gr.Tab("Favourites"):
-            _favourites(stage, page, controls, first, second)
+            _favourites(stage, page, controls, stored, {"first": first, "second": second})
         if shelf.runs:
             with gr.Tab("Is my training on track?"):
                 _training(shelf, page)
@@ -101,7 +111,7 @@ def _play(stage: Stage, page: gr.Blocks, sound: gr.HTML, playing: gr.State) -> C
     model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1, elem_id="mp-model")
     with gr.Row(elem_classes=["mp-row"]):
         previous = gr.Button("◀", min_width=44, scale=0, elem_id="mp-previous", elem_classes=MAKES)
-        seed = _seed_field(1, "Seed: the number of a song", "mp-seed")
+        seed = _seed_field(1, "Seed (a song's number)", "mp-seed")
         following = gr.Button("▶", min_width=44, scale=0, elem_id="mp-next", elem_classes=MAKES)
         dice = gr.Button("Any", min_width=64, scale=0, elem_id="mp-any", elem_classes=MAKES)
     with gr.Row(elem_classes=["mp-row"]):
@@ -182,33 +192,18 @@ def _blend(stage: Stage, controls: Controls) -> tuple[gr.Number, gr.Number]:
     return first, second
 
 
-def _favourites(stage: Stage, page: gr.Blocks, controls: Controls, first: gr.Number, second: gr.Number) -> None:
+def _favourites(
+    stage: Stage, page: gr.Blocks, controls: Controls, stored: gr.BrowserState, seeds: dict[str, gr.Number]
+) -> None:
     """Kept in the visitor's browser: they are there again tomorrow, and nobody else sees them."""
-    stored = gr.BrowserState([], storage_key="mp3net-favourites", secret="mp3net")  # noqa: S106
     gr.Markdown("Kept in this browser, a few words each: what a song is made from.")
     keep = gr.Button("Keep the song that plays", elem_id="mp-keep")
     choice = gr.Radio([], label="Favourites", elem_id="mp-favourites")
     with gr.Row():
         again = gr.Button("Play", variant="primary", elem_id="mp-again", elem_classes=MAKES)
-        to_first, to_second = gr.Button("Blend: first seed"), gr.Button("Blend: second seed")
+        to_blend = {seed: gr.Button(f"Blend: {name} seed") for name, seed in seeds.items()}
         remove = gr.Button("Remove", elem_id="mp-remove")
     file = gr.File(label="Make a song again from its file", file_types=["audio"], elem_id="mp-upload", height=120)
-
-    def listed(kept: Any, selected: int | None = None) -> Any:
-        rows = kept if isinstance(kept, list) else []
-        return gr.Radio(choices=[(words_of(one), number) for number, one in enumerate(rows)], value=selected)
-
-    def added(kept: Any, playing: Any) -> Any:
-        rows = kept if isinstance(kept, list) else []
-        if playing is None:
-            raise gr.Error("Nothing that could be kept is in the player: make a song first.", print_exception=False)
-        if playing not in rows:
-            rows = [*rows, playing][-MOST_FAVOURITES:]
-        return rows, listed(rows, rows.index(playing))
-
-    def removed(kept: Any, number: int | None) -> Any:
-        rows = [one for place, one in enumerate(kept if isinstance(kept, list) else []) if place != number]
-        return rows, listed(rows)
 
     @said
     def play_again(kept: Any, number: int | None) -> Any:
@@ -222,19 +217,43 @@ def _favourites(stage: Stage, page: gr.Blocks, controls: Controls, first: gr.Num
     def from_file(name: str | None) -> Any:
         return shown(stage.like(Path(name))) if name is not None else (NOTHING, None)
 
-    page.load(listed, stored, choice, **QUIET)
-    keep.click(added, [stored, controls.playing], [stored, choice], **QUIET)
-    remove.click(removed, [stored, choice], [stored, choice], **QUIET)
+    page.load(_listed, stored, choice, **QUIET)
+    keep.click(said(_added), [stored, controls.playing], [stored, choice], **QUIET)
+    remove.click(_removed, [stored, choice], [stored, choice], **QUIET)
     again.click(play_again, [stored, choice], controls.played, **QUEUED)
-    to_first.click(seed_of, [stored, choice], first, **QUIET)
-    to_second.click(seed_of, [stored, choice], second, **QUIET)
+    for seed, button in to_blend.items():
+        button.click(seed_of, [stored, choice], seed, **QUIET)
     file.upload(from_file, file, controls.played, **QUEUED)
 
 
+def _listed(kept: Any, selected: int | None = None) -> Any:
+    return gr.Radio(choices=[(words_of(one), number) for number, one in enumerate(_rows(kept))], value=selected)
+
+
+def _added(kept: Any, playing: Any) -> Any:
+    rows = _rows(kept)
+    if playing is None:
+        raise Mp3netError("Nothing that could be kept is in the player: make a song first.")
+    if playing not in rows:
+        rows = [*rows, playing][-MOST_FAVOURITES:]
+    return rows, _listed(rows, rows.index(playing))
+
+
+def _removed(kept: Any, number: int | None) -> Any:
+    rows = [one for place, one in enumerate(_rows(kept)) if place != number]
+    return rows, _listed(rows)
+
+
+def _rows(kept: Any) -> list[Any]:
+    """What a browser sends back as favourites may be anything."""
+    return [one for one in kept if isinstance(one, dict)] if isinstance(kept, list) else []
+
+
 def _chosen(kept: Any, number: int | None) -> dict[str, Any]:
-    if number is None or not isinstance(kept, list) or not 0 <= number < len(kept) or not isinstance(kept[number], dict):
+    rows = _rows(kept)
+    if number is None or not 0 <= number < len(rows):
         raise Mp3netError("Choose one of the favourites first.")
-    found: dict[str, Any] = kept[number]
+    found: dict[str, Any] = rows[number]
     return found
 
 
@@ -243,6 +262,8 @@ def _training(shelf: Shelf, page: gr.Blocks) -> None:
     run = gr.Dropdown(shelf.runs, value=shelf.runs[0], label="Training", visible=len(shelf.runs) > 1)
     verdict = gr.Markdown(elem_id="mp-verdict")
     picture = gr.Image(label="Curves", interactive=False, buttons=["fullscreen"], elem_id="mp-curves")
+    with gr.Accordion("What do these numbers mean?", open=False):
+        gr.Markdown(MEANINGS)
     seed = gr.Radio([1, 2, 3, 4], value=1, label="Listen to one seed through time", elem_id="mp-through-time")
     through = gr.HTML(elem_id="mp-moments", padding=False)
 

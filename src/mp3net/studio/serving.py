@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mp3net.errors import Mp3netError
+from mp3net.studio.made import Songs
 from mp3net.words import install
 
 HOST = "127.0.0.1"
@@ -26,9 +27,11 @@ class Served:
     page: Any
     address: str
     shared: str | None
+    songs: Songs
 
     def close(self) -> None:
         self.page.close(verbose=False)
+        self.songs.close()
 
     def wait(self) -> None:
         """Until Ctrl-C. Errors: KeyboardInterrupt."""
@@ -47,7 +50,6 @@ def serve(
         import gradio as gr
     except ImportError:
         raise Mp3netError(f"the studio needs Gradio: {install('mp3net[studio]')}") from None
-    from mp3net.studio.made import Songs
     from mp3net.studio.player import SCRIPT, STYLE
     from mp3net.studio.routes import Routes
     from mp3net.studio.screen import build
@@ -65,7 +67,7 @@ def serve(
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=STYLE, head=SCRIPT, app_kwargs=routes,
     )  # fmt: skip
-    return Served(page, local, shared)
+    return Served(page, local, shared, stage.songs)
 
 
 def _free_port() -> int:

@@ -53,7 +53,7 @@ def told(run: Path) -> str:
     verdict = judge(course)
     total = config.run.total_tracks
     rate = course.tracks_per_hour()
-    said = [f"### {WORDS[verdict.state]}", f"{verdict.because}."]
+    said = [f"### {WORDS[verdict.state]}", f"{verdict.because[0].upper()}{verdict.because[1:]}."]
     if verdict.advice:
         said.append(f"**What to do:** {verdict.advice}.")
     reference = reference_for(config)
@@ -106,6 +106,8 @@ def curves(run: Path) -> Figure | None:
             )
         if name.endswith("kernel_logmel"):
             axis.set_yscale("log")
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("{x:g}")
         axis.set_title(title, fontsize=10, loc="left")
         axis.grid(alpha=0.25)
     for axis in figure.axes[2:]:
