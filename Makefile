@@ -51,7 +51,7 @@ $(VENV)/evaluation.stamp: $(VENV)/core.stamp
 
 $(VENV)/dev.stamp: $(VENV)/evaluation.stamp
 	@echo "installing what the tests need ..."
-	$(PIP) -e '.[dev,remote,cluster,export,hub]'
+	$(PIP) -e '.[dev,remote,cluster,export,hub,studio]'
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/core.stamp

@@ -32,10 +32,7 @@ class Request:
 def run(request: Request) -> None:
     """Serve until Ctrl-C."""
     device = "cpu" if request.device == "auto" and surely_no_gpu() else str(choose_device(request.device))
-    try:
-        served = serve(request.paths, request.port, request.share, device, request.precision)
-    except OSError as error:
-        raise Mp3netError(f"--port {request.port}: {error}") from None
+    served = serve(request.paths, request.port, request.share, device, request.precision)
     print(f"studio: {served.address}   (Ctrl-C ends it)", flush=True)
     if request.share:
         if served.shared is None:

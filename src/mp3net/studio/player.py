@@ -14,7 +14,8 @@ STYLE = """
 .mp-picture img{width:100%;height:auto;display:block}
 .mp-here{position:absolute;top:0;bottom:0;width:2px;background:#fff;left:0;pointer-events:none}
 .mp-said{margin:.4em 0;font-size:.9em}.mp-files a{margin-right:.8em}
-.mp-row{flex-wrap:nowrap;align-items:end}
+.mp-row{flex-wrap:nowrap;align-items:end;gap:8px}.mp-row>*{min-width:44px!important}
+#mp-endless{min-width:96px!important}
 .mp-moment{display:inline-block;vertical-align:top;width:300px;max-width:100%;margin:0 .8em .8em 0}
 .mp-moment audio{width:100%;height:36px}.mp-moment img{width:100%}
 """
@@ -84,7 +85,7 @@ def moment(run: str, tracks_seen: int, seed: int, words: str) -> str:
     place = f"studio/samples/{quote(run, safe='')}/{tracks_seen}/{seed}"
     return (
         f"<div class='mp-moment'><b>{html.escape(words)}</b><img loading='lazy' alt='spectrogram' src='{place}.png'>"
-        f"<audio controls preload='none' src='{place}.wav'></audio></div>"
+        f"<audio controls preload='metadata' src='{place}.wav'></audio></div>"
     )
 
 

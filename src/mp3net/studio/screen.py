@@ -68,6 +68,7 @@ def build(stage: Stage) -> gr.Blocks:
     with gr.Blocks(title="mp3net studio", analytics_enabled=False) as page:
         gr.Markdown("# mp3net studio")
         sound, playing = gr.HTML(NOTHING, elem_id="mp-sound", padding=False), gr.State(None)
+        keep = gr.Button("Keep as a favourite", size="sm", elem_id="mp-keep")
         # What lies within tabs is not there before they are opened.
         stored = gr.BrowserState([], storage_key="mp3net-favourites", secret="mp3net")  # noqa: S106
         with gr.Tab("Play"):
@@ -75,7 +76,8 @@ def build(stage: Stage) -> gr.Blocks:
         with gr.Tab("Blend"):
             first, second = _blend(stage, controls)
         with gr.Tab("Favourites"):
-            _favourites(stage, page, controls, stored, {"first": first, "second": second})
+            choice = _favourites(stage, page, controls, stored, {"first": first, "second": second})
+        keep.click(said(_added), [stored, playing], [stored, choice], **QUIET)
         if shelf.runs:
             with gr.Tab("Is my training on track?"):
                 _training(shelf, page)
@@ -111,7 +113,7 @@ def _play(stage: Stage, page: gr.Blocks, sound: gr.HTML, playing: gr.State) -> C
     model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1, elem_id="mp-model")
     with gr.Row(elem_classes=["mp-row"]):
         previous = gr.Button("◀", min_width=44, scale=0, elem_id="mp-previous", elem_classes=MAKES)
-        seed = _seed_field(1, "Seed (a song's number)", "mp-seed")
+        seed = _seed_field(1, "Seed", "mp-seed")
         following = gr.Button("▶", min_width=44, scale=0, elem_id="mp-next", elem_classes=MAKES)
         dice = gr.Button("Any", min_width=64, scale=0, elem_id="mp-any", elem_classes=MAKES)
     with gr.Row(elem_classes=["mp-row"]):
@@ -194,10 +196,9 @@ def _blend(stage: Stage, controls: Controls) -> tuple[gr.Number, gr.Number]:
 
 def _favourites(
     stage: Stage, page: gr.Blocks, controls: Controls, stored: gr.BrowserState, seeds: dict[str, gr.Number]
-) -> None:
+) -> gr.Radio:
     """Kept in the visitor's browser: they are there again tomorrow, and nobody else sees them."""
     gr.Markdown("Kept in this browser, a few words each: what a song is made from.")
-    keep = gr.Button("Keep the song that plays", elem_id="mp-keep")
     choice = gr.Radio([], label="Favourites", elem_id="mp-favourites")
     with gr.Row():
         again = gr.Button("Play", variant="primary", elem_id="mp-again", elem_classes=MAKES)
@@ -218,12 +219,12 @@ def _favourites(
         return shown(stage.like(Path(name))) if name is not None else (NOTHING, None)
 
     page.load(_listed, stored, choice, **QUIET)
-    keep.click(said(_added), [stored, controls.playing], [stored, choice], **QUIET)
     remove.click(_removed, [stored, choice], [stored, choice], **QUIET)
     again.click(play_again, [stored, choice], controls.played, **QUEUED)
     for seed, button in to_blend.items():
         button.click(seed_of, [stored, choice], seed, **QUIET)
     file.upload(from_file, file, controls.played, **QUEUED)
+    return choice
 
 
 def _listed(kept: Any, selected: int | None = None) -> Any:
@@ -261,7 +262,7 @@ def _training(shelf: Shelf, page: gr.Blocks) -> None:
     """A verdict, curves, and one seed through time."""
     run = gr.Dropdown(shelf.runs, value=shelf.runs[0], label="Training", visible=len(shelf.runs) > 1)
     verdict = gr.Markdown(elem_id="mp-verdict")
-    picture = gr.Image(label="Curves", interactive=False, buttons=["fullscreen"], elem_id="mp-curves")
+    picture = gr.Image(label="Curves", show_label=False, interactive=False, buttons=["fullscreen"], elem_id="mp-curves")
     with gr.Accordion("What do these numbers mean?", open=False):
         gr.Markdown(MEANINGS)
     seed = gr.Radio([1, 2, 3, 4], value=1, label="Listen to one seed through time", elem_id="mp-through-time")
