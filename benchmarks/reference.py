@@ -19,7 +19,7 @@ from mp3net.training.course import Point, read_course
 from mp3net.training.origin import read_origin
 from mp3net.training.reference import FOLDER
 
-GOOD_KERNEL, GOOD_COVERAGE = 4.0, 0.6
+GOOD_KERNEL, GOOD_COVERAGE = 3.0, 0.75
 KEPT = (
     "kernel_logmel", "coverage_logmel", "frechet_logmel", "octave_flatness", "octave_flatness_real",
     "octave_flatness_spread", "octave_flatness_spread_real", "level_error_db", "pairwise_distance", "memorised_share",

@@ -183,7 +183,7 @@ def _by_heart(course: Course) -> Verdict | None:
         "learned by heart",
         f"the discriminator takes recordings that it has not seen for songs, {shares[-1]:.0%} of the way (healthy: below "
         f"{MOST_MEMORISED:.0%}): it knows those that it trains on by heart",
-        "Train on more recordings; augment.resample_semitones=0.5 helps a little",
+        "Train on more recordings",
     )
 
 
