@@ -27,6 +27,7 @@ ELSEWHERE = {
 }
 FENCED = r"(^```.*?^```$)"
 INCLUDE = r"^<!-- include: (\S+), (.+) -->$"
+SOUND = r"\[([^\]]*)\]\((sounds/[^)\s]+\.mp3)\)"
 LINK = r"(!?\[[^\]]*\])\(([^)\s#:]+)(#[^)\s]*)?\)"
 
 
@@ -40,8 +41,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     uri = page.file.src_uri
     source = next((name for name, there in ELSEWHERE.items() if there == uri), f"docs/{uri}")
     parts = re.split(FENCED, markdown, flags=re.M | re.S)
-    parts[::2] = [re.sub(INCLUDE, _included, _linked(part, source), flags=re.M) for part in parts[::2]]
+    parts[::2] = [re.sub(INCLUDE, _included, _linked(_played(part), source), flags=re.M) for part in parts[::2]]
     return "".join(parts)
+
+
+def _played(markdown: str) -> str:
+    """Links to sounds become players."""
+    return re.sub(SOUND, r"\1<br><audio controls preload='none' src='\2'></audio>", markdown)
 
 
 def _included(found: re.Match[str]) -> str:
