@@ -23,7 +23,7 @@ from tests.documents import command_line as line
 from tests.documents import screens
 from tests.documents.blocks import DOCUMENTS, ROOT, Block, blocks
 from tests.documents.shell import Command, commands
-from tests.documents.workshop import Workshop, run
+from tests.documents.workshop import Workshop
 
 ALL = [block for document in DOCUMENTS for block in blocks(document)]
 # Commands that are only parsed, by pattern, and why.

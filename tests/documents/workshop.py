@@ -111,6 +111,8 @@ class Workshop:
             if value is None or str(value) == "bundled" or str(value) in PRESETS or Path(value).exists():
                 continue
             preset = given.get("preset") or "mp3net2-nano"
+            if what == "run":  # of a family, since the length of its tracks does not matter
+                preset = "mp3net2-nano" if PRESETS[preset].model.kind == "mp3net2" else "piano-95s"
             if words[0] == "generate" and given["slide"] and what == "run":
                 what = "sliding"
             self.supply(what, Path(value), preset)
@@ -150,6 +152,9 @@ class Workshop:
                 return False
             self._trained.add(kind)
         run((*self.smaller(words), *more))
+        kept = self.shelf / "run mp3net2-nano"
+        if words == ("train", "data/piano", "--out", "runs/piano") and not kept.exists():
+            shutil.copytree("runs/piano", kept)
         return True
 
     def _kind(self, given: dict[str, Any]) -> str:
