@@ -113,7 +113,7 @@ class Workshop:
             preset = given.get("preset") or "mp3net2-nano"
             if what == "run":  # of a family, since the length of its tracks does not matter
                 preset = "mp3net2-nano" if PRESETS[preset].model.kind == "mp3net2" else "piano-95s"
-            if words[0] == "generate" and given["slide"] and what == "run":
+            if what == "run" and (words[0] == "sliders" or given.get("slide")):
                 what = "sliding"
             self.supply(what, Path(value), preset)
 
