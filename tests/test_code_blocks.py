@@ -21,7 +21,7 @@ from mp3net.evaluation import session
 from mp3net.training import levels, listening
 from tests.documents import command_line as line
 from tests.documents import screens
-from tests.documents.blocks import DOCUMENTS, ROOT, Block, blocks
+from tests.documents.blocks import DOCUMENTS, ROOT, Block, blocks, blocks_of
 from tests.documents.shell import Command, commands
 from tests.documents.workshop import Workshop
 
@@ -75,7 +75,7 @@ def test_every_block_is_of_a_kind_that_is_checked():
 
 
 def test_what_is_not_run_is_in_the_documents():
-    shown = [command for block in ALL if block.kind == "shell" for command in commands(block.text)]
+    shown = [command for block in ALL if known(block) == "shell" for command in commands(block.text)]
     for pattern in [*NOT_HERE, *SLOW]:
         assert any(re.search(pattern, command.text) for command in shown), f"{pattern}: no such command any more"
 
@@ -130,6 +130,22 @@ def here(tmp_path, monkeypatch, workshop) -> Path:
     return tmp_path
 
 
+def check(command: Command) -> None:
+    """What can be found out about a command without running it."""
+    program = command.words[0]
+    if program == "mp3net":
+        line.parse_mp3net(command.words[1:])
+    elif program in CHECKS:
+        CHECKS[program](command)
+    else:
+        assert program in line.OF_OTHERS, f"{program} is not known to this test"
+
+
+def check_line(text: str) -> None:
+    for command in commands(text):
+        check(command)
+
+
 CHECKS = {
     "make": line.check_make, "source": line.check_source, "pip": line.check_pip, ".ci/run": line.check_file,
     "python": line.check_script, "torchrun": line.check_torchrun,
@@ -139,17 +155,41 @@ CHECKS = {
 @pytest.mark.parametrize("block", of_kind("shell"))
 def test_shell(block, workshop, here, capsysbinary):
     for command in commands(block.text):
-        program = command.words[0]
-        if program == "mp3net":
-            line.parse_mp3net(command.words[1:])
-            if not matches(command, NOT_HERE) and not matches(command, SLOW):
-                perform(command, workshop, here, capsysbinary)
-        elif program in CHECKS:
-            CHECKS[program](command)
-            if program == "python" and not matches(command, NOT_HERE):
-                perform_script(command, workshop, capsysbinary)
-        else:
-            assert program in line.OF_OTHERS, f"{block.place}: {program} is not known to this test"
+        check(command)
+        if matches(command, NOT_HERE) or matches(command, SLOW):
+            continue
+        if command.words[0] == "mp3net":
+            perform(command, workshop, here, capsysbinary)
+        elif command.words[0] == "python":
+            perform_script(command, workshop, capsysbinary)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "mp3net generate --durations 20", "mp3net generate --duration 20parsecs", "mp3net generate --duration soon",
+        "mp3net generate --seed one", "mp3net evaluates", "mp3net train data", "mp3net train data --out x --tracks many",
+        "mp3net train data --out x --set optimiser.beta=0", "mp3net train data --out x --preset mp3net2-nan",
+        "make sing", "source venv/bin/activate", ".ci/runs", "pip install 'mp3net[hubs]'", "pip install basic-pitch==0.1",
+        "pip install -r requirements.txt", "python benchmarks/judges.py", "python examples/onnx/play.py piano.onnx seven 20 x.wav",
+        "python -m benchmarks.lab run DATA RUNS --plan basis", "torchrun --nproc 2 -m mp3net train data",
+        "torchrun --nproc-per-node 2 -m mp3net train data --outs x", "mp3nets generate", "mp3net generate --seed $SEED",
+        "mp3net generate --out 'song", "mp3net info < song.wav",
+    ],
+)  # fmt: skip
+def test_a_broken_command_is_noticed(broken, here):
+    with pytest.raises((Exception, SystemExit)):
+        check_line(broken)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["```yaml\na: 1\n```", "```\nls -l\n```", "Thus:\n\n    rm -r data\n", "- a list\n\nThen:\n\n    something else\n"],
+)
+def test_a_block_of_a_new_kind_is_noticed(text):
+    (block,) = blocks_of("docs/new.md", text)
+    with pytest.raises(ValueError, match=r"docs/new\.md:\d: no test knows what to do with"):
+        block.kind  # noqa: B018
 
 
 def placed(word: str, here: Path) -> str:
@@ -195,7 +235,7 @@ def test_shell_commands_that_take_minutes(block, large_workshop, here, capsysbin
 
 
 def names_of(document: str) -> list[Block]:
-    return [block for block in ALL if block.kind == "python" and block.document == document]
+    return [block for block in ALL if known(block) == "python" and block.document == document]
 
 
 PYTHON = sorted({block.document for block in ALL if known(block) == "python"})
@@ -335,16 +375,13 @@ def test_commands_within_sentences(document):
     text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
     for shown in re.findall(INLINE, text):
         words = [word for word in shlex.split(" ".join(shown.split())) if word not in ("...", "…")]
-        command = Command(tuple(words))
-        if words[0] == "mp3net":
-            parse_in_part(command)
-        elif words[0] != "torchrun":
-            CHECKS[words[0]](command)
+        if words[0] != "torchrun":
+            check_in_part(Command(tuple(words)))
 
 
-def parse_in_part(command: Command) -> None:
+def check_in_part(command: Command) -> None:
     try:
-        line.parse_mp3net(command.words[1:])
+        check(command)
     except Mp3netError:
         raise
     except Exception as error:

@@ -73,10 +73,11 @@ FIRST_OUTPUTS = (
 def blocks(document: Path) -> list[Block]:
     """All fenced and indented code blocks of a document. What is indented below an item of a list belongs to that item."""
     name = str(document.relative_to(ROOT))
-    return _blocks(name, document.read_text(encoding="utf-8"))
+    return blocks_of(name, document.read_text(encoding="utf-8"))
 
 
-def _blocks(name: str, text: str) -> list[Block]:
+def blocks_of(name: str, text: str) -> list[Block]:
+    """Those of a document with this name and text."""
     found: list[Block] = []
     lines = [*text.splitlines(), ""]
     in_list = after_blank = False

@@ -36,7 +36,8 @@ def parse_mp3net(words: tuple[str, ...]) -> dict[str, Any] | None:
     if name.startswith("--"):
         _asks_for_help(MP3NET, list(words))
         return None
-    command = MP3NET.commands[name]  # type: ignore[attr-defined]
+    assert name in MP3NET.commands, f"mp3net has no command {name}"
+    command = MP3NET.commands[name]
     if "--help" in arguments:
         _asks_for_help(command, arguments)
         return None
@@ -136,7 +137,7 @@ def run_script(name: str, arguments: tuple[str, ...], module: bool, parse: Calla
     before, path, original = list(sys.argv), list(sys.path), argparse.ArgumentParser.parse_args
     sys.argv = [name, *arguments]
     sys.path.insert(0, str(ROOT if module else (ROOT / name).parent))
-    argparse.ArgumentParser.parse_args = parse or original  # type: ignore[method-assign, assignment]
+    argparse.ArgumentParser.parse_args = parse or original
     try:
         if module:
             runpy.run_module(name, run_name="__main__")
@@ -144,7 +145,7 @@ def run_script(name: str, arguments: tuple[str, ...], module: bool, parse: Calla
             runpy.run_path(str(ROOT / name), run_name="__main__")
     finally:
         sys.argv, sys.path[:] = before, path
-        argparse.ArgumentParser.parse_args = original  # type: ignore[method-assign]
+        argparse.ArgumentParser.parse_args = original
 
 
 def _stop_after_parsing(parser: argparse.ArgumentParser, *_: Any) -> None:
