@@ -14,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from mp3net.data import preparation
 from mp3net.errors import Mp3netError
@@ -283,20 +284,19 @@ def test_python_that_takes_minutes(document, large_workshop, here, monkeypatch):
 
 
 def imitation_of_transformers() -> ModuleType:
-    """Features of clips that are their levels, called as the model of the example is."""
+    """Features of clips that are their levels and peaks, called as version 5 of transformers has it."""
 
     class Clap:
         @classmethod
         def from_pretrained(cls, name: str) -> Clap:
             return cls()
 
-        def __call__(self, audios, sampling_rate, return_tensors):
-            return {"audios": audios}
+        def __call__(self, *, audio, sampling_rate, return_tensors):
+            return {"input_features": audio}
 
-        def get_audio_features(self, audios):
-            import torch
-
-            return torch.tensor(np.array([[np.std(clip), np.abs(clip).max()] for clip in audios]))
+        def get_audio_features(self, input_features):
+            levels_and_peaks = np.array([[np.std(clip), np.abs(clip).max()] for clip in input_features])
+            return SimpleNamespace(pooler_output=torch.tensor(levels_and_peaks))
 
     return SimpleNamespace(ClapModel=Clap, ClapProcessor=Clap)
 
