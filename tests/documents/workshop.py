@@ -19,6 +19,7 @@ import soundfile
 from mp3net.apps import cli
 from mp3net.apps.train import Request, choose
 from mp3net.config import PRESETS, read_config
+from mp3net.data.dataset import check_audio
 from mp3net.generation import BUNDLED, MP3net
 from tests.documents.command_line import parse_mp3net
 from tests.recordings import piece
@@ -148,7 +149,8 @@ class Workshop:
                 *(name for name in ("config", "init_from", "train_blocks") if given[name] is not None),
             )
             if kind in self._trained:
-                choose(Request(**{**given, "settings": tuple(given["settings"] or ())}))
+                chosen = choose(Request(**{**given, "settings": tuple(given["settings"] or ())}))
+                check_audio(chosen.data, chosen.store.index.config, chosen.config.audio)
                 return False
             self._trained.add(kind)
         run((*self.smaller(words), *more))
