@@ -1,5 +1,7 @@
-# `make song` and `make test` do all set-up themselves and can be repeated. PYTHON chooses the interpreter (3.11 or newer).
+# `make song` and `make test` do all set-up themselves and can be repeated. PYTHON chooses the interpreter (3.11 or newer),
+# TORCH the build of PyTorch: auto (with CUDA where there is a GPU of NVIDIA), cpu or cuda.
 PYTHON ?= python3
+TORCH ?= auto
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -36,7 +38,8 @@ $(VENV)/bin/python:
 # PyTorch first and by its exact version, so that the resolver never considers another build of it.
 $(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing mp3net into $(VENV) (PyTorch included: a few minutes the first time) ..."
-	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	index="$$(TORCH=$(TORCH) $(VENV)/bin/python tools/pytorch_index.py)" && \
+		$(PIP) $$index "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -e .
 	@touch $@
 
@@ -48,7 +51,7 @@ $(VENV)/evaluation.stamp: $(VENV)/core.stamp
 
 $(VENV)/dev.stamp: $(VENV)/evaluation.stamp
 	@echo "installing what the tests need ..."
-	$(PIP) -e '.[dev,remote,cluster,export,hub]'
+	$(PIP) -e '.[dev,remote,cluster,export,hub,studio]'
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/core.stamp

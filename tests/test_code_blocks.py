@@ -34,6 +34,7 @@ NOT_HERE = {
     r"^mp3net .*hf://": "needs the Hugging Face hub: tests/test_hub.py imitates it",
     r"^mp3net .*--maestro ": "needs the MAESTRO recordings, 100 GB: tests/data/test_cluster.py imitates them",
     r"^mp3net .*--format page": "needs npm or its package: tests/test_page.py imitates that",
+    r"^mp3net studio ?": "serves a page until it is stopped: tests/studio and tests/apps/test_studio_command.py",
     r"^mp3net --help": "prints and exits while it is parsed",
     r"^torchrun ": "starts eight processes: tests/training/test_parallel.py starts four",
     r"^make |^\.ci/run": "installs or tests everything, this test included",

@@ -44,6 +44,28 @@ def spectrogram_grid(rows: list[tuple[str, list[np.ndarray]]], sample_rate_hz: i
     return figure
 
 
+def waveform_and_spectrogram(audio: np.ndarray, sample_rate_hz: int) -> Figure:
+    """Audio (C, S) in [-1, 1]: lowest and highest samples above a spectrogram, without margins at the sides, so that a place
+    in the picture is a time."""
+    figure = Figure(figsize=(9, 3), dpi=100)
+    above, below = figure.subplots(2, 1, height_ratios=(1, 2.4))
+    figure.subplots_adjust(0, 0, 1, 1, hspace=0.02)
+    columns = min(900, audio.shape[1])
+    edges = np.linspace(0, audio.shape[1], columns, endpoint=False).astype(int)
+    lowest, highest = np.minimum.reduceat(audio.min(0), edges), np.maximum.reduceat(audio.max(0), edges)
+    above.fill_between(range(columns), lowest, highest, color="#b3408e", linewidth=0)
+    above.set_xlim(0, columns - 1)
+    above.set_ylim(-1, 1)
+    level = spectrogram_db(audio, sample_rate_hz)
+    below.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=-20 - RANGE_DB, vmax=-20, interpolation="nearest")
+    for axis in (above, below):
+        axis.set_axis_off()
+    top_khz = sample_rate_hz / 2000
+    for khz in (khz for khz in (1, 2, 4, 8, 16) if khz < 0.95 * top_khz):
+        below.text(0.005, khz / top_khz, f"{khz} kHz", transform=below.transAxes, color="white", fontsize=7, va="center")
+    return figure
+
+
 def to_rgb(figure: Figure) -> np.ndarray:
     """Figure -> pixels (height, width, 3), uint8."""
     canvas = FigureCanvasAgg(figure)

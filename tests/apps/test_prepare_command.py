@@ -55,8 +55,8 @@ def test_a_missing_ray_is_named_before_anything_is_written(mp3net, tmp_path, mon
 
 def test_interrupted_prepare_says_so_and_goes_on(tmp_path):
     (tmp_path / "music").mkdir()
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * 44100)
-    for index in range(40):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 10 * 44100)
+    for index in range(25):
         soundfile.write(tmp_path / "music" / f"{index}.wav", noise, 44100)
     command = [sys.executable, "-m", "mp3net", "prepare", "music", "--out", "data", "--workers", "1"]
     # Started in the background, tests inherit that Ctrl-C is ignored; the command must not.

@@ -121,6 +121,7 @@ def test_a_lost_worker_restarts_from_the_last_checkpoint(by_two, tiny_data, tmp_
     assert final(tmp_path / "run").read_bytes() == final(by_two).read_bytes()
 
 
+@pytest.mark.slow
 def test_goes_on_with_another_number_of_processes(by_two, tiny_data, tmp_path):
     """The tracks, crops and random numbers are the same; sums differ by rounding, which grows with every iteration."""
     run(command(TWO, tiny_data, tmp_path / "run", 240))

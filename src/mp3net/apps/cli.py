@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from mp3net import __version__
-from mp3net.apps.listening_commands import evaluate, export, generate, info, inspect, sliders
+from mp3net.apps.listening_commands import evaluate, export, generate, info, inspect, sliders, studio
 from mp3net.apps.options import PRESET_HELP, Card, Device, Open, Selection, Sound, Work
 from mp3net.errors import Mp3netError
 from mp3net.files import local
@@ -209,7 +209,7 @@ def train(
     run(request)
 
 
-for command in (generate, evaluate, inspect, sliders, export, info):
+for command in (generate, studio, evaluate, inspect, sliders, export, info):
     app.command()(command)
 
 

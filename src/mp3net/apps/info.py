@@ -147,9 +147,12 @@ def _snapshot(path: Path) -> None:
             + (f"did you mean the preset {near[0]}? " if near else "")
             + "Name a snapshot, a run directory, a dataset, a song or a preset, or nothing for all presets"
         )
-    if (path / RUN_FILE).is_file():
-        _run(path, read_origin(path))
-    elif not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):
+    origin = read_origin(path) if (path / RUN_FILE).is_file() else None
+    if origin is not None and not (path / CHECKPOINTS_FOLDER).is_dir():
+        _run(path, origin)
+        print("it has no checkpoint yet, from which songs could be made")
+        return
+    if origin is None and not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):
         if _songs(path):
             return
         raise Mp3netError(_foreign(path))
@@ -162,6 +165,8 @@ def _snapshot(path: Path) -> None:
         except Mp3netError as error:
             print(f"no sliders: {error}")
     print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))
+    if origin is not None:  # last, so that it is what one sees
+        _run(path, origin)
 
 
 def _foreign(path: Path) -> str:
@@ -176,7 +181,9 @@ def _foreign(path: Path) -> str:
 
 
 def _run(path: Path, origin: Origin) -> None:
-    """Print the command that reproduces the run, and the data and weights it needs."""
+    """Print how the run goes, the command that reproduces it, and the data and weights it needs."""
+    from mp3net.apps.on_track import on_track
+
     command = ["mp3net", "train", origin.data or "DATA"]
     if origin.preset in PRESETS and origin.preset is not None:
         command += ["--preset", origin.preset]
@@ -189,6 +196,7 @@ def _run(path: Path, origin: Origin) -> None:
     print(
         f"run {path}, by mp3net {origin.version or 'before 0.1.0'}, on data with the fingerprint {origin.data_sha256[:12]}"
     )
+    print(f"on track? {on_track(path, origin.config)}")
     for earlier in origin.earlier_data:
         print(f"its first {earlier['until_tracks']:,} tracks saw data with the fingerprint {earlier['data_sha256'][:12]}")
     if origin.init_weights:

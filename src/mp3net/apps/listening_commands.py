@@ -167,6 +167,35 @@ def inspect(
     run(Request(local(file, "FILE"), out, preset, at, seconds, sounds, force))
 
 
+def studio(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Runs (also in training), snapshots, models of the hub, and reports of mp3net evaluate; the bundled "
+            "snapshot is always there.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, Open(help="Port on this machine; default: the first free one from 7860 on.", min=1, max=65535)
+    ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Also give it a public address for a week, through Gradio's servers.")
+    ] = False,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    device: Device = "auto",
+    precision: Precision = "float32",
+) -> None:
+    """Open a page on this machine: make songs, listen, blend, keep favourites, and see whether a training is on track.
+
+    Nobody else can reach it, unless --share is given, and it opens nothing but what is named here. Needs
+    pip install 'mp3net\\[studio]'.
+    """
+    from mp3net.apps.studio import Request, run
+
+    run(Request(tuple(paths or ()), port, share, browser, device, precision))
+
+
 def export(
     snapshot: Snapshot = None,
     export_format: Annotated[

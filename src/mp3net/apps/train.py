@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from mp3net.apps.console import plain_console
 from mp3net.apps.device import choose_device, local_device
 from mp3net.apps.forecast import describe
+from mp3net.apps.on_track import on_track
 from mp3net.config import PRESETS, Config, override, preset, presets_for, read_config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.data.storage import Store, is_remote, open_store
@@ -288,7 +289,8 @@ class ConsoleWatcher(Watcher):
     """Prints a line for every report; on a terminal, a bar below them shows tracks and time left."""
 
     def __init__(self, trainer: Trainer, say: Callable[[str], None], console: Console) -> None:
-        self.run = trainer.config.run
+        self.config, self.run = trainer.config, trainer.config.run
+        self.run_directory = trainer.run_directory.path if trainer.run_directory is not None else None
         self.summary = trainer.steps.objective.summary
         self.say = say
         self._clock = Clock(trainer.state.tracks_seen, self.run.total_tracks)
@@ -316,6 +318,8 @@ class ConsoleWatcher(Watcher):
             f"level error {found['level_error_db']:.1f} dB  kernel distance {found['kernel_logmel']:.2f}  "
             f"coverage {found['coverage_logmel']:.2f}  hum {found['checkerboard_db']:.1f} dB"
         )
+        if self.run_directory is not None:
+            self.say(f"{'':9} {on_track(self.run_directory, self.config)}")
 
     def close(self) -> None:
         if self._bar is not None:

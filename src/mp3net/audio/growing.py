@@ -109,16 +109,26 @@ class GrowingPipe:
 
     def __init__(self, out: BinaryIO, channels: int, sample_rate_hz: int, tags: dict[str, str]) -> None:
         self._out = out
-        words = b"INFO" + b"".join(_chunk(INFO[name], text.encode() + b"\0") for name, text in tags.items())
-        each = 2 * channels
-        sound = struct.pack("<HHIIHH", 1, channels, sample_rate_hz, sample_rate_hz * each, each, 16)
-        out.write(struct.pack("<4sI4s", b"RIFF", UNKNOWN, b"WAVE") + _chunk(b"fmt ", sound) + _chunk(b"LIST", words))
-        out.write(struct.pack("<4sI", b"data", UNKNOWN))
+        out.write(wav_header(channels, sample_rate_hz, tags))
 
     def append(self, piece: np.ndarray) -> None:
         """Add (C, n) samples in [-1, 1], rounded as libsndfile does. Errors: OSError if the reader has gone."""
-        self._out.write(np.floor(piece.T * np.float32(32768)).astype("<i2").tobytes())
+        self._out.write(wav_samples(piece))
         self._out.flush()
+
+
+def wav_header(channels: int, sample_rate_hz: int, tags: dict[str, str]) -> bytes:
+    """The beginning of a WAV stream of unknown length, 16 bits."""
+    words = b"INFO" + b"".join(_chunk(INFO[name], text.encode() + b"\0") for name, text in tags.items())
+    each = 2 * channels
+    sound = struct.pack("<HHIIHH", 1, channels, sample_rate_hz, sample_rate_hz * each, each, 16)
+    begin = struct.pack("<4sI4s", b"RIFF", UNKNOWN, b"WAVE") + _chunk(b"fmt ", sound) + _chunk(b"LIST", words)
+    return begin + struct.pack("<4sI", b"data", UNKNOWN)
+
+
+def wav_samples(piece: np.ndarray) -> bytes:
+    """(C, n) samples in [-1, 1] as they follow in it, rounded as libsndfile does."""
+    return np.floor(piece.T * np.float32(32768)).astype("<i2").tobytes()
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -1,0 +1,91 @@
+"""How a run has gone so far, read from its metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from mp3net.errors import Mp3netError
+
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Readings by name, of which there were so many tracks, after so many hours of training."""
+
+    tracks_seen: int
+    hours: float
+    readings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Course:
+    """The reports of a run: means of what every step gives (`logged`), and light evaluations (`evaluated`)."""
+
+    logged: list[Point]
+    evaluated: list[Point]
+
+    @property
+    def tracks_seen(self) -> int:
+        return max((points[-1].tracks_seen for points in (self.logged, self.evaluated) if points), default=0)
+
+    def hours_at(self, tracks_seen: int) -> float:
+        """Hours of training up to there, linear between reports."""
+        before = Point(0, 0.0, {})
+        for first, second in pairwise([before, *self.logged]):
+            if tracks_seen <= second.tracks_seen:
+                share = (tracks_seen - first.tracks_seen) / max(second.tracks_seen - first.tracks_seen, 1)
+                return first.hours + share * (second.hours - first.hours)
+        return self.logged[-1].hours if self.logged else 0.0
+
+    def tracks_per_hour(self) -> float | None:
+        """The rate of the last five reports; None if there is none."""
+        recent = self.logged[-6:]
+        if not recent:
+            return None
+        first = recent[0] if len(recent) > 1 else Point(0, 0.0, {})
+        hours = recent[-1].hours - first.hours
+        return (recent[-1].tracks_seen - first.tracks_seen) / hours if hours > 0 else None
+
+
+def read_course(run: Path) -> Course:
+    """The course of a run, which may be in training: an unfinished last line is left out.
+
+    Time is that of training alone: between reports the tracks over their rate. Errors: Mp3netError if the file cannot be
+    read.
+    """
+    path = run / METRICS_FILE
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return Course([], [])
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mp3netError(f"{path}: cannot be read: {error}") from None
+    rows: list[dict[str, float]] = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+            rows.append({name: float(value) for name, value in row.items()})
+        except (ValueError, AttributeError, TypeError):
+            break  # cut short when the run was killed, or being written just now
+    return _course(row for row in rows if "tracks_seen" in row)
+
+
+def _course(rows: Iterable[dict[str, float]]) -> Course:
+    logged: list[Point] = []
+    waiting: list[dict[str, float]] = []
+    for row in rows:
+        rate = row.get("rate/tracks_per_s", 0.0)
+        if rate <= 0:
+            waiting.append(row)
+            continue
+        seen = int(row["tracks_seen"])
+        before = logged[-1] if logged else Point(0, 0.0, {})
+        logged.append(Point(seen, before.hours + (seen - before.tracks_seen) / rate / 3600, row))
+    course = Course(logged, [])
+    evaluated = [Point(int(row["tracks_seen"]), course.hours_at(int(row["tracks_seen"])), row) for row in waiting]
+    return Course(logged, evaluated)

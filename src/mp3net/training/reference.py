@@ -1,0 +1,83 @@
+"""The courses of trainings that are known to be good, to compare others with. They are part of the package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from mp3net.config import PRESETS, Config
+from mp3net.training.course import Course, Point
+from mp3net.training.progress import format_duration
+
+FOLDER = "references"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A training of a preset: its data in words, its light evaluations, and from when on its songs were good.
+
+    Good: notes can be heard in most songs, by the kernel distance and coverage that the file states.
+    """
+
+    preset: str
+    data: str
+    good_at_tracks: int
+    good: str
+    course: Course
+
+    def nearest(self, tracks_seen: int) -> Point:
+        """Its evaluation that is nearest to this number of tracks."""
+        return min(self.course.evaluated, key=lambda point: abs(point.tracks_seen - tracks_seen))
+
+
+@cache
+def references() -> dict[str, Reference]:
+    """All references by the name of their preset."""
+    found = {}
+    for file in resources.files("mp3net.training").joinpath(FOLDER).iterdir():
+        if file.name.endswith(".json"):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            columns = content["evaluated"]
+            points = [
+                Point(tracks, hours, {name: values[row] for name, values in columns["readings"].items()})
+                for row, (tracks, hours) in enumerate(zip(columns["tracks_seen"], columns["hours"], strict=True))
+            ]
+            facts = {name: content[name] for name in ("preset", "data", "good_at_tracks", "good")}
+            found[content["preset"]] = Reference(**facts, course=Course([], points))
+    return found
+
+
+def reference_for(config: Config) -> Reference | None:
+    """The reference of the preset whose networks and audio are these."""
+    return next(
+        (
+            reference
+            for name, reference in references().items()
+            if PRESETS[name].audio == config.audio and PRESETS[name].model == config.model
+        ),
+        None,
+    )
+
+
+def beside(course: Course, reference: Reference) -> str:
+    """Where the reference was at the last evaluation of a run, and how long it is to where it became good."""
+    if not course.evaluated:
+        return ""
+    seen = course.evaluated[-1].tracks_seen
+    last = reference.course.evaluated[-1].tracks_seen
+    name = f"the reference ({reference.preset} on {reference.data})"
+    said = ""
+    if seen <= 1.1 * last:
+        point = reference.nearest(seen)
+        said = (
+            f"{name} had kernel distance {point.readings['evaluation/kernel_logmel']:.1f} and coverage "
+            f"{point.readings['evaluation/coverage_logmel']:.2f} after {point.tracks_seen:,} tracks; "
+        )
+        name = "it"
+    rate = course.tracks_per_hour()
+    if seen >= reference.good_at_tracks:
+        return f"{said}{name} was good after {reference.good_at_tracks:,} tracks"
+    left = f", {format_duration(3600 * (reference.good_at_tracks - seen) / rate)} from here" if rate else ""
+    return f"{said}{name} became good after {reference.good_at_tracks:,} tracks{left}"

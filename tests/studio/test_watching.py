@@ -1,0 +1,62 @@
+"""A training as the studio shows it."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from mp3net.figures import png_bytes
+from mp3net.studio import watching
+
+
+def test_the_page_tells_verdict_progress_and_time_left(run):
+    text = watching.told(run)
+    assert text.startswith("### ")
+    assert text.split("\n")[0][4:] in watching.WORDS.values()
+    assert "48 of 48 tracks: finished." in text
+    assert png_bytes(watching.curves(run)).startswith(b"\x89PNG")
+
+
+def test_a_run_that_has_only_begun(run, tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(run / "run.json", begun)
+    assert "0 of 48 tracks." in watching.told(begun)
+    assert watching.curves(begun) is None
+    assert watching.moments(begun) == []
+
+
+def test_moments_are_spread_over_the_training(run, tmp_path):
+    found = watching.moments(run)
+    assert [one.tracks_seen for one in found] == [16, 32, 48]
+    assert found[0].words.startswith("after ")
+    assert watching.seeds_at(run, 16) == [1, 2, 3, 4]
+    assert watching.sample(run, 16, 3).is_file()
+    long = tmp_path / "long"
+    for tracks in np.arange(1, 101) * 8000:
+        (long / "samples" / f"tracks-{tracks:012d}").mkdir(parents=True)
+    (long / "samples" / "tracks-x").mkdir()
+    seen = [one.tracks_seen for one in watching.moments(long)]
+    assert (seen[0], seen[-1], len(seen)) == (8000, 800_000, 6)
+    ratios = np.array(seen[1:]) / np.array(seen[:-1])
+    assert ratios.min() > 1.8
+    assert ratios.max() < 3.6
+
+
+def test_every_state_has_words():
+    from typing import get_args
+
+    from mp3net.training.verdict import State
+
+    assert set(watching.WORDS) == set(get_args(State))
+
+
+@pytest.mark.parametrize("seed", ["../../run", "1/..", 1.5])
+def test_samples_are_found_by_numbers_alone(run, seed):
+    if isinstance(seed, str):
+        with pytest.raises(ValueError, match="invalid literal"):
+            watching.sample(run, 16, seed)
+    else:
+        assert watching.sample(run, 16, seed).name == "seed-1.wav"
