@@ -14,7 +14,10 @@ from mp3net.apps import cli
 
 # Files that share what takes long to make stay in one process; what takes longest begins first.
 TOGETHER = "evaluation"
-FIRST = ("evaluation", "test_survival.py", "test_trainer.py", "test_hostile.py", "test_parallel.py")
+FIRST = (
+    "evaluation", "test_survival.py", "test_trainer.py", "test_hostile.py", "test_parallel.py", "test_code_blocks.py",
+    "test_first_steps.py",
+)  # fmt: skip
 # Fresh weights of the paper's networks are nearly silent.
 LOUDER = 1.2
 GOLDEN = Path(os.environ.get("MP3NET_GOLDEN", Path(__file__).parents[1] / ".." / "shared" / "golden"))

@@ -3,7 +3,7 @@
     python examples/bach_chorales/render.py --out ~/music/chorales
 
 needs `pip install music21` (the scores) and FluidSynth with a General MIDI soundfont (the piano):
-`apt-get install fluidsynth fluid-soundfont-gm`. The 410 chorales give 4.4 hours in a few minutes. Files that
+`apt-get install fluidsynth fluid-soundfont-gm`. The 410 chorales give 4.2 hours in a few minutes. Files that
 exist are kept, so an interrupted run is continued by the same command.
 """
 
