@@ -5,7 +5,7 @@ TORCH ?= auto
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: song test slow lint docs evaluation clean
+.PHONY: song test slow lint docs wheel evaluation clean
 
 song: $(VENV)/core.stamp
 	$(VENV)/bin/mp3net generate --duration 20 --force --out song.wav
@@ -58,6 +58,11 @@ $(VENV)/docs.stamp: $(VENV)/core.stamp
 	@echo "installing what the site needs ..."
 	$(PIP) -e '.[docs]'
 	@touch $@
+
+# For environments of one's own, and other machines: pip install dist/mp3net-*.whl
+wheel: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m build --wheel --outdir dist . > build.log || { cat build.log; exit 1; }
+	@rm build.log; ls dist/mp3net-*.whl
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info song.wav

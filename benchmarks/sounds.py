@@ -2,8 +2,8 @@
 
     python benchmarks/sounds.py docs/sounds RECORDING --at SECONDS
 
-RECORDING may be given away (examples/wesnoth_music); its licence belongs into docs/sounds/LICENCE.txt. MP3 files, which every
-browser plays.
+RECORDING may be given away (examples/wesnoth_music); its licence belongs into docs/sounds/LICENCE.txt. Every browser plays
+MP3 files.
 """
 
 from __future__ import annotations
