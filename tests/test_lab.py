@@ -206,6 +206,7 @@ def test_every_change_trains_and_is_undone(name: str, data: Path) -> None:
     assert torch.equal(after_a_step(), before)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_goes_on_and_gives_the_same_rows(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

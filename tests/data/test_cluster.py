@@ -68,6 +68,7 @@ def test_shards_are_given_as_k_of_n():
             parse_shard(wrong)
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_of_two_workers_gives_the_same(source, whole, tmp_path):
     """In a process of its own, since Ray leaves threads and connections behind."""
     pytest.importorskip("ray")

@@ -107,6 +107,7 @@ def children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 def test_a_lost_worker_restarts_from_the_last_checkpoint(by_two, tiny_data, tmp_path):
     arguments = command([*TWO[:-2], "--max-restarts", "2", *TWO[-2:]], tiny_data, tmp_path / "run", 320)
