@@ -27,7 +27,6 @@ from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, below, maestro
 from mp3net.data.staging import check_place
 from mp3net.data.surveying import survey
 from mp3net.errors import Mp3netError
-from mp3net.files import local
 from mp3net.words import counted
 
 SHOWN_PATHS = 3
@@ -99,11 +98,11 @@ def find(folder: Path | None, maestro_folder: Path | None, years: str | None) ->
     if (folder is None) == (maestro_folder is None):
         raise Mp3netError("name one place: either a FOLDER of recordings or --maestro DIR")
     if maestro_folder is not None:
-        return maestro(local(maestro_folder, "--maestro"), parse_years(years) if years is not None else None)
+        return maestro(maestro_folder, parse_years(years) if years is not None else None)
     if years is not None:
         raise Mp3netError("--years belongs to --maestro")
     assert folder is not None
-    return below(local(folder, "FOLDER"))
+    return below(folder)
 
 
 def trim_threshold(text: str) -> float | None:
