@@ -165,7 +165,9 @@ def test_a_song_that_was_cut_is_called_incomplete(mp3net, tmp_path):
 
 def test_presets_that_are_nearly_named(mp3net):
     status, _, err = mp3net("info", "mp3net2-nan")
-    assert (status, "did you mean the preset mp3net2-nano?" in err) == (2, True)
+    assert (status, "did you mean the preset mp3net2-nano? Otherwise name a snapshot, a run" in err) == (2, True)
+    status, _, err = mp3net("info", "nothing like it")
+    assert (status, "nothing like it: no such folder or file; name a snapshot, a run" in err) == (2, True)
 
 
 def test_words():

@@ -144,8 +144,8 @@ def _snapshot(path: Path) -> None:
         near = difflib.get_close_matches(str(path), PRESETS, 1)
         raise Mp3netError(
             f"{path}: no such folder or file; "
-            + (f"did you mean the preset {near[0]}? " if near else "")
-            + "Name a snapshot, a run directory, a dataset, a song or a preset, or nothing for all presets"
+            + (f"did you mean the preset {near[0]}? Otherwise " if near else "")
+            + "name a snapshot, a run directory, a dataset, a song or a preset, or nothing for all presets"
         )
     if (path / RUN_FILE).is_file():
         _run(path, read_origin(path))
