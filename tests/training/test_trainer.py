@@ -285,9 +285,14 @@ def test_non_finite_loss_stops_and_names_the_last_good_checkpoint(tiny, tiny_dat
 
 def test_weights_that_became_non_finite_are_never_saved(tiny, tiny_data, tmp_path):
     session = trainer(tiny, tiny_data, tmp_path / "run")
-    next(iter(session.state.ema.weights.values()))[0] = float("nan")
-    with pytest.raises(Mp3netError, match="non-finite weights in ema/"):
-        session.run()
+    weights = iter(session.state.ema.weights.values())
+    for message in (
+        r"non-finite weights in ema/[\w./]+; no checkpoint",
+        r"non-finite weights in ema/[\w./]+ and 1 more; no",
+    ):
+        next(weights)[0] = float("nan")
+        with pytest.raises(Mp3netError, match=message):
+            session._save()
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
 
 
