@@ -253,9 +253,12 @@ def test_normalize(mp3net):
         (["prepare", HERE, "--out", HERE.parent / "conftest.py"], "is a file; name a folder"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--tracks", "0"],
-            "--tracks: run.total_tracks: Input should be greater",
+            "--tracks: run.total_tracks: needs a whole number, at least 1",
         ),
-        (["prepare", ".", "--out", "../data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
+        (
+            ["prepare", ".", "--out", "../data", "--channels", "3"],
+            "prepare: --channels: needs a whole number, at least 1 and at most 2",
+        ),
         (["prepare", ".", "--out", "../data", "--preset", "x"], "unknown preset 'x'; the presets are: mp3net2-nano"),
         (
             ["train", "data", "--preset", "piano", "--out", "r"],
@@ -286,13 +289,16 @@ def test_normalize(mp3net):
         ),
         (
             ["prepare", ".", "--out", "d", "--min-duration", "inf"],
-            "prepare: --min-duration: Input should be a finite number",
+            "prepare: --min-duration: needs a finite number, above 0",
         ),
         (["train", "d", "--preset", "nano-1.5s", "--out", "s3://bucket/r"], "--out s3://bucket/r: a URL"),
         (["prepare", ".", "--out", "d", "--loudness", "-14"], "--loudness -14 belongs to --level loudness"),
         (["prepare", "--maestro", ".", "--out", "d", "--heldout", "0.2"], "--maestro has splits of its own"),
-        (["prepare", ".", "--out", "d", "--heldout", "1.5"], "prepare: --heldout: Input should be less than"),
-        (["prepare", ".", "--out", "d", "--sample-rate", "1"], "prepare: --sample-rate: Input should be greater"),
+        (["prepare", ".", "--out", "d", "--heldout", "1.5"], "prepare: --heldout: needs a number, at least 0 and below 1"),
+        (
+            ["prepare", ".", "--out", "d", "--sample-rate", "1"],
+            "prepare: --sample-rate: needs a whole number, at least 1000 and at most 192000",
+        ),
         (
             ["prepare", ".", "--out", "d", "--trim-silence", "45"],
             "--trim-silence 45: give dB relative to the peak, such as -45",

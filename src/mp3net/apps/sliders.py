@@ -25,8 +25,8 @@ def run(snapshot: Path | None, songs: int) -> None:
     assert model.snapshot is not None
     if (folder := model.snapshot.run) is not None:
         print(
-            f"the sliders belong to the latest checkpoint of {folder} alone: when the run goes on, find them anew, or keep a "
-            f"copy of {path.parent} and play that"
+            f"the sliders belong to the latest checkpoint of {folder} alone: when the run goes on, find them anew, or keep "
+            f"a copy of {path.parent} and play that"
         )
     if found.sliders:
         command = ["mp3net", "generate", *([str(snapshot)] if snapshot else []), "--slide", f"{found.sliders[0].name}=1"]
