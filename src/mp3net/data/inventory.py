@@ -15,6 +15,7 @@ from mp3net.files import read_json, write_json, write_text
 from mp3net.words import counted, mono_or_stereo
 
 SPLITS = ("train", "heldout")
+SHOWN_PATHS = 3
 # What the table says about a file that is not audio; the rest is unknown, not zero.
 _WITHOUT_AUDIO = ("split", "path", "piece", "status", "reason")
 STRICT = "--strict: music is missing or damaged"
@@ -102,6 +103,12 @@ def printable(text: str) -> str:
     """`text` with what terminals and UTF-8 files cannot hold escaped: control characters and invalid UTF-8."""
     shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
+
+
+def some(paths: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
+    return ", ".join(printable(path) for path in paths[:SHOWN_PATHS]) + more
 
 
 def write_reports(out: Path, report: PrepareReport) -> None:
