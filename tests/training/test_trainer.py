@@ -205,25 +205,6 @@ def test_killed_and_restarted_is_bit_identical(tiny_data, tmp_path, precision):
     assert final_bytes(tmp_path / "killed") == final_bytes(tmp_path / "whole")
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tiny_data, tmp_path):
-    run = tmp_path / "run"
-    command = [
-        sys.executable, "-m", "mp3net", "train", str(tiny_data), "--preset", "nano-1.5s", "--device", "cpu", "--out", str(run),
-        "--set", "audio.sample_rate_hz=8000", "--set", "audio.num_bins=16", "--set", "model.num_blocks=2",
-        "--set", "run.log_every_tracks=16",
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "/400,000 tracks" in line and "gap " in line:
-                break
-        process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-    assert process.returncode == 130
-    assert "the same command again" in rest
-    assert len(list((run / "checkpoints").iterdir())) == 1
-
-
 def test_another_configuration_is_refused_with_the_differing_keys(tiny, tiny_data, tmp_path):
     trainer(tiny, tiny_data, tmp_path / "run").run()
     other = override(tiny, ["optimiser.learning_rate=0.5", "model.latent_dim=9", "run.total_tracks=128"])
