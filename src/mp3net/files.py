@@ -10,18 +10,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mp3net.errors import Mp3netError
 
 PARTIAL = ".partial"
 """The suffix of files and folders that are being written."""
+Given = TypeVar("Given", Path, Path | None)
 
 
-def local(path: Path, what: str) -> Path:
-    """Return `path`. Errors: Mp3netError if it was meant as a URL, which would silently become folders of that name."""
+def local(path: Given, what: str) -> Given:
+    """Return `path`; None, too. Errors: Mp3netError if it was meant as a URL, which would silently become folders of that
+    name."""
     if found := re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path)):
-        raise Mp3netError(f"{what} {found[1]}://{found[2]}: a URL; only folders of this machine will do here")
+        raise Mp3netError(f"{what} {found[1]}://{found[2]}: a URL; only files and folders of this machine will do here")
     return path
 
 

@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 import soundfile
+import typer
 
-from mp3net.apps import options
+from mp3net.apps import cli, options
 from mp3net.apps.targets import parse_duration, parse_seeds, plan_targets
 from mp3net.config import PRESETS
 from mp3net.errors import Mp3netError
@@ -251,9 +253,12 @@ def test_normalize(mp3net):
         (["prepare", HERE, "--out", HERE.parent / "conftest.py"], "is a file; name a folder"),
         (
             ["train", "d", "--preset", "nano-1.5s", "--out", "r", "--tracks", "0"],
-            "--tracks: run.total_tracks: Input should be greater",
+            "--tracks: run.total_tracks: needs a whole number, at least 1",
         ),
-        (["prepare", ".", "--out", "../data", "--channels", "3"], "channels: Input should be less than or equal to 2"),
+        (
+            ["prepare", ".", "--out", "../data", "--channels", "3"],
+            "prepare: --channels: needs a whole number, at least 1 and at most 2",
+        ),
         (["prepare", ".", "--out", "../data", "--preset", "x"], "unknown preset 'x'; the presets are: mp3net2-nano"),
         (
             ["train", "data", "--preset", "piano", "--out", "r"],
@@ -268,7 +273,10 @@ def test_normalize(mp3net):
         (["info", "nowhere"], "nowhere: no such folder"),
         (["train", "d", "--config", "nano-1.5s", "--out", "r"], "for the preset of that name, give --preset nano-1.5s"),
         (["train", "d", "--config", HERE / "__init__.py", "--out", "r"], "cannot be read as JSON: it is empty"),
-        (["info", "https://a.org/data"], "PATH https://a.org/data: a URL; only folders of this machine will do here"),
+        (
+            ["info", "https://a.org/data"],
+            "PATH https://a.org/data: a URL; only files and folders of this machine will do here",
+        ),
         (["prepare", HERE, "--out", "http://a.org/data"], "--out http://a.org/data: a URL"),
         (["prepare", "s3://bucket/music", "--out", "data"], "FOLDER s3://bucket/music: a URL"),
         (["prepare", "--maestro", "gs://maestro", "--out", "data"], "--maestro gs://maestro: a URL"),
@@ -281,13 +289,16 @@ def test_normalize(mp3net):
         ),
         (
             ["prepare", ".", "--out", "d", "--min-duration", "inf"],
-            "prepare: --min-duration: Input should be a finite number",
+            "prepare: --min-duration: needs a finite number, above 0",
         ),
         (["train", "d", "--preset", "nano-1.5s", "--out", "s3://bucket/r"], "--out s3://bucket/r: a URL"),
         (["prepare", ".", "--out", "d", "--loudness", "-14"], "--loudness -14 belongs to --level loudness"),
         (["prepare", "--maestro", ".", "--out", "d", "--heldout", "0.2"], "--maestro has splits of its own"),
-        (["prepare", ".", "--out", "d", "--heldout", "1.5"], "prepare: --heldout: Input should be less than"),
-        (["prepare", ".", "--out", "d", "--sample-rate", "1"], "prepare: --sample-rate: Input should be greater"),
+        (["prepare", ".", "--out", "d", "--heldout", "1.5"], "prepare: --heldout: needs a number, at least 0 and below 1"),
+        (
+            ["prepare", ".", "--out", "d", "--sample-rate", "1"],
+            "prepare: --sample-rate: needs a whole number, at least 1000 and at most 192000",
+        ),
         (
             ["prepare", ".", "--out", "d", "--trim-silence", "45"],
             "--trim-silence 45: give dB relative to the peak, such as -45",
@@ -310,6 +321,50 @@ def test_errors_are_one_line_with_the_remedy_and_status_2(mp3net, tmp_path, argu
     assert message in err
     assert out == ""
     assert list(tmp_path.iterdir()) == [], "nothing may be left behind"
+
+
+NEEDED = {"prepare": ["--out", "o"], "train": ["--out", "o"], "evaluate": ["--out", "o"], "parquet": ["d", "--out", "o"]}
+
+
+def path_options() -> list[tuple[str, str]]:
+    """All commands and those of their options and arguments that name a file or folder; snapshots may be on the hub."""
+    found = []
+    for command in (one.callback for one in cli.app.registered_commands):
+        for name, hint in get_type_hints(command, include_extras=True).items():
+            kind, *about = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+            if Path in (kind, *get_args(kind)) and name != "snapshot":
+                is_argument = isinstance(about[0], typer.models.ArgumentInfo)
+                found.append((command.__name__, name if is_argument else f"--{name.replace('_', '-')}"))
+    return found
+
+
+@pytest.mark.parametrize(("command", "option"), path_options())
+def test_no_path_may_be_a_url(mp3net, tmp_path, command, option):
+    url = "s3://bucket/a.wav"
+    if option.startswith("--"):
+        given = [*NEEDED.get(command, ["x"] if command == "inspect" else []), option, url]
+    else:
+        given = [url, *NEEDED.get(command, [])[-2:]]
+    status, out, err = mp3net(command, *given)
+    name = option if option.startswith("--") else option.upper()
+    assert (status, out, list(tmp_path.iterdir())) == (2, "", [])
+    assert err == f"error: {name} {url}: a URL; only files and folders of this machine will do here\n"
+
+
+def test_every_path_of_a_command_is_asked_about():
+    assert {("generate", "--out"), ("evaluate", "--cache"), ("train", "--init-from"), ("info", "path")} < set(path_options())
+
+
+@pytest.mark.parametrize("command", ["generate", "sliders", "export", "evaluate"])
+def test_a_snapshot_may_be_no_url_but_that_of_the_hub(mp3net, tmp_path, command):
+    if command == "evaluate":  # it asks for a dataset first
+        write_folder(tmp_path / "music")
+        mp3net("prepare", "music", "--out", "data", "--preset", "nano-1.5s")
+    before = sorted(tmp_path.iterdir())
+    options = ["--out", "o", "--data", "data"] if command == "evaluate" else []
+    status, _, err = mp3net(command, "https://a.org/s", *options)
+    message = "error: https://a.org/s: a URL; name a folder of this machine, or a model of the hub: hf://OWNER/NAME\n"
+    assert (status, err, sorted(tmp_path.iterdir())) == (2, message, before)
 
 
 def test_info_lists_presets_and_describes_the_bundled_snapshot(mp3net):

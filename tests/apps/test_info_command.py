@@ -163,9 +163,36 @@ def test_a_song_that_was_cut_is_called_incomplete(mp3net, tmp_path):
     assert (status, "incomplete: 1.0 of 3.0 s" in out) == (0, True)
 
 
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_what_can_be_decoded_counts_not_what_the_header_says(mp3net, ending):
+    Path("mine").mkdir()
+    assert mp3net("generate", "--seed", 4, "--duration", 8, "--out", f"mine/whole.{ending}")[0] == 0
+    assert "incomplete" not in mp3net("info", f"mine/whole.{ending}")[1]
+    whole = Path(f"mine/whole.{ending}").read_bytes()
+    Path(f"mine/cut.{ending}").write_bytes(whole[: len(whole) * 2 // 3])
+    status, out, _ = mp3net("info", f"mine/cut.{ending}")
+    said = r"^incomplete: .*(are missing: the file ends [23].\d s early|the file breaks off at 0:0[245]) \(an unfinished download"
+    assert (status, re.search(said, out, re.M) is not None) == (0, True), out
+    listed = mp3net("info", "mine")[1].splitlines()
+    assert re.match(rf"song mine/cut.{ending}: [2456]\.\d s, seed 4", listed[0])
+    assert [line[:11] for line in listed[1:3]] == ["incomplete:", "song mine/w"]
+    assert re.match(rf"song mine/whole.{ending}: 8\.0 s, seed 4", listed[2])
+
+
+def test_a_song_of_which_nothing_can_be_decoded_is_called_so(mp3net):
+    assert mp3net("generate", "--seed", 4, "--duration", 8, "--out", "song.flac")[0] == 0
+    whole = Path("song.flac").read_bytes()
+    music = whole.index(b"\xff\xf8")
+    Path("song.flac").write_bytes(whole[:music] + bytes(len(whole) - music))
+    status, out, _ = mp3net("info", "song.flac")
+    assert (status, "\nincomplete: corrupt: nothing in it can be decoded\n" in out) == (0, True), out
+
+
 def test_presets_that_are_nearly_named(mp3net):
     status, _, err = mp3net("info", "mp3net2-nan")
-    assert (status, "did you mean the preset mp3net2-nano?" in err) == (2, True)
+    assert (status, "did you mean the preset mp3net2-nano? Otherwise name a snapshot, a run" in err) == (2, True)
+    status, _, err = mp3net("info", "nothing like it")
+    assert (status, "nothing like it: no such folder or file; name a snapshot, a run" in err) == (2, True)
 
 
 def test_words():

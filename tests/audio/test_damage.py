@@ -33,6 +33,8 @@ from tests.recordings import music
          "unfinished download, copy or recording?)"),
         (Damage(50, 60, [Gap(at, 2) for at in (5, 15, 25, 35, 45)]), "10.0 s of 60.0 s are missing: damaged at 0:05, 0:15, "
          "0:25 and 2 more places"),
+        (Damage(52, 60, [Gap(at, 2) for at in (5, 15, 25, 35)]), "8.0 s of 60.0 s are missing: damaged at 0:05, 0:15, 0:25 "
+         "and 1 more place"),
         (Damage(50, elsewhere_s=10), "10.0 s of 60.0 s are missing: damaged at places that the file does not tell"),
         (Damage(29.9, ended=False), "the file breaks off at 0:29 (an unfinished download or copy?): what followed is not there"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,27 @@ def test_a_cell_of_the_table(tmp_path, name, fault):
     if fault == "form changes":
         assert {channels for _, channels in forms} == {1, 2}
     assert probe(path).duration_s < 4 * seconds
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_file_that_is_cut_in_its_header_is_refused_or_told(tmp_path, name):
+    """Also if zeros follow, as a download leaves them that reserves its space first. Nothing else is raised, and no walk
+    over the file goes on for ever."""
+    path = tmp_path / "x"
+    for length in range(1, 400, 3):
+        for rest in (b"", bytes(9000)):
+            path.write_bytes(encoded(name)[:length] + rest)
+            for look in (probe, decode):
+                with suppress(UnusableAudioError):
+                    look(path)
+
+
+@pytest.mark.parametrize("length", [60, 100, 400])
+def test_a_header_without_its_music_is_corrupt_not_empty(tmp_path, length):
+    data = encoded("FLAC")
+    (tmp_path / "x").write_bytes(data[:length] + bytes(len(data) - length))
+    with pytest.raises(UnusableAudioError, match="corrupt: nothing in it can be decoded"):
+        decode(tmp_path / "x")
 
 
 def test_whole_files_say_nothing(tmp_path):

@@ -172,6 +172,9 @@ def test_what_is_no_maestro_is_explained(tmp_path):
         path.unlink()
     with pytest.raises(Mp3netError, match="none of the 5 recordings"):
         maestro(folder, None)
+    table.write_text("\n".join(whole.splitlines()[:2]))
+    with pytest.raises(Mp3netError, match="not the one recording that maestro-v3.0.0.csv lists for the years is there"):
+        maestro(folder, None)
 
 
 def test_the_card_and_parquet_files_are_read_by_hugging_face_datasets(whole, tmp_path, monkeypatch):

@@ -157,7 +157,7 @@ def test_interrupted_preparation_goes_on_and_gives_the_same(tmp_path, monkeypatc
     with pytest.raises(Mp3netError, match="unfinished"):
         read_index(tmp_path / "out")
     with pytest.raises(
-        Mp3netError, match=r"unfinished dataset of other settings .*sample_rate_hz: 22016 -> 8000; .* Give the same"
+        Mp3netError, match=r"unfinished dataset of other settings .*--sample-rate: 22016 -> 8000; .* Give the same"
     ):
         prepare(below(source), tmp_path / "out", DataConfig(sample_rate_hz=8000), 1)
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / STAGING).glob("*.arrow")}
@@ -197,7 +197,7 @@ def test_nothing_usable_is_an_error_that_says_what_was_looked_for(tmp_path):
         prepare(below(tmp_path / "in"), tmp_path / "out", CONFIG, 1)
     (tmp_path / "in" / "a.txt").write_text("x" * 1000)
     with pytest.raises(
-        Mp3netError, match=r"none of 1 files is usable: skipped: not audio \(1\). Looked for WAV.*report.json"
+        Mp3netError, match=r"the only file is not usable: skipped: not audio \(1\). Looked for WAV.*report.json"
     ):
         prepare(below(tmp_path / "in"), tmp_path / "out", CONFIG, 1)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["files"][0]["reason"] == "not audio"
@@ -213,8 +213,13 @@ def test_advice_where_there_is_no_dataset_can_be_followed(tmp_path, monkeypatch)
     (Path("failed") / REPORT_FILE).write_text("{}")
     ways = {"music": "music --out data/music", "failed": "FOLDER --out failed", "data/piano": "FOLDER --out data/piano"}
     for name, way in ways.items():
-        with pytest.raises(Mp3netError, match=f"make one with `mp3net prepare {way}`"):
+        with pytest.raises(Mp3netError, match=f"^{name}: holds no prepared dataset; make one with `mp3net prepare {way}`$"):
             read_index(Path(name))
+    message = "^gone: no such folder; if you have no dataset yet, make one with `mp3net prepare FOLDER --out gone`$"
+    with pytest.raises(Mp3netError, match=message):
+        read_index(Path("gone"))
+    with pytest.raises(Mp3netError, match="report.json: is a file; name the folder of a dataset"):
+        read_index(Path("failed") / REPORT_FILE)
 
 
 @pytest.mark.parametrize(("offset", "rate"), [(0.1, 44100), (-0.3, 22016)], ids=["resampled", "as it is"])
@@ -292,7 +297,7 @@ def test_looking_only_refuses_what_preparing_would(tmp_path, monkeypatch):
             check_place(out, below(source), CONFIG)
     prepare(below(source), out, CONFIG, 1)
     check_place(out, below(source), CONFIG)
-    with pytest.raises(Mp3netError, match=r"holds a dataset of other settings .*level: 'peak' -> 'original'"):
+    with pytest.raises(Mp3netError, match=r"holds a dataset of other settings .*--level: peak -> original"):
         check_place(out, below(source), CONFIG.model_copy(update={"level": "original"}))
 
 

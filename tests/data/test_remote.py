@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import re
 import threading
 import time
@@ -276,6 +277,40 @@ def test_object_storage_gives_the_same_crops(folder, s3, tmp_path, monkeypatch):
     assert torch.equal(far.batch(5, 100, 8), CropDataset(folder, CROP, augment=augment).batch(5, 100, 8))
     with pytest.raises(Mp3netError, match=r"s3://music/sets/violin/dataset.json: no such file"):
         open_store("s3://music/sets/violin")
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "message"),
+    [
+        ("s3://b/a", {}, "s3://b/a/dataset.json: no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"),
+        ("gs://b/a", {}, "gs://b/a/dataset.json: no credentials found: set GOOGLE_APPLICATION_CREDENTIALS to the file of"),
+        (
+            "az://b/a",
+            {"AZURE_STORAGE_ACCOUNT_NAME": "anna"},
+            "az://b/a/dataset.json: no credentials found: set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or",
+        ),
+        ("az://b/a", {}, "az://b/a: not a place to read from: .*Account must be specified; set AZURE_STORAGE_ACCOUNT_NAME"),
+        (
+            "s3://b/a",
+            {"AWS_ACCESS_KEY_ID": "a"},
+            "s3://b/a: not a place to read from: .*; set AWS_ACCESS_KEY_ID and AWS_SEC",
+        ),
+    ],
+)
+def test_missing_credentials_are_named_at_once(tmp_path, monkeypatch, url, environment, message):
+    for name in [name for name in os.environ if re.match("AWS_|GOOGLE_|AZURE_|NO_PROXY$", name, re.I)]:
+        monkeypatch.delenv(name)
+    # Nothing answers at the address where a machine of a cloud finds its own credentials, also if this is one.
+    for name, value in {"http_proxy": "http://127.0.0.1:9", "MP3NET_CACHE": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    begun = time.monotonic()
+    with pytest.raises(Mp3netError, match=f"^{message}") as raised:
+        open_store(url)
+    assert "_SKIP_SIGNATURE=true" in str(raised.value)
+    assert "169.254" not in str(raised.value)
+    assert time.monotonic() - begun < 5, "without trying again"
 
 
 def test_ranks_share_without_overlap_and_resume_at_the_exact_sample(folder):

@@ -16,7 +16,7 @@ def test_snapshot_and_folder(mp3net, dataset, judged_folder, untrained, tmp_path
     assert status == 0
     assert "octave_flatness" in out
     assert "40 clips of 1.48 s, 11008 Hz, mono, against 40 clips" in out
-    assert "as good as real in" in out
+    assert "not told from real in" in out
     assert "place on the ladder" in out
     assert "report/report.html" in out
     data = json.loads((tmp_path / "report" / "report.json").read_text())

@@ -180,7 +180,25 @@ def test_the_command_finds_measures_and_says_what_there_is_not(mp3net, tmp_path,
         status, _, err = mp3net("generate", "copy", "--slide", option)
         assert (status, message in err) == (2, True), err
     (tmp_path / "copy" / "sliders.json").unlink()
-    assert "has no sliders; find them with: mp3net sliders copy" in mp3net("generate", "copy", "--slide", "level=1")[2]
+    assert "has no sliders; find them with: mp3net sliders copy\n" in mp3net("generate", "copy", "--slide", "level=1")[2]
+
+
+def test_sliders_of_a_run_belong_to_its_latest_checkpoint(mp3net, tmp_path, untrained):
+    older, latest = (tmp_path / "my run" / "checkpoints" / f"tracks-{tracks:012}" / "snapshot" for tracks in (8, 16))
+    for folder in (older, latest):
+        shutil.copytree(untrained, folder)
+    _, _, err = mp3net("generate", "my run", "--slide", "level=1")
+    assert "has no sliders; find them with: mp3net sliders 'my run'   (when the run has ended: they belong to its" in err
+    _, _, err = mp3net("generate", older, "--slide", "level=1")
+    assert err.endswith(f"has no sliders; find them with: mp3net sliders '{older}'\n"), "not those of the latest"
+    status, out, _ = mp3net("sliders", "my run", "--songs", 48)
+    kept = "my run/checkpoints/tracks-000000000016/snapshot"
+    assert (status, (tmp_path / kept / "sliders.json").exists(), (older / "sliders.json").exists()) == (0, True, False)
+    assert (
+        f"the sliders belong to the latest checkpoint of my run alone: when the run goes on, find them anew, or keep a copy of {kept}"
+        in out
+    )
+    assert "--slide" not in out or re.search(r"; next: mp3net generate 'my run' --slide \w+=1$", out, re.M)
 
 
 def test_the_bundled_sliders_do_what_they_say():

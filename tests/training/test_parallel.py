@@ -95,7 +95,7 @@ def test_activation_checkpointing_changes_nothing(one):
 @pytest.mark.parametrize(
     ("settings", "count", "message"),
     [
-        (["optimiser.batch_size=6"], 4, "cannot be shared evenly by 4 processes"),
+        (["optimiser.batch_size=6"], 4, "cannot be shared evenly by 4 processes; choose a multiple of 4$"),
         (
             ["optimiser.batch_size=8", "run.micro_batch_size=3"],
             1,

@@ -124,8 +124,9 @@ def prepare(
     }  # fmt: skip
     provenance = Provenance(title or Provenance.title, source, licence)
     request = Request(
-        out=local(out, "--out"), settings=settings, trim_silence=trim_silence, folder=folder, maestro=maestro, years=years,
-        preset=preset, provenance=provenance, workers=workers, shard=shard, ray=ray, dry_run=dry_run,
+        out=local(out, "--out"), settings=settings, trim_silence=trim_silence, folder=local(folder, "FOLDER"),
+        maestro=local(maestro, "--maestro"), years=years, preset=preset, provenance=provenance, workers=workers,
+        shard=shard, ray=ray, dry_run=dry_run,
     )  # fmt: skip
     run(request)
 
@@ -202,9 +203,9 @@ def train(
     from mp3net.apps.train import Request, run
 
     request = Request(
-        out=local(out, "--out"), data=data, preset=preset, config=config, settings=tuple(settings or ()), tracks=tracks,
-        train_blocks=train_blocks, device=device, threads=threads, init_from=init_from, dry_run=dry_run,
-        data_changed=data_changed,
+        out=local(out, "--out"), data=data, preset=preset, config=local(config, "--config"),
+        settings=tuple(settings or ()), tracks=tracks, train_blocks=train_blocks, device=device, threads=threads,
+        init_from=local(init_from, "--init-from"), dry_run=dry_run, data_changed=data_changed,
     )  # fmt: skip
     run(request)
 

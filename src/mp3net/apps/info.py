@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Column, Table
 
 from mp3net.apps.console import plain_console
-from mp3net.audio.encoding import FORMATS, length_s
+from mp3net.audio.encoding import FORMATS
 from mp3net.config import PRESETS, assignments, preset
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.inventory import SPLITS
@@ -56,16 +56,25 @@ def _song(path: Path) -> None:
         f"song {path}: {origin.settings.words}, weights {origin.snapshot}, by mp3net {origin.version} ({origin.computed_by})"
     )
     print(json.dumps(origin.settings.model_dump(mode="json"), indent=1))
-    _say_incomplete(path, origin.settings.duration_s)
+    for sentence in _length(path, origin.settings.duration_s)[1]:
+        print(sentence)
     bundled = open_snapshot(BUNDLED).digest == origin.snapshot
     command = ["mp3net", "generate", *([] if bundled else ["SNAPSHOT"]), "--like", str(path), "--out", f"again{path.suffix}"]
     print(f"make it again: {shlex.join(command)}{'' if bundled else ' (SNAPSHOT: the one with these weights)'}")
 
 
-def _say_incomplete(path: Path, duration_s: float | None) -> None:
-    lasts_s = length_s(path)
-    if duration_s is not None and lasts_s < duration_s - 0.1:
-        print(f"incomplete: {lasts_s:.1f} of {duration_s:.1f} s")
+def _length(path: Path, duration_s: float | None) -> tuple[str, list[str]]:
+    """How much of a song can be decoded, and what is missing: headers of files that were cut state the whole length."""
+    from mp3net.audio.decoding import UnusableAudioError
+    from mp3net.audio.reading import heard
+
+    try:
+        found = heard(path)
+    except UnusableAudioError as error:
+        return "0.0 s", [f"incomplete: {error}"]
+    if not (missing := str(found)) and duration_s is not None and found.decoded_s < duration_s - 0.1:
+        missing = f"{found.decoded_s:.1f} of {duration_s:.1f} s"
+    return f"{found.decoded_s:.1f} s", [f"incomplete: {missing}"] if missing else []
 
 
 def _songs(folder: Path) -> bool:
@@ -79,8 +88,8 @@ def _songs(folder: Path) -> bool:
         except Mp3netError:
             continue
         made = path
-        print(f"song {path}: {length_s(path):.1f} s, {origin.settings.words}, weights {origin.snapshot}")
-        _say_incomplete(path, origin.settings.duration_s)
+        lasts, missing = _length(path, origin.settings.duration_s)
+        print(f"song {path}: {lasts}, {origin.settings.words}, weights {origin.snapshot}", *missing, sep="\n")
     if made is not None:
         print(f"all about one of them: {shlex.join(['mp3net', 'info', str(made)])}")
     return made is not None
@@ -144,8 +153,8 @@ def _snapshot(path: Path) -> None:
         near = difflib.get_close_matches(str(path), PRESETS, 1)
         raise Mp3netError(
             f"{path}: no such folder or file; "
-            + (f"did you mean the preset {near[0]}? " if near else "")
-            + "Name a snapshot, a run directory, a dataset, a song or a preset, or nothing for all presets"
+            + (f"did you mean the preset {near[0]}? Otherwise " if near else "")
+            + "name a snapshot, a run directory, a dataset, a song or a preset, or nothing for all presets"
         )
     origin = read_origin(path) if (path / RUN_FILE).is_file() else None
     if origin is not None and not (path / CHECKPOINTS_FOLDER).is_dir():

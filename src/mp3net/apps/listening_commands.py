@@ -76,9 +76,9 @@ def generate(
     if normalize:
         settings["normalize"] = True
     request = Request(
-        snapshot=snapshot, seed=seed, duration=duration, variations=variation, path=path, like=like, settings=settings,
-        slides=tuple(slide or ()),
-        out=out, audio_format=audio_format, force=force, stream=stream, device=device, precision=precision,
+        snapshot=snapshot, seed=seed, duration=duration, variations=variation, path=path,
+        like=local(like, "--like"), settings=settings, slides=tuple(slide or ()), out=local(out, "--out"),
+        audio_format=audio_format, force=force, stream=stream, device=device, precision=precision,
     )  # fmt: skip
     run(request)
 
@@ -121,9 +121,10 @@ def evaluate(
     from mp3net.apps.evaluate import Request, run
 
     request = Request(
-        out=local(out, "--out"), snapshot=snapshot, data=local(data, "--data") if data is not None else None,
-        audio=audio, samples=samples, seconds=seconds, seed=seed, measures=measures, cache=cache, device=device,
-        precision=precision, threads=threads, force=force, match_level=match_level,
+        out=local(out, "--out"), snapshot=snapshot, data=local(data, "--data"),
+        audio=local(audio, "--audio"), samples=samples, seconds=seconds, seed=seed, measures=measures,
+        cache=local(cache, "--cache"), device=device, precision=precision, threads=threads, force=force,
+        match_level=match_level,
     )  # fmt: skip
     run(request)
 
@@ -163,8 +164,7 @@ def inspect(
     """
     from mp3net.apps.inspect import Request, run
 
-    out = local(out, "--out") if out is not None else None
-    run(Request(local(file, "FILE"), out, preset, at, seconds, sounds, force))
+    run(Request(local(file, "FILE"), local(out, "--out"), preset, at, seconds, sounds, force))
 
 
 def studio(
@@ -219,7 +219,8 @@ def export(
     """Write a model for programs that have neither PyTorch nor mp3net, or for sharing."""
     from mp3net.apps.export import Request, run
 
-    run(Request(snapshot, local(out, "--out") if out is not None else None, export_format, report, runtime, force))
+    places = local(out, "--out"), export_format, local(report, "--report"), local(runtime, "--runtime")
+    run(Request(snapshot, *places, force))
 
 
 def info(
@@ -235,4 +236,4 @@ def info(
     or a preset."""
     from mp3net.apps.info import run
 
-    run(local(path, "PATH") if path is not None else None)
+    run(local(path, "PATH"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,25 +16,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from mp3net.apps import enough
 from mp3net.apps.console import plain_console
+from mp3net.apps.dry_run import dry_run
 from mp3net.apps.ending import ended_tidily
 from mp3net.config import DataConfig, parse_config, preset, presets_for
-from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable
-from mp3net.data.isolation import IsolatedPool, default_workers
-from mp3net.data.preparation import Advance, Runner, not_yet, prepare
-from mp3net.data.recordings import LOOKED_FOR, Recordings, Shard, below, maestro, parse_shard, parse_years
-from mp3net.data.staging import check_place
-from mp3net.data.surveying import survey
+from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, PrepareReport, Provenance, printable, some
+from mp3net.data.isolation import default_workers
+from mp3net.data.option_names import OPTIONS
+from mp3net.data.preparation import Advance, Runner, prepare
+from mp3net.data.recordings import Recordings, Shard, below, maestro, parse_shard, parse_years
 from mp3net.errors import Mp3netError
-from mp3net.files import local
-from mp3net.words import counted
+from mp3net.words import counted, duration, size
 
-SHOWN_PATHS = 3
 SHOWN_DAMAGED = 10
-
-
-# What users call the settings of a dataset: their names without the units.
-OPTIONS = {name: "--" + re.sub("_(hz|s|db|lufs|share)$", "", name).replace("_", "-") for name in DataConfig.model_fields}
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,8 @@ def run(request: Request) -> None:
     shard = parse_shard(request.shard) if request.shard is not None else None
     engine = _on_ray(request.ray) if request.ray is not None else None
     if request.dry_run:
-        dry_run(recordings, request.out, config, request.workers or default_workers(), shard)
+        served = _served_preset(request.preset, config)
+        dry_run(recordings, request.out, config, request.workers or default_workers(), shard, served)
         return
     report = _prepared(request, recordings, config, shard, engine)
     console = plain_console()
@@ -99,11 +94,11 @@ def find(folder: Path | None, maestro_folder: Path | None, years: str | None) ->
     if (folder is None) == (maestro_folder is None):
         raise Mp3netError("name one place: either a FOLDER of recordings or --maestro DIR")
     if maestro_folder is not None:
-        return maestro(local(maestro_folder, "--maestro"), parse_years(years) if years is not None else None)
+        return maestro(maestro_folder, parse_years(years) if years is not None else None)
     if years is not None:
         raise Mp3netError("--years belongs to --maestro")
     assert folder is not None
-    return below(local(folder, "FOLDER"))
+    return below(folder)
 
 
 def trim_threshold(text: str) -> float | None:
@@ -155,6 +150,9 @@ def _closing_lines(request: Request, report: PrepareReport) -> Iterator[str]:
         return
     if report.hours("heldout") == 0 and report.config.heldout_share > 0:
         yield "warning: nothing is held out to judge results by: a single usable recording, or none in that split"
+    pieces = {split: [file.num_samples for file in report.kept if report.splits[file.piece] == split] for split in SPLITS}
+    amount = enough.Amount(pieces["train"], pieces["heldout"], report.config, _served_preset(request.preset, report.config))
+    yield from enough.warnings(amount, splits_are_fixed=request.maestro is not None)
     yield from _damage_lines(report)
     if report.added:
         yield (
@@ -183,51 +181,6 @@ def _on_ray(address: str) -> Runner:
 
     check_installed()
     return partial(run_on_ray, address=address)
-
-
-def dry_run(recordings: Recordings, out: Path, config: DataConfig, workers: int, shard: Shard | None = None) -> None:
-    """Say what preparation, or that part of it, would take; writes nothing."""
-    check_place(out, recordings, config)
-    wanted = recordings if shard is None else recordings.only(shard)
-    recordings = not_yet(wanted, out, config)
-    with IsolatedPool(workers) as pool:
-        found = survey(recordings, out, config, pool)
-    usable = [file for file in found.files if not file.reason]
-    table = Table("files", "number", "what")
-    if there := len(wanted.paths) - len(recordings.paths):
-        table.add_row(f"in {printable(str(out))} already", str(there), "")
-    usable_s = sum(file.duration_s for file in usable)
-    table.add_row("readable header", str(len(usable)), f"{_time(usable_s)} as their headers say")
-    reasons: dict[str, list[str]] = {}
-    for file in found.files:
-        if file.reason:
-            reasons.setdefault(file.reason, []).append(file.path)
-    for path, reason in recordings.unread.items():
-        reasons.setdefault(reason, []).append(path)
-    for reason, paths in sorted(reasons.items()):
-        table.add_row(f"skipped: {printable(reason)}", str(len(paths)), _some(paths))
-    console = plain_console()
-    if not usable and not there and shard is None:
-        seen = ", ".join(f"{reason} ({len(paths)})" for reason, paths in sorted(reasons.items()))
-        raise Mp3netError(
-            f"{recordings.folder}: no audio in {counted(len(found.files), 'file')}: {printable(seen)}; looked for "
-            f"{LOOKED_FOR}"
-        )
-    console.print(table)
-    disk = f"{_bytes(found.need_bytes)} at most while preparing, {_bytes(found.free_bytes)} are free"
-    if found.need_bytes > found.free_bytes:
-        raise Mp3netError(f"{out}: {disk}; free space or name an --out on another disk")
-    part = f"shard {shard.number}/{shard.count} alone; " if shard is not None else ""
-    console.print(f"{part}disk: {disk} in {out}: enough. Nothing was written", soft_wrap=True)
-
-
-def _bytes(size: float) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
-
-
-def _time(seconds: float) -> str:
-    """Hours, or seconds if hours would vanish in two decimals."""
-    return f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"
 
 
 def to_parquet(data: Path, out: Path) -> None:
@@ -283,11 +236,6 @@ def _next_step(request: Request, report: PrepareReport) -> str:
     return f"next: mp3net train {quote(str(out))}{which} --out {quote(str(run))}{more}"
 
 
-def _some(paths: list[str]) -> str:
-    more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
-    return ", ".join(printable(path) for path in paths[:SHOWN_PATHS]) + more
-
-
 def _table(report: PrepareReport) -> Table:
     table = Table("", "files", "length", "what", title=None)
     kept = report.kept
@@ -295,17 +243,17 @@ def _table(report: PrepareReport) -> Table:
     if report.splits:
         for split, meaning in zip(SPLITS, ("kept for training", "kept, held out"), strict=True):
             count = sum(report.splits[file.piece] == split for file in kept)
-            table.add_row(meaning, str(count), _time(3600 * report.hours(split)), kind)
+            table.add_row(meaning, str(count), duration(3600 * report.hours(split)), kind)
     duration_s = sum(file.num_samples for file in kept) / report.config.sample_rate_hz
     for reason, paths in sorted(report.dropped_by_reason().items()):
-        table.add_row(printable(reason), str(len(paths)), "", _some(paths))
+        table.add_row(printable(reason), str(len(paths)), "", some(paths))
     damaged = report.damaged
     if damaged:
         missing_s = sum(file.missing_s for file in damaged)
-        what = f"at least {_time(missing_s)} are missing: {_some([file.path for file in damaged])}"
+        what = f"at least {duration(missing_s)} are missing: {some([file.path for file in damaged])}"
         table.add_row("kept, but incomplete", str(len(damaged)), "", what)
     trimmed_s = sum(file.trimmed_s for file in kept)
     if trimmed_s >= 1:
-        table.add_row("silent ends cut", "", _time(trimmed_s), "")
-    table.add_row("size on disk", str(len(kept)), _time(duration_s), _bytes(report.size_bytes), style="bold")
+        table.add_row("silent ends cut", "", duration(trimmed_s), "")
+    table.add_row("size on disk", str(len(kept)), duration(duration_s), size(report.size_bytes), style="bold")
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.table import Table
@@ -21,8 +22,15 @@ def run(snapshot: Path | None, songs: int) -> None:
     plain_console().print(_table(found))
     for name, why in found.left_out.items():
         print(f"no slider for {name}: {why}")
+    assert model.snapshot is not None
+    if (folder := model.snapshot.run) is not None:
+        print(
+            f"the sliders belong to the latest checkpoint of {folder} alone: when the run goes on, find them anew, or keep "
+            f"a copy of {path.parent} and play that"
+        )
     if found.sliders:
-        print(f"{path}; next: mp3net generate {snapshot or ''} --slide {found.sliders[0].name}=1".replace("  ", " "))
+        command = ["mp3net", "generate", *([str(snapshot)] if snapshot else []), "--slide", f"{found.sliders[0].name}=1"]
+        print(f"{path}; next: {shlex.join(command)}")
 
 
 def _table(found: Found) -> Table:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from mp3net.apps.console import plain_console
 from mp3net.apps.device import choose_device, local_device
+from mp3net.apps.ending import ENDING_SIGNALS, ignored, leave, terminals
 from mp3net.apps.forecast import describe
 from mp3net.apps.on_track import on_track
 from mp3net.config import PRESETS, Config, override, preset, presets_for, read_config
@@ -39,7 +40,7 @@ from mp3net.training.watcher import Watcher
 from mp3net.words import counted
 
 T = TypeVar("T")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)
 MEASURING = "measuring the time and memory of one iteration ..."
 
 
@@ -344,17 +345,24 @@ def _silent(line: str) -> None:
 
 @contextmanager
 def _stop_on_signal(trainer: Trainer, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM lets the current iteration end and saves; a second one ends the run at once."""
+    """The first Ctrl-C, SIGTERM or closing of the terminal lets the current iteration end and saves; a second signal ends
+    the run at once."""
     received: list[int] = []
+    screens = terminals()
 
     def stop(number: int, _: object) -> None:
+        if number == HANGUP:
+            leave(screens)
+        if received and number == HANGUP:
+            return  # a terminal that closes may send several: its shell does, and the system
         if received:
             raise KeyboardInterrupt
         received.append(number)
         trainer.stop_requested = True
         say("stopping after this iteration, then saving ...")
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    heeded = [signal.SIGINT, *(number for number in ENDING_SIGNALS if not ignored(number))]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield received
     finally:

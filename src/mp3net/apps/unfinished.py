@@ -6,9 +6,9 @@ import hashlib
 import shlex
 from pathlib import Path
 
-from mp3net.apps.prepare import OPTIONS
 from mp3net.config import PRESETS, DataConfig, parse_config
 from mp3net.data.index import STAGING
+from mp3net.data.option_names import OPTIONS, SWITCHES
 from mp3net.data.staging import PLAN_FILE
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json
@@ -18,8 +18,6 @@ RECORDINGS = {
     ".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav",
     ".wave", ".wma",
 }  # fmt: skip
-# Options that switch a setting off; the others are called like the setting.
-SWITCHES = {"remove_dc": "--keep-dc", "drop_duplicates": "--keep-duplicates"}
 NO_SPLITS = hashlib.sha256(b"[]").hexdigest()
 """What the plan of a preparation without splits of its own holds as `fixed_splits`."""
 

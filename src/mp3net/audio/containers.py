@@ -178,7 +178,8 @@ def _one_container(file: IO[bytes], kind: Chunks, begin: int, size: int) -> tupl
     part = Part(begin, size)
     while place + head <= size:
         name, length = _chunk(file, kind, place)
-        if not _plausible(name) or name == kind.magic:
+        # A chunk that states less than its own head would lead back to itself; recorders that crashed do so for the samples.
+        if not _plausible(name) or name == kind.magic or (length < 0 and name != kind.data_id):
             break
         if name == b"ds64":  # RF64 states there what does not fit into its chunk headers
             long_place = place + head + 8
@@ -350,7 +351,7 @@ def _mpeg_promise(frame: bytes) -> float | None:
     """Seconds that an MP3 file promises in its first frame, if it does (Xing, Info), less what its encoder put around the
     music: at most two frames."""
     form, mark = _mpeg_frame(frame[:4]), max(frame.find(b"Xing"), frame.find(b"Info"))
-    if form is None or mark < 4 or not frame[mark + 7] & 1:
+    if form is None or mark < 4 or len(frame) < mark + 8 or not frame[mark + 7] & 1:
         return None
     frames = int.from_bytes(frame[mark + 8 : mark + 12], "big")
     return max(0, frames - 2) * form[1] / form[0]

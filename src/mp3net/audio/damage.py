@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mp3net.words import counted
+
 WORTH_TELLING_SHARE, WORTH_TELLING_S, CODEC_S = 0.01, 2.0, 0.1
 """Missing music is told from 1 % or 2 s on, whichever is less; below 0.1 s it may be what encoders put around the music."""
 SHOWN_PLACES = 3
@@ -72,7 +74,7 @@ class Damage:
 
     def _where(self) -> str:
         places = list(dict.fromkeys(_clock(gap.at_s) for gap in self.gaps))
-        more = f" and {len(places) - SHOWN_PLACES} more places" if len(places) > SHOWN_PLACES else ""
+        more = f" and {counted(len(places) - SHOWN_PLACES, 'more place')}" if len(places) > SHOWN_PLACES else ""
         where = f"at {', '.join(places[:SHOWN_PLACES])}{more}" if places else "at places that the file does not tell"
         damaged = f"damaged {where}"
         at_the_end_s = self.missing_s - self.skipped_s

@@ -115,7 +115,7 @@ class Decoder:
         # The parts of a file are alike: as long as their bytes.
         lost_bytes = sum(part.end - part.begin for part, _ in refused)
         self.damage.elsewhere_s += self.damage.decoded_s * lost_bytes / max(1, decoded_bytes)
-        if not self.damage.decoded_s and (self.damage.gaps or not self.damage.ended):
+        if not self.damage.decoded_s and (self.damage.missing_s or not self.damage.ended):
             raise UnusableAudioError("corrupt: nothing in it can be decoded")
 
 

@@ -73,12 +73,6 @@ def comment(path: Path) -> str:
         raise Mp3netError(f"{path}: {why}") from None
 
 
-def length_s(path: Path) -> float:
-    """How long an audio file that libsndfile reads is; of a stream's, whose header does not know, what there is of it."""
-    with soundfile.SoundFile(path) as file:
-        return float(len(file) / file.samplerate)
-
-
 def _blocks(audio: np.ndarray | StoredAudio) -> Iterator[np.ndarray]:
     for start in range(0, audio.shape[1], WRITE_SAMPLES):
         yield audio[:, start : start + WRITE_SAMPLES].T

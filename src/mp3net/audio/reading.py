@@ -54,6 +54,16 @@ class Stream:
         return np.repeat(block, self._channels, axis=1)
 
 
+def heard(path: Path) -> Damage:
+    """How much of a file can be decoded, and what is missing: whatever its header says, it may have been cut short.
+
+    Errors: UnusableAudioError if that is nothing."""
+    decoder = Decoder(path)
+    for _ in decoder.blocks():
+        pass
+    return decoder.damage
+
+
 def read(path: Path, sample_rate_hz: int | None = None, channels: int | None = None) -> tuple[np.ndarray, int]:
     """A whole file as float32 (C, S) and its sample rate; converted if a rate or channels are given.
 

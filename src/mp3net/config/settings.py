@@ -10,7 +10,9 @@ from types import NoneType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from mp3net.config.needs import need, shown
 from mp3net.config.sections import Config
 from mp3net.config.upgrade import RENAMED, upgrade
 from mp3net.errors import Mp3netError
@@ -63,20 +65,23 @@ def parse_config(data: Any, source: str, kind: type[BaseModel] = Config, names: 
 def _explain(error: ValidationError, data: Any, source: str, kind: type[BaseModel], names: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors():
-        key = _dotted(problem["loc"], kind) or "(whole configuration)"
+        parts, field = _dotted(problem["loc"], kind)
+        key, value = ".".join(parts) or "(whole configuration)", problem["input"]
         if problem["type"] == "extra_forbidden":
             lines.append(_unknown(key, valid_keys(kind, data)))
-        elif problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
-            lines.append(f"{names.get(key, key)}: needs settings in braces, {{...}} (found {problem['input']!r})")
-        else:
-            value = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (found {problem['input']!r})"
-            lines.append(f"{names.get(key, key)}: {problem['msg'].removeprefix('Value error, ')}{value}")
+            continue
+        if problem["type"] == "union_tag_invalid":
+            key, value = f"{key}.kind", value["kind"]
+        types, metadata = ([], []) if field is None else (_choices(field.annotation), field.metadata)
+        found = "" if isinstance(value, (dict, BaseModel)) else f" (found {shown(value)})"
+        lines.append(f"{names.get(key, key)}: {need(problem, key, types, metadata)}{found}")
     return f"{source}: {'; '.join(lines)}"
 
 
-def _dotted(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
-    """A location as users write it: pydantic names the chosen kind of a union as if it were a key."""
+def _dotted(location: tuple[int | str, ...], kind: type[BaseModel]) -> tuple[list[str], FieldInfo | None]:
+    """A location as users write it, and its field: pydantic names the chosen kind of a union as if it were a key."""
     parts: list[str] = []
+    field: FieldInfo | None = None
     sections: list[type[BaseModel]] = [kind]
     for part in map(str, location):
         by_kind = {
@@ -87,8 +92,9 @@ def _dotted(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
             continue
         parts.append(part)
         fields = [section.model_fields[part] for section in sections if part in section.model_fields]
-        sections = [section for field in fields for section in _sections(field.annotation)]
-    return ".".join(parts)
+        field = fields[0] if fields else None
+        sections = [section for one in fields for section in _sections(one.annotation)]
+    return parts, field
 
 
 def override(config: Config, assignments: list[str], source: str = "--set") -> Config:
@@ -134,12 +140,26 @@ def _unknown(key: str, known: list[str]) -> str:
     valid = f"the valid keys are: {', '.join(siblings or known)}"
     if key in valid_keys():
         return f"{key} belongs to the other family of networks, not to this one; {valid}"
-    near = [other for other in known if other.rpartition(".")[2] == name]
+    near = [other for other in known if other.rpartition(".")[2] == name][:1]
     if not near and siblings:  # the section is right, so only the rest is compared
-        near = [f"{section}.{other}" for other in difflib.get_close_matches(name, [s[len(section) + 1 :] for s in siblings])]
+        rests = [other.removeprefix(f"{section}.") for other in siblings]
+        near = [f"{section}.{other}" for other in difflib.get_close_matches(name, rests, n=1)]
     elif not near:
-        near = difflib.get_close_matches(key, known)
-    return f"unknown key {key!r}; " + (f"did you mean {near[0]}? `mp3net info PRESET` prints all" if near else valid)
+        near = _nearest(key, known)
+    if near:
+        return f"unknown key {key!r}; did you mean {' or '.join(near)}? `mp3net info PRESET` prints all"
+    sections = list(dict.fromkeys(other.partition(".")[0] for other in known if "." in other))
+    if siblings or not sections:
+        return f"unknown key {key!r}; {valid}"
+    return f"unknown key {key!r}; the sections are: {', '.join(sections)}; `mp3net info PRESET` prints all keys"
+
+
+def _nearest(key: str, known: list[str]) -> list[str]:
+    """Up to three known keys or sections whose last part resembles that of `key`, or else the one that does as a whole."""
+    sections = [other.rpartition(".")[0] for other in known if "." in other]
+    last = {other.rpartition(".")[2]: other for other in [*sections, *known]}
+    near = [last[name] for name in difflib.get_close_matches(key.rpartition(".")[2], last, cutoff=0.75)]
+    return near or difflib.get_close_matches(key, [*known, *sections], n=1)
 
 
 def differing_keys(left: BaseModel, right: BaseModel) -> list[str]:

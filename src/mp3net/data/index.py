@@ -42,6 +42,8 @@ class Index:
 def read_index(folder: Path) -> Index:
     """The index of a finished dataset; Mp3netError if there is none."""
     path = folder / INDEX_FILE
+    if folder.is_file():
+        raise Mp3netError(f"{folder}: is a file; name the folder of a dataset, made by `mp3net prepare`")
     if not path.exists():
         if (folder / STAGING).exists():
             raise Mp3netError(
@@ -52,7 +54,8 @@ def read_index(folder: Path) -> Index:
         recordings = folder.is_dir() and not (folder / REPORT_FILE).exists()
         usual = not recordings or elsewhere.resolve() == folder.resolve()
         way = f"FOLDER --out {quote(str(folder))}" if usual else f"{quote(str(folder))} --out {quote(str(elsewhere))}"
-        raise Mp3netError(f"{folder}: holds no prepared dataset; make one with `mp3net prepare {way}`")
+        what = "holds no prepared dataset;" if folder.exists() else "no such folder; if you have no dataset yet,"
+        raise Mp3netError(f"{folder}: {what} make one with `mp3net prepare {way}`")
     return parse_index(read_json(path), str(path))
 
 

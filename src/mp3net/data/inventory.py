@@ -12,8 +12,10 @@ from typing import Any
 from mp3net.config import DataConfig
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json, write_json, write_text
+from mp3net.words import counted, mono_or_stereo
 
 SPLITS = ("train", "heldout")
+SHOWN_PATHS = 3
 # What the table says about a file that is not audio; the rest is unknown, not zero.
 _WITHOUT_AUDIO = ("split", "path", "piece", "status", "reason")
 STRICT = "--strict: music is missing or damaged"
@@ -103,6 +105,12 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
 
 
+def some(paths: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
+    return ", ".join(printable(path) for path in paths[:SHOWN_PATHS]) + more
+
+
 def write_reports(out: Path, report: PrepareReport) -> None:
     """`report.json` and `report.csv`."""
     counts = {status: sum(f.status == status for f in report.files) for status in ("kept", "duplicate", "skipped")}
@@ -154,7 +162,7 @@ def _prose(report: PrepareReport) -> str:
         for split in SPLITS
     ]
     left_out = sorted(report.dropped_by_reason().items())
-    dropped = [f"- {printable(reason)}: {len(paths)} file(s)" for reason, paths in left_out]
+    dropped = [f"- {printable(reason)}: {counted(len(paths), 'file')}" for reason, paths in left_out]
     level = {"peak": "every recording to a peak of 0.999", "loudness": f"every recording to {config.loudness_lufs:g} LUFS",
              "original": "as recorded"}[config.level]  # fmt: skip
     return "\n".join(
@@ -162,7 +170,7 @@ def _prose(report: PrepareReport) -> str:
             f"# {provenance.title}",
             "",
             f"Recordings prepared with [mp3net](https://arxiv.org/abs/2101.04785): {config.sample_rate_hz} Hz, "
-            f"{config.channels} channel(s), level: {level}.",
+            f"{mono_or_stereo(config.channels)}, level: {level}.",
             "",
             f"- Source: {provenance.source or unknown}",
             f"- Licence: {provenance.licence or unknown}",

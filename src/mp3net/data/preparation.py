@@ -229,8 +229,9 @@ def _finish(
         write_reports(out, report)
         shutil.rmtree(staging.path)  # so that the next try may have other settings
         reasons = ", ".join(f"{reason} ({len(paths)})" for reason, paths in report.dropped_by_reason().items())
+        none = "the only file is not" if len(files) == 1 else f"none of {len(files):,} files is"
         raise Mp3netError(
-            f"none of {len(files)} files is usable: {reasons}. Looked for {LOOKED_FOR} of at least "
+            f"{none} usable: {reasons}. Looked for {LOOKED_FOR} of at least "
             f"{config.min_duration_s:.4g} s; every file is in {out / REPORT_FILE}"
         )
     _move(staging, {file.piece: splits[file.piece] for file in kept})

@@ -132,7 +132,8 @@ def maestro(folder: Path, years: list[int] | None) -> Recordings:
     chosen = {row["audio_filename"]: MAESTRO_SPLITS[row["split"]] for row in rows if int(row["year"]) in (years or there)}
     present = sorted(path for path in chosen if (folder / path).exists())
     if not present:
-        raise Mp3netError(f"{folder}: none of the {len(chosen)} recordings that {table.name} lists for the years is there")
+        none = f"none of the {len(chosen)} recordings" if len(chosen) > 1 else "not the one recording"
+        raise Mp3netError(f"{folder}: {none} that {table.name} lists for the years is there")
     absent = dict.fromkeys(sorted(set(chosen) - set(present)), "listed, but not there")
     return Recordings(folder, present, {p: chosen[p] for p in present}, absent, MAESTRO_SOURCE, MAESTRO_LICENCE)
 

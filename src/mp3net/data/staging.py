@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from mp3net.audio.decoding import UnusableAudioError, probe
-from mp3net.config import DataConfig, differing_keys, parse_config
+from mp3net.config import DataConfig, parse_config
 from mp3net.data.index import INDEX_FILE, STAGING, read_index
 from mp3net.data.inventory import REPORT_FILE, SPLITS, TABLE_FILE, FileReport
+from mp3net.data.option_names import differing_options
 from mp3net.data.recordings import Recordings, Shard, piece_name
 from mp3net.data.writing import write_piece
 from mp3net.errors import Mp3netError
@@ -151,7 +152,7 @@ def identity(recordings: Recordings, config: DataConfig) -> dict[str, Any]:
 def _check_same(out: Path, what: str, before: Mapping[str, Any], recordings: Recordings, config: DataConfig) -> None:
     now = identity(recordings, config)
     stored: DataConfig = parse_config(before["config"], str(out), DataConfig)
-    changed = differing_keys(stored, config)
+    changed = differing_options(stored, config)
     if before.get("folder", now["folder"]) != now["folder"]:
         changed.append(f"folder of recordings: {before['folder']} -> {now['folder']}")
     if before.get("fixed_splits", now["fixed_splits"]) != now["fixed_splits"]:

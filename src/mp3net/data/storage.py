@@ -32,6 +32,14 @@ GIVE_UP_S = 300
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 20.0
 PASSING_REFUSALS = (408, 425, 429)
 """Statuses from 400 to 499 that ask for patience: too slow, too early, too many requests."""
+CREDENTIALS = {
+    "S3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or for a public bucket AWS_SKIP_SIGNATURE=true",
+    "GCS": "set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account, or for a public bucket "
+    "GOOGLE_SKIP_SIGNATURE=true",
+    "MicrosoftAzure": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or for a public container the name and "
+    "AZURE_SKIP_SIGNATURE=true",
+}
+"""By kind of store, as the library calls it in its errors: an address with https:// may be any of them."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,7 @@ class RemoteStore:
         self._store = _connect(self.url, patience)
         self._patience = patience
         self._cache = cache
+        self._has_answered = False
         text = self.get(INDEX_FILE)
         self.index = parse_index(parse_json(text, f"{self.url}/{INDEX_FILE}"), f"{self.url}/{INDEX_FILE}")
         self.fingerprint = hashlib.sha256(text).hexdigest()
@@ -184,13 +193,18 @@ class RemoteStore:
 
         place, patience = f"{self.url}/{name}", self._patience
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
+            # Where a machine of a cloud has credentials, a later request for them may fail; the first one only elsewhere.
+            retry=tenacity.retry_if_exception(
+                lambda error: _may_pass(error) and (self._has_answered or not _asked_the_machine(error))
+            ),
             stop=tenacity.stop_after_attempt(patience.retries + 1) | tenacity.stop_before_delay(patience.give_up_s),
             wait=tenacity.wait_exponential(patience.first_pause_s, patience.longest_pause_s),
             reraise=True,
         )
         try:
-            return retrying(request)
+            answer = retrying(request)
+            self._has_answered = True
+            return answer
         except FileNotFoundError:
             raise Mp3netError(f"{place}: no such file on the server; is this where the dataset lies?") from None
         except NotSupportedError:
@@ -204,6 +218,8 @@ class RemoteStore:
                 "environment, such as AWS_ACCESS_KEY_ID"
             ) from None
         except Exception as error:  # the library's errors have no common type
+            if _asked_the_machine(error) and not self._has_answered:
+                raise Mp3netError(f"{place}: no credentials found: {_credentials(error)}") from None
             tries = retrying.statistics["attempt_number"]
             times = f" after {tries} tries" if tries > 1 else ""
             advice = "the same command goes on when it can" if _may_pass(error) else "check the address and the server"
@@ -245,7 +261,19 @@ def _connect(url: str, patience: Patience) -> Any:
     try:
         return from_url(url, client_options=options, retry_config={"max_retries": 0})
     except Exception as error:  # the library's errors have no common type
-        raise Mp3netError(f"{url}: not a place to read from: {_reason(error)}") from None
+        advice = _credentials(error)
+        raise Mp3netError(f"{url}: not a place to read from: {_reason(error)}{advice and '; '}{advice}") from None
+
+
+def _credentials(error: BaseException) -> str:
+    """Which variables give the store credentials; empty for a web server."""
+    store = re.search(r"Generic (\w+) error", str(error))
+    return CREDENTIALS.get(store[1], "") if store is not None else ""
+
+
+def _asked_the_machine(error: BaseException) -> bool:
+    """Whether the library had no credentials and asked for some at the address where machines of a cloud find theirs."""
+    return re.search(r"//(169\.254\.|metadata\b)", str(error)) is not None
 
 
 def _may_pass(error: BaseException) -> bool:

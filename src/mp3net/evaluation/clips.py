@@ -182,7 +182,7 @@ def draw_slots(lengths: list[int], clip_samples: int, count: int, random: np.ran
     return [slot for _, _, slot in sorted(found)[:count]]
 
 
-def _split_evenly(pieces: list[Entry], clip_samples: int, random: np.random.Generator) -> tuple[list[Entry], list[Entry]]:
+def split_evenly(pieces: list[Entry], clip_samples: int, random: np.random.Generator) -> tuple[list[Entry], list[Entry]]:
     """Two halves of the pieces with nearly the same number of clips."""
     halves: tuple[list[Entry], list[Entry]] = ([], [])
     totals = [0, 0]
@@ -237,18 +237,18 @@ def _choose_pieces(
     usable = _long_enough(index, clip_samples)
     heldout = [entry for entry in usable if entry["split"] == "heldout"]
     train = [entry for entry in usable if entry["split"] == "train"]
-    reference, again = _split_evenly(heldout, clip_samples, random)
-    if _enough(reference, again, clip_samples):
+    reference, again = split_evenly(heldout, clip_samples, random)
+    if enough(reference, again, clip_samples):
         return reference, again, []
     little = f"too little held-out music ({_amount(heldout, clip_samples)}"
-    if _enough(train, heldout, clip_samples):
+    if enough(train, heldout, clip_samples):
         return train, heldout, [
             f"{little}; two sets of at least {MIN_PIECES} pieces and {MIN_CLIPS} clips are needed): the reference comes "
             "from training pieces, so distances flatter a model that copies them. Prepare the recordings with a larger "
             "--heldout, or judge shorter clips"
         ]  # fmt: skip
-    reference, again = _split_evenly(usable, clip_samples, random)
-    if not _enough(reference, again, clip_samples):
+    reference, again = split_evenly(usable, clip_samples, random)
+    if not enough(reference, again, clip_samples):
         raise Mp3netError(_too_few(folder, index, usable, clip_samples))
     return reference, again, [
         f"{little}): both real sets come from all pieces, so distances flatter a model that copies its training data. "
@@ -260,7 +260,8 @@ def _amount(pieces: list[Entry], clip_samples: int) -> str:
     return f"{counted(len(pieces), 'piece')} long enough, {counted(_capacity(pieces, clip_samples), 'clip')}"
 
 
-def _enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bool:
+def enough(reference: list[Entry], again: list[Entry], clip_samples: int) -> bool:
+    """Whether both are large enough to be compared with each other."""
     return all(len(pieces) >= MIN_PIECES and _capacity(pieces, clip_samples) >= MIN_CLIPS for pieces in (reference, again))
 
 

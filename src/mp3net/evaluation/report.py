@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,11 @@ HTML_FILE = "report.html"
 SHOWN_CLIPS = 4
 SHOWN_S = 30.0
 STRIP_WIDTH, STRIP_HEIGHT = 320, 34
+# What each of them says of, the most telling first.
+TELLING = {
+    "octave_flatness": "pitch", "kernel_notes": "notes", "kernel_timbre": "timbre", "kernel_logmel": "tone colour",
+    "coverage_logmel": "variety", "pulse": "beat",
+}  # fmt: skip
 GROUPS = {
     "spectrum": "Spectrum: levels, pitchedness and faults of single clips",
     "distribution": "Distribution: the whole set of clips against real ones",
@@ -70,21 +75,37 @@ def short_interval(estimate: Estimate) -> str:
 
 
 def summary(evaluation: Evaluation) -> list[str]:
-    """What was judged against what, and the outcome, in two sentences."""
+    """What was judged against what, and the outcome, in a few sentences."""
     judged, real = evaluation.judged, evaluation.real.reference
     length_s = judged.form.clip_samples / judged.form.sample_rate_hz
-    alike = [result for result in evaluation.results if result.as_real]
-    groups: dict[str, tuple[int, int]] = {}
-    for result in evaluation.results:
-        good, total = groups.get(result.metric.group, (0, 0))
-        groups[result.metric.group] = (good + result.as_real, total + 1)
-    counts = ", ".join(f"{group} {good} of {total}" for group, (good, total) in groups.items())
     return [
         f"{evaluation.candidate['name']}: {len(judged)} clips of {length_s:.2f} s, {judged.form.sample_rate_hz} Hz, "
         f"{mono_or_stereo(judged.form.channels)}, against {len(real)} clips of "
         f"{counted(len(set(real.sources)), 'real recording')}",
-        f"as good as real in {len(alike)} of {len(evaluation.results)} metrics ({counts})",
+        *outcome(evaluation.results),
     ]
+
+
+def outcome(results: Sequence[Result]) -> Iterator[str]:
+    """How good it is. What tells most comes first, by its place on the ladder. Faults are counted apart from the other
+    metrics: to have none of them is no success, since noise has none either."""
+    places = {result.metric.name: result.place for result in results}
+    if told := [f"{what} {places[name]}" for name, what in TELLING.items() if name in places]:
+        yield f"on the ladder of faults: {'; '.join(told)}"
+    musical = [result for result in results if not result.metric.one_sided]
+    groups: dict[str, list[bool]] = {}
+    for result in musical:
+        groups.setdefault(result.metric.group, []).append(result.as_real)
+    if musical:
+        counts = ", ".join(f"{group} {sum(alike)} of {len(alike)}" for group, alike in groups.items())
+        yield f"not told from real in {sum(one.as_real for one in musical)} of {len(musical)} metrics ({counts})"
+    faults = [result for result in results if result.metric.one_sided]
+    more = [fault.metric.name for fault in faults if not fault.as_real]
+    no_more = [fault.metric.name for fault in faults if fault.as_real]
+    if more:
+        yield f"more than in real music: {', '.join(more)}"
+    if no_more:
+        yield f"no more than in real music, as in most noise: {', '.join(no_more)}"
 
 
 def _page(evaluation: Evaluation) -> Iterator[str]:

@@ -25,6 +25,10 @@ def place(name: str | Path | None) -> Path:
         return BUNDLED
     if re.match("hf:", str(name)) and not Path(name).exists() and not re.fullmatch(HUB, str(name)):
         raise Mp3netError(f"{re.sub(':/+', '://', str(name))}: models of the hub are called hf://OWNER/NAME")
+    if (url := re.match("([a-z][a-z0-9+.-]+):/+(.*)", str(name))) and url[1] != "hf" and not Path(name).exists():
+        raise Mp3netError(
+            f"{url[1]}://{url[2]}: a URL; name a folder of this machine, or a model of the hub: hf://OWNER/NAME"
+        )
     found = re.fullmatch(HUB, str(name))
     if found is None or not (found[1] or not (Path(name).exists() or Path(found[2]).is_dir())):
         return Path(name)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -43,8 +44,9 @@ def read_sliders(snapshot: Snapshot) -> Sliders:
     model = snapshot.config.model
     size = model.global_dim if isinstance(model, Mp3net2Model) else model.latent_dim
     path = snapshot.folder / FILE
+    command = f"mp3net sliders {quote(str(snapshot.run or snapshot.folder))}"
     if not path.exists():
-        raise Mp3netError(f"{snapshot.folder}: has no sliders; find them with: mp3net sliders {snapshot.folder}")
+        raise Mp3netError(f"{snapshot.folder}: has no sliders; find them with: {command}{_for_now(snapshot)}")
     content = read_json(path)
     try:
         weights = content["weights"]
@@ -57,10 +59,15 @@ def read_sliders(snapshot: Snapshot) -> Sliders:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         weights, directions, effects, sound = None, {}, {}, False
     if not sound:
-        raise Mp3netError(f"{path}: damaged; find the sliders anew with: mp3net sliders {snapshot.folder}")
+        raise Mp3netError(f"{path}: damaged; find the sliders anew with: {command}")
     if weights != snapshot.digest:
-        raise Mp3netError(f"{path}: belongs to other weights; find the sliders anew with: mp3net sliders {snapshot.folder}")
+        raise Mp3netError(f"{path}: belongs to other weights; find the sliders anew with: {command}")
     return Sliders(directions, effects, file_digest(path))
+
+
+def _for_now(snapshot: Snapshot) -> str:
+    """What to know of sliders of a run: each checkpoint has weights of its own, and old ones are deleted."""
+    return "   (when the run has ended: they belong to its latest checkpoint alone)" if snapshot.run is not None else ""
 
 
 def file_digest(path: Path) -> str:

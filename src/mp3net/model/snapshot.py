@@ -40,6 +40,14 @@ class Snapshot:
     config: Config
     metadata: dict[str, Any]
 
+    @property
+    def run(self) -> Path | None:
+        """The run directory, if this is its latest snapshot."""
+        run = self.folder.parents[2] if len(self.folder.parents) > 2 else None
+        if run is None or self.folder.parents[1].name != CHECKPOINTS_FOLDER or self.folder.name != SNAPSHOT_FOLDER:
+            return None
+        return run if _latest_of_run(run) == self.folder else None
+
     def load_generator(self, network: nn.Module) -> None:
         """Fill `network`; Mp3netError when the file is damaged or belongs to another configuration."""
         load_weights(network, self.folder / GENERATOR_FILE)

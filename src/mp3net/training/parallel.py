@@ -54,7 +54,8 @@ class Ranks:
         """This process's samples of a batch. Errors: Mp3netError if the batch does not divide evenly."""
         if batch_size % self.count:
             raise Mp3netError(
-                f"optimiser.batch_size = {batch_size} cannot be shared evenly by {self.count} processes; choose a multiple"
+                f"optimiser.batch_size = {batch_size} cannot be shared evenly by {self.count} processes; choose a "
+                f"multiple of {self.count}"
             )
         size = batch_size // self.count
         return range(self.rank * size, (self.rank + 1) * size)

@@ -156,7 +156,8 @@ class Trainer:
     def _save(self) -> None:
         broken = [name for name, value in self.state.tensors().items() if not bool(torch.isfinite(value).all())]
         if broken:
-            raise self._diverged(f"non-finite weights in {broken[0]} and {len(broken) - 1} more")
+            more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+            raise self._diverged(f"non-finite weights in {broken[0]}{more}")
         if self.run_directory is not None:
             self.listening.levels.bring()
             metadata = {"tracks_seen": self.state.tracks_seen, "torch": torch.__version__}
