@@ -34,7 +34,10 @@ def test_errors_come_before_the_work(mp3net, dataset, untrained, tmp_path):
     common = ["--out", "report", "--data"]
     for arguments, message in (
         (["evaluate", ".", "--audio", ".", *common, dataset], "give a snapshot or --audio, not both"),
-        (["evaluate", *common, tmp_path / "nowhere"], "holds no prepared dataset"),
+        (
+            ["evaluate", *common, tmp_path / "nowhere"],
+            "no such folder; if you have no dataset yet, make one with `mp3net prepare FOLDER",
+        ),
         (["evaluate", "no-snapshot", *common, dataset], "no such folder"),
         (["evaluate", *common, dataset, "--measures", "taste"], "unknown measures taste; the measures are: spectrum"),
         (["evaluate", untrained, *common, dataset, "--seconds", "5"], "one length, here 1.48 s"),
