@@ -117,6 +117,8 @@ def test_prepare_train_generate(mp3net, tmp_path):
     np.testing.assert_array_equal(soundfile.read("three.flac")[0], soundfile.read("songs/seed-3.flac")[0])
     status, out, _ = mp3net("info", "runs/a")
     assert '"tracks_seen": 64' in out
+    assert "\non track? early: no evaluation yet; a verdict needs two or more. Listen to samples/ meanwhile\n" in out
+    assert out.splitlines()[-1].startswith("reproduce: mp3net train ")  # what one wants to know is not scrolled away
     status, out, _ = mp3net("info", "data")
     assert "train: 5 pieces" in out
     changed = [*train, "--tracks", 64, "--set", "optimiser.seed=3"]

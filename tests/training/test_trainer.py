@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,13 @@ from mp3net.generation import MP3net
 from mp3net.model.snapshot import open_snapshot
 from mp3net.model.weights import load_tensors
 from mp3net.training.checkpoint import RunDirectory
+from mp3net.training.course import read_course
 from mp3net.training.objectives.draws import GENERATOR_STREAM, TrackDraws, addressed_generator
 from mp3net.training.origin import Origin
 from mp3net.training.plan import probe
 from mp3net.training.progress import format_duration
 from mp3net.training.trainer import Trainer
+from mp3net.training.verdict import judge
 from tests.training.conftest import CPU, SECOND, TINY, final_bytes, trainer
 
 
@@ -84,6 +87,9 @@ def test_evaluations_on_the_way_are_logged_and_change_nothing(tiny, tiny_data, t
     assert lines[0]["evaluation/octave_flatness"] != lines[1]["evaluation/octave_flatness"]
     assert lines[0]["evaluation/octave_flatness_real"] == lines[1]["evaluation/octave_flatness_real"]
     assert sum("evaluation of 8 songs" in line for line in said) == 2
+    verdicts = [after for before, after in pairwise(said) if "evaluation of 8 songs" in before]
+    assert verdicts[0].strip().startswith("early: one evaluation: kernel distance ")
+    assert judge(read_course(tmp_path / "evaluated")).state in verdicts[1]
     trainer(override(tiny, ["run.evaluate_samples=0"]), tiny_data, tmp_path / "plain").run()
     assert final_bytes(tmp_path / "evaluated") == final_bytes(tmp_path / "plain")
 
