@@ -6,6 +6,7 @@ import argparse
 import re
 import runpy
 import sys
+import warnings
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -140,7 +141,10 @@ def run_script(name: str, arguments: tuple[str, ...], module: bool, parse: Calla
     argparse.ArgumentParser.parse_args = parse or original
     try:
         if module:
-            runpy.run_module(name, run_name="__main__")
+            with warnings.catch_warnings():
+                # Another test may have imported it already: it is run anew all the same.
+                warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)
+                runpy.run_module(name, run_name="__main__")
         else:
             runpy.run_path(str(ROOT / name), run_name="__main__")
     finally:
