@@ -6,8 +6,8 @@ import argparse
 import re
 import runpy
 import sys
-import warnings
 import tomllib
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
