@@ -5,11 +5,15 @@ TORCH ?= auto
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: song test slow lint docs wheel evaluation clean
+.PHONY: song studio test slow lint docs wheel evaluation clean
 
 song: $(VENV)/core.stamp
 	$(VENV)/bin/mp3net generate --duration 20 --force --out song.wav
 	@echo "next: listen to song.wav; train on your own recordings as README.md says (the command is $(VENV)/bin/mp3net)"
+
+# The page to play with in the browser; `mp3net studio RUN` shows a training of your own.
+studio: $(VENV)/studio.stamp
+	$(VENV)/bin/mp3net studio
 
 # What `mp3net evaluate` can use: learned embeddings and the transcriber.
 evaluation: $(VENV)/evaluation.stamp
@@ -41,6 +45,11 @@ $(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	index="$$(TORCH=$(TORCH) $(VENV)/bin/python tools/pytorch_index.py)" && \
 		$(PIP) $$index "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -e .
+	@touch $@
+
+$(VENV)/studio.stamp: $(VENV)/core.stamp
+	@echo "installing what the studio needs ..."
+	$(PIP) -e '.[studio]'
 	@touch $@
 
 # Wheels that are wanted for their weights: without the dependencies that they declare (TensorFlow among them).

@@ -16,9 +16,10 @@ COMMANDS = {
 }
 # The only screen with lines that are not printed in the tests: of damaged recordings and of what is no recording.
 IN_PART = r"prepared \d+ of \d+ files"
-# A peak may be lowered, a time may need minutes, a list of bands is cut short, and recordings are mono or stereo.
-OPTIONAL = r", lowered by \S+ to avoid clipping|\d+ min(?= \d+ s)|\(\d+ to \d+ Hz .*\)|\bmono\b|\bstereo\b"
-UNITS = ("h", "min", "s")
+# A peak may be lowered, a time may need minutes, a list of bands is cut short, recordings are mono or stereo, and there are
+# several threads.
+OPTIONAL = r", lowered by \S+ to avoid clipping|\d+ min(?= \d+ s)|\(\d+ to \d+ Hz .*\)|\bmono\b|\bstereo\b|\bthreads?\b"
+UNITS = ("days", "h", "min", "s")
 FILE = r"\S*/\S+|\S+\.(?:wav|mp3|flac|ogg|txt|html|json)\b"
 
 
