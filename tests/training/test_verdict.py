@@ -135,6 +135,20 @@ def test_the_trend_is_that_of_kendall_and_noise_seldom_has_one():
     assert 0.01 < np.mean([trend_z(row.tolist()) >= 2.05 for row in noise]) < 0.03
 
 
+def test_trainings_that_only_scatter_are_seldom_said_to_improve():
+    """Four readings, each with a trend by chance in 2 % of cases."""
+    random = np.random.default_rng(0)
+    states = []
+    for _ in range(300):
+        noise = random.standard_normal((8, 4))
+        scattered = [
+            measured(9 + one[0], 0.5 + 0.03 * one[1], 0.2 + 0.01 * one[2], 0.02 + 0.001 * one[3]) for one in noise.tolist()
+        ]
+        states.append(judge(course_of(scattered)).state)
+    assert set(states) == {"flat", "improving"}
+    assert 0.02 < states.count("improving") / len(states) < 0.13
+
+
 def test_time_left_is_that_to_where_the_reference_became_good():
     points = [Point(8000 * n, n / 6, measured(kernel=40.0 / n)) for n in range(1, 8)]
     reference = Reference("mp3net2-nano", "chorales", 40_000, "", Course([], points))
