@@ -18,7 +18,7 @@ FOLDER = "references"
 class Reference:
     """A training of a preset: its data in words, its light evaluations, and from when on its songs were good.
 
-    Good: notes can be heard in most songs, by the kernel distance and coverage that the file states.
+    Good, in words: the kernel distance and coverage from which on notes are heard in most songs.
     """
 
     preset: str
@@ -78,6 +78,6 @@ def beside(course: Course, reference: Reference) -> str:
         name = "it"
     rate = course.tracks_per_hour()
     if seen >= reference.good_at_tracks:
-        return f"{said}{name} was good after {reference.good_at_tracks:,} tracks"
+        return f"{said}{name} had {reference.good} from {reference.good_at_tracks:,} tracks on"
     left = f", {format_duration(3600 * (reference.good_at_tracks - seen) / rate)} from here" if rate else ""
-    return f"{said}{name} became good after {reference.good_at_tracks:,} tracks{left}"
+    return f"{said}{name} had {reference.good} from {reference.good_at_tracks:,} tracks on{left}"
