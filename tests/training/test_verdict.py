@@ -157,7 +157,9 @@ def test_time_left_is_that_to_where_the_reference_became_good():
         "distance at most 3 from 40,000 tracks on, 30 min from here"
     )
     assert beside(course_of([measured()] * 6), reference).endswith("it had distance at most 3 from 40,000 tracks on")
-    assert beside(course_of([measured()] * 20), reference).startswith("the reference (mp3net2-nano on chorales) had distance")
+    assert beside(course_of([measured()] * 20), reference).startswith(
+        "the reference (mp3net2-nano on chorales) had distance"
+    )
     assert beside(Course([], []), reference) == ""
 
 
