@@ -116,9 +116,17 @@ def test_prepare_train_generate(mp3net, tmp_path):
     assert status == 0
     np.testing.assert_array_equal(soundfile.read("three.flac")[0], soundfile.read("songs/seed-3.flac")[0])
     status, out, _ = mp3net("info", "runs/a")
-    assert '"tracks_seen": 64' in out
-    assert "\non track? early: no evaluation yet; a verdict needs two or more. Listen to samples/ meanwhile\n" in out
-    assert out.splitlines()[-1].startswith("reproduce: mp3net train ")  # what one wants to know is not scrolled away
+    lines = out.splitlines()
+    assert lines[0].startswith("run runs/a, by mp3net ")
+    assert lines[1] == "on track? early: no evaluation yet; a verdict needs two or more. Listen to samples/ meanwhile"
+    assert lines[2] == "progress: 64 of 64 tracks: finished"
+    assert lines[3].startswith("reproduce: mp3net train ")
+    assert "tracks_seen: 64" in lines
+    assert lines[-2:] == ["listen: mp3net studio runs/a", "all settings: mp3net info runs/a --settings"]
+    status, out, _ = mp3net("info", "runs/a", "--settings")
+    assert (status, json.loads(out)) == (0, json.loads(Path("runs/a/run.json").read_text())["config"])
+    snapshot = next(Path("runs/a/checkpoints").iterdir()) / "snapshot"
+    assert json.loads(mp3net("info", snapshot, "--settings")[1])["run"]["total_tracks"] == 64
     status, out, _ = mp3net("info", "data")
     assert "train: 5 pieces" in out
     changed = [*train, "--tracks", 64, "--set", "optimiser.seed=3"]
@@ -377,7 +385,10 @@ def test_info_lists_presets_and_describes_the_bundled_snapshot(mp3net):
     assert (status, json.loads(out)) == (0, json.loads(json.dumps(PRESETS["micro-6s"].model_dump())))
     status, out, _ = mp3net("info", BUNDLED)
     assert status == 0
-    assert "tracks_seen" in out
+    assert "tracks_seen: " in out
+    assert out.splitlines()[-2:] == ["listen: mp3net studio", "all settings: mp3net info bundled --settings"]
+    status, out, _ = mp3net("info", "bundled", "--settings")
+    assert json.loads(out)["audio"] == PRESETS["mp3net2-6s"].audio.model_dump()
 
 
 def test_seed_texts():

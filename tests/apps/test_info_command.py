@@ -128,7 +128,7 @@ def test_a_snapshot_names_its_sliders(mp3net):
     shutil.copytree(BUNDLED, "copy")
     Path("copy/sliders.json").write_text('{"weights": "others", "sliders": {}}')
     status, out, _ = mp3net("info", "copy")
-    assert (status, "no sliders: copy/sliders.json: belongs to other weights" in out, '"tracks_seen"' in out) == (
+    assert (status, "no sliders: copy/sliders.json: belongs to other weights" in out, "tracks_seen: " in out) == (
         0,
         True,
         True,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import time
 
 import numpy as np
 import pytest
 
+from mp3net.config import override
 from mp3net.figures import png_bytes
 from mp3net.studio import watching
+from mp3net.training.origin import read_origin
+from mp3net.training.standing import standing
 
 
 def test_the_page_tells_verdict_progress_and_time_left(run):
@@ -16,6 +22,7 @@ def test_the_page_tells_verdict_progress_and_time_left(run):
     assert text.startswith("### ")
     assert text.split("\n")[0][4:] in watching.WORDS.values()
     assert "48 of 48 tracks: finished." in text
+    assert text.count("\n| ") >= 4 + 1, "what is missing to be called good"
     assert png_bytes(watching.curves(run)).startswith(b"\x89PNG")
 
 
@@ -26,6 +33,16 @@ def test_a_run_that_has_only_begun(run, tmp_path):
     assert "0 of 48 tracks." in watching.told(begun)
     assert watching.curves(begun) is None
     assert watching.moments(begun) == []
+
+
+def test_a_run_that_stands_still_is_said_to(tmp_path, run):
+    shutil.copytree(run, tmp_path / "run")
+    config = override(read_origin(run).config, ["run.total_tracks=96"])
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    assert re.fullmatch(r"48 of 96 tracks, \d+ s left at its latest rate", standing(tmp_path / "run", config).progress)
+    os.utime(metrics, (time.time() - 7200, time.time() - 7200))
+    assert "; it reported last 2.0 h ago: the same `mp3net train`" in standing(tmp_path / "run", config).progress
+    assert standing(tmp_path / "run", read_origin(run).config).progress == "48 of 48 tracks: finished"
 
 
 def test_moments_are_spread_over_the_training(run, tmp_path):

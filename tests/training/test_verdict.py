@@ -13,6 +13,7 @@ from scipy.stats import kendalltau
 from mp3net.config import PRESETS
 from mp3net.training.course import Course, Point, read_course
 from mp3net.training.reference import Reference, beside, reference_for, references
+from mp3net.training.schedule import falls_until
 from mp3net.training.verdict import judge, trend_z
 from tests.training.conftest import TINY
 
@@ -87,7 +88,7 @@ def test_reports_show_what_is_wrong(changed, state, told):
         ({"copied_share": 0.25, "copied_share_real": 0.12}, "flat", ""),
         ({"pairwise_distance": 0.3}, "collapsed", "songs differ 0.30 times as much"),
         ({"coverage": 0.05}, "collapsed", "come near 5% of the recordings (at best 50%)"),
-        ({"kernel": 1.0, "coverage": 0.93, "flatness": 0.29, "spread": 0.045}, "good", "kernel distance 1.0"),
+        ({"kernel": 1.0, "coverage": 0.93, "flatness": 0.29, "spread": 0.045}, "good", "kernel distance 1.00"),
         ({"memorised_share": 0.6}, "learned by heart", "60% of the way"),
     ],
 )  # fmt: skip
@@ -105,14 +106,38 @@ def test_once_is_not_enough_to_know_recordings_by_heart():
 def test_what_moves_towards_real_music_improves():
     rising = [measured(flatness=0.2 + 0.005 * step) for step in range(8)]
     verdict = judge(course_of(rising))
-    assert str(verdict) == "improving: octave flatness 0.200 to 0.235 over 70 min (56,000 tracks)"
+    assert str(verdict) == "improving: octave flatness 0.200 to 0.235 (real music 0.300), over 70 min (56,000 tracks)"
     assert judge(course_of(rising[::-1])).state == "flat"
     beyond = [measured(flatness=0.3 + 0.005 * step) for step in range(8)]  # away from real music on the other side
     assert judge(course_of(beyond)).state == "flat"
+    falling = [measured(flatness=0.2 + 0.005 * step, coverage=0.8 - 0.02 * step) for step in range(8)]
+    away = "; away from real music: coverage 0.80 to 0.66 (real music 1)"
+    assert judge(course_of(falling)).because.endswith(f"over 70 min (56,000 tracks){away}")
     late = [*rising, *[rising[-1]] * 10]  # as flat as it is long ago that something moved
     verdict = judge(course_of(late))
     assert verdict.state == "flat"
     assert "for 1" in verdict.because or "for 2" in verdict.because
+
+
+def test_one_evaluation_ends_no_trend():
+    gently = [measured(flatness=0.2 + 0.005 * step) for step in (0, 1, 3, 2, 5, 4, 6, 7)]
+    assert trend_z([-(one["evaluation/octave_flatness"]) for one in [*gently, measured()][1:]]) < 2.05
+    verdict = judge(course_of([*gently, measured()]))
+    assert verdict.state == "improving"
+    assert "octave flatness 0.200 to 0.235" in verdict.because
+    assert "; the last evaluation does not continue it: kernel distance 9.00" in verdict.because
+    assert judge(course_of([*gently, measured(), measured()])).state == "flat"
+
+
+def test_advice_knows_whether_the_learning_rate_falls():
+    flat = course_of([measured()] * 6)
+    assert "Let it go on: its learning rate falls until 90,000 tracks" in judge(flat, falls_until=90_000).advice
+    assert "--init-from and a lower optimiser.learning_rate" in judge(flat).advice
+    points = ((10_000, 1.0), (60_000, 0.2))
+    assert [falls_until(points, seen, 60_000) for seen in (0, 10_000, 59_999, 60_000)] == [60_000] * 3 + [None]
+    assert falls_until(points, 20_000, 40_000) == 40_000
+    assert falls_until((), 0, 40_000) is None
+    assert falls_until(((0, 0.5), (20_000, 1.0)), 10_000, 40_000) is None
 
 
 def test_a_young_training_is_judged_by_large_steps_only():
@@ -154,7 +179,7 @@ def test_time_left_is_that_to_where_the_reference_became_good():
     reference = Reference("mp3net2-nano", "chorales", 40_000, "distance at most 3", Course([], points))
     assert beside(course_of([measured()] * 2), reference) == (
         "the reference (mp3net2-nano on chorales) had kernel distance 20.0 and coverage 0.50 after 16,000 tracks; it had "
-        "distance at most 3 from 40,000 tracks on, 30 min from here"
+        "distance at most 3 from 40,000 tracks on, 30 min from here if this one learns as fast"
     )
     assert beside(course_of([measured()] * 6), reference).endswith("it had distance at most 3 from 40,000 tracks on")
     assert beside(course_of([measured()] * 20), reference).startswith(

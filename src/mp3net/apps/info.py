@@ -19,11 +19,15 @@ from mp3net.errors import Mp3netError
 from mp3net.words import counted, install, mono_or_stereo
 
 if TYPE_CHECKING:
+    from mp3net.config import Config
     from mp3net.training.origin import Origin
 
 
-def run(path: Path | None) -> None:
-    """Print one description; Mp3netError if the folder or file holds nothing made by mp3net."""
+def run(path: Path | None, settings: bool = False) -> None:
+    """Print one description; with `settings`, of a run, snapshot or preset, its configuration alone.
+
+    Errors: Mp3netError if the folder or file holds nothing made by mp3net.
+    """
     if str(path) == "bundled" and not Path("bundled").exists():
         from mp3net.generation.places import BUNDLED
 
@@ -32,6 +36,8 @@ def run(path: Path | None) -> None:
         plain_console().print(_presets())
     elif str(path) in PRESETS and not path.exists():
         print(json.dumps(preset(str(path)).model_dump(), indent=1))
+    elif settings:
+        _configuration(path)
     elif path.suffix.lower() == ".onnx":
         _onnx(path)
     elif path.is_file():
@@ -144,6 +150,7 @@ def _dataset(path: Path) -> None:
 
 
 def _snapshot(path: Path) -> None:
+    from mp3net.generation.places import BUNDLED
     from mp3net.generation.steering import FILE as SLIDERS_FILE
     from mp3net.generation.steering import read_sliders
     from mp3net.model.snapshot import CHECKPOINTS_FOLDER, CONFIG_FILE, SNAPSHOT_FOLDER, open_snapshot
@@ -157,25 +164,44 @@ def _snapshot(path: Path) -> None:
             + "name a snapshot, a run directory, a dataset, a song or a preset, or nothing for all presets"
         )
     origin = read_origin(path) if (path / RUN_FILE).is_file() else None
-    if origin is not None and not (path / CHECKPOINTS_FOLDER).is_dir():
+    if origin is not None:
         _run(path, origin)
-        print("it has no checkpoint yet, from which songs could be made")
-        return
+        if not (path / CHECKPOINTS_FOLDER).is_dir():
+            print("it has no checkpoint yet, from which songs could be made")
+            return
     if origin is None and not any((path / name).exists() for name in (CONFIG_FILE, SNAPSHOT_FOLDER, CHECKPOINTS_FOLDER)):
         if _songs(path):
             return
         raise Mp3netError(_foreign(path))
     snapshot = open_snapshot(path)
-    print(f"snapshot {snapshot.folder}, weights {snapshot.digest}")
+    print(f"snapshot {snapshot.folder}, weights {snapshot.digest}: {_config_words(snapshot.config)}")
+    for name, value in snapshot.metadata.items():
+        if not isinstance(value, dict):
+            print(f"{name}: {value}")
     if (snapshot.folder / SLIDERS_FILE).exists():
         try:
             effects = read_sliders(snapshot).effects
             print("sliders, by what one unit changes:", ", ".join(f"{name} {effects[name]}" for name in effects))
         except Mp3netError as error:
             print(f"no sliders: {error}")
-    print(json.dumps({"metadata": snapshot.metadata, "config": snapshot.config.model_dump()}, indent=1))
-    if origin is not None:  # last, so that it is what one sees
-        _run(path, origin)
+    shown = [] if path == BUNDLED else [str(path)]
+    print(f"listen: {shlex.join(['mp3net', 'studio', *shown])}")
+    print(f"all settings: {shlex.join(['mp3net', 'info', *(shown or ['bundled']), '--settings'])}")
+
+
+def _config_words(config: Config) -> str:
+    audio, model = config.audio, config.model
+    sound = f"{audio.sample_rate_hz} Hz {mono_or_stereo(audio.channels)}, {audio.num_bins} bins"
+    return f"{model.kind}, {sound}, tracks of {config.track_duration_s:.2f} s"
+
+
+def _configuration(path: Path) -> None:
+    """The configuration of a run or snapshot, as a file for `mp3net train --config`."""
+    from mp3net.model.snapshot import open_snapshot
+    from mp3net.training.origin import RUN_FILE, read_origin
+
+    config = read_origin(path).config if (path / RUN_FILE).is_file() else open_snapshot(path).config
+    print(json.dumps(config.model_dump(), indent=1))
 
 
 def _foreign(path: Path) -> str:
@@ -191,7 +217,7 @@ def _foreign(path: Path) -> str:
 
 def _run(path: Path, origin: Origin) -> None:
     """Print how the run goes, the command that reproduces it, and the data and weights it needs."""
-    from mp3net.apps.on_track import on_track
+    from mp3net.training.standing import standing
 
     command = ["mp3net", "train", origin.data or "DATA"]
     if origin.preset in PRESETS and origin.preset is not None:
@@ -205,7 +231,9 @@ def _run(path: Path, origin: Origin) -> None:
     print(
         f"run {path}, by mp3net {origin.version or 'before 0.1.0'}, on data with the fingerprint {origin.data_sha256[:12]}"
     )
-    print(f"on track? {on_track(path, origin.config)}")
+    stands = standing(path, origin.config)
+    print(f"on track? {stands}")
+    print(f"progress: {stands.progress}")
     for earlier in origin.earlier_data:
         print(f"its first {earlier['until_tracks']:,} tracks saw data with the fingerprint {earlier['data_sha256'][:12]}")
     if origin.init_weights:

@@ -231,9 +231,12 @@ def info(
             "list the presets."
         ),
     ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Print all settings of a run or snapshot instead, as JSON for --config.")
+    ] = False,
 ) -> None:
-    """Describe a snapshot, a run (how to repeat it), a dataset (how to finish it), a song (how it was made), an ONNX file,
-    or a preset."""
+    """Describe a snapshot, a run (is it on track, how to repeat it), a dataset (how to finish it), a song (how it was made),
+    an ONNX file, or a preset."""
     from mp3net.apps.info import run
 
-    run(local(path, "PATH"))
+    run(local(path, "PATH"), settings)

@@ -20,7 +20,6 @@ from mp3net.apps.console import plain_console
 from mp3net.apps.device import choose_device, local_device
 from mp3net.apps.ending import ENDING_SIGNALS, ignored, leave, terminals
 from mp3net.apps.forecast import describe
-from mp3net.apps.on_track import on_track
 from mp3net.config import PRESETS, Config, override, preset, presets_for, read_config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.data.storage import Store, is_remote, open_store
@@ -33,6 +32,7 @@ from mp3net.training.origin import RUN_FILE, Origin, read_origin
 from mp3net.training.parallel import join
 from mp3net.training.plan import advice_when_exhausted
 from mp3net.training.progress import Clock, format_duration
+from mp3net.training.standing import standing
 from mp3net.training.state import check_start
 from mp3net.training.steps import Steps
 from mp3net.training.trainer import Trainer
@@ -305,9 +305,10 @@ class ConsoleWatcher(Watcher):
             self._bar.update(self._task, completed=tracks_seen)
 
     def logged(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
+        self._clock.reported(tracks_seen)
         self.say(
             f"{tracks_seen:>9,}/{self.run.total_tracks:,} tracks  {readings['rate/tracks_per_s']:.3g}/s  "
-            f"left {format_duration(self._clock.left_s(tracks_seen))}  {self.summary(readings)}"
+            f"left {format_duration(self._clock.left_s())}  {self.summary(readings)}"
         )
 
     def evaluated(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
@@ -320,7 +321,7 @@ class ConsoleWatcher(Watcher):
             f"coverage {found['coverage_logmel']:.2f}  hum {found['checkerboard_db']:.1f} dB"
         )
         if self.run_directory is not None:
-            self.say(f"{'':9} {on_track(self.run_directory, self.config)}")
+            self.say(f"{'':9} {standing(self.run_directory, self.config)}")
 
     def close(self) -> None:
         if self._bar is not None:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mp3net.training.course import Course, Point, read_course
 from mp3net.training.origin import read_origin
 from mp3net.training.progress import format_duration
-from mp3net.training.reference import Reference, beside, reference_for
-from mp3net.training.verdict import State, judge
+from mp3net.training.reference import Reference, reference_for
+from mp3net.training.standing import standing
+from mp3net.training.verdict import READINGS, Reading, State
 
 SAMPLES_FOLDER = "samples"
 # So many moments of a training are heard side by side.
@@ -30,12 +33,12 @@ WORDS: dict[State, str] = {
     "learned by heart": "It learns the recordings by heart",
     "copies": "It copies the recordings",
 }
-PANELS = (
-    ("evaluation/kernel_logmel", "kernel distance (lower is better)", ""),
-    ("evaluation/coverage_logmel", "coverage (1 is full)", ""),
-    ("evaluation/octave_flatness", "octave flatness: pitch", "evaluation/octave_flatness_real"),
-    ("evaluation/octave_flatness_spread", "flatness spread: variety of songs", "evaluation/octave_flatness_spread_real"),
-)
+# The logarithmic axis of the kernel distance ends here.
+LEAST_DRAWN = 0.1
+# A training has one panel for each of READINGS.
+TITLES = (
+    "kernel distance: lower is better", "coverage: 1 is full", "octave flatness: pitch", "flatness spread: variety of songs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,25 +50,30 @@ class Moment:
 
 
 def told(run: Path) -> str:
-    """The verdict on a run as Markdown: what it is, the numbers that it rests on, what to do, and time left."""
-    config = read_origin(run).config
-    course = read_course(run)
-    verdict = judge(course)
-    total = config.run.total_tracks
-    rate = course.tracks_per_hour()
-    said = [f"### {WORDS[verdict.state]}", f"{verdict.because[0].upper()}{verdict.because[1:]}."]
-    if verdict.advice:
-        said.append(f"**What to do:** {verdict.advice}.")
-    reference = reference_for(config)
-    if reference is not None and (compared := beside(course, reference)):
-        said.append(f"{compared[0].upper()}{compared[1:]}.")
-    done = f"{course.tracks_seen:,} of {total:,} tracks"
-    if course.tracks_seen >= total:
-        said.append(f"{done}: finished.")
-    else:
-        left = f", {format_duration(3600 * (total - course.tracks_seen) / rate)} left at its latest rate" if rate else ""
-        said.append(f"{done}{left}.")
+    """The verdict on a run as Markdown: what it is, the numbers that it rests on, what to do, time left, and what is missing
+    to be called good."""
+    stands = standing(run, read_origin(run).config)
+    said = [f"### {WORDS[stands.verdict.state]}", f"{_sentence(stands.verdict.because)}."]
+    if stands.verdict.advice:
+        said.append(f"**What to do:** {stands.verdict.advice}.")
+    if stands.compared:
+        said.append(f"{_sentence(stands.compared)}.")
+    said.append(f"{stands.progress}.")
+    if stands.course.evaluated:
+        said.append(_goals(stands.course.evaluated[-1]))
     return "\n\n".join(said)
+
+
+def _goals(point: Point) -> str:
+    rows = [
+        f"| {one.name} | {one.shown(point)} | {one.wanted(point)} | {'yes' if one.is_good(point) else 'not yet'} |"
+        for one in READINGS
+    ]
+    return "\n".join(["| | now | to be called good | reached |", "|---|---|---|---|", *rows])
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}"
 
 
 def moments(run: Path) -> list[Moment]:
@@ -95,30 +103,35 @@ def curves(run: Path) -> Figure | None:
     course, reference = read_course(run), reference_for(read_origin(run).config)
     if not course.evaluated:
         return None
-    figure = Figure(figsize=(9, 5.2), dpi=100, layout="constrained")
-    for axis, (name, title, real) in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
+    figure = Figure(figsize=(7.2, 6), dpi=110, layout="constrained")
+    for axis, reading, title in zip(figure.subplots(2, 2).flat, READINGS, TITLES, strict=True):
         if reference is not None:
-            axis.plot(*_line(reference.course, name), color="#b8bcc4", linewidth=3, label=_label(reference))
-        axis.plot(*_line(course, name), color="#b3408e", marker="o", markersize=3, linewidth=1.4, label="this training")
-        if real:
-            axis.axhline(
-                course.evaluated[-1].readings[real], color="#0a7d2c", linewidth=1, linestyle=":", label="real music"
-            )
-        if name.endswith("kernel_logmel"):
-            axis.set_yscale("log")
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter("{x:g}")
+            axis.plot(*_line(reference.course, reading), color="#b8bcc4", linewidth=3, label=_label(reference))
+        axis.plot(*_line(course, reading), color="#b3408e", marker="o", markersize=3, linewidth=1.4, label="this training")
+        for bound in reading.bounds(course.evaluated[-1]):
+            if bound is not None:
+                axis.axhline(bound, color="#0a7d2c", linewidth=1, linestyle=":", label="called good")
         axis.set_title(title, fontsize=10, loc="left")
         axis.grid(alpha=0.25)
+    _logarithmic(figure.axes[0])
     for axis in figure.axes[2:]:
         axis.set_xlabel("thousand tracks")
-    figure.axes[2].legend(frameon=False, fontsize=8)
+    handles = dict(zip(*reversed(figure.axes[2].get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
-def _line(course: Course, name: str) -> tuple[list[float], list[float]]:
-    points: list[Point] = [point for point in course.evaluated if name in point.readings]
-    return [point.tracks_seen / 1000 for point in points], [max(point.readings[name], 1e-3) for point in points]
+def _logarithmic(axis: Axes) -> None:
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _line(course: Course, reading: Reading) -> tuple[list[float], list[float]]:
+    least = LEAST_DRAWN if reading is READINGS[0] else 0.0
+    seen = [point.tracks_seen / 1000 for point in course.evaluated]
+    return seen, [max(reading.value(point), least) for point in course.evaluated]
 
 
 def _label(reference: Reference) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from mp3net.errors import Mp3netError
+from mp3net.training.progress import RECENT_REPORTS
 
 METRICS_FILE = "metrics.jsonl"
+# A run that says nothing for so many times as long as it usually does, and for so long at least, stands still.
+QUIET_TIMES, QUIET_S = 5, 600
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,23 @@ class Course:
         return self.logged[-1].hours if self.logged else 0.0
 
     def tracks_per_hour(self) -> float | None:
-        """The rate of the last five reports; None if there is none."""
-        recent = self.logged[-6:]
+        """The rate of the last reports; None if there is none."""
+        recent = self.logged[-RECENT_REPORTS - 1 :]
         if not recent:
             return None
         first = recent[0] if len(recent) > 1 else Point(0, 0.0, {})
         hours = recent[-1].hours - first.hours
         return (recent[-1].tracks_seen - first.tracks_seen) / hours if hours > 0 else None
+
+    def silence_s(self, run: Path) -> float | None:
+        """How long ago the last report of a run was, if that is unusually long; None if it is not, or nothing is known."""
+        recent = self.logged[-RECENT_REPORTS - 1 :]
+        try:
+            since_s = time.time() - (run / METRICS_FILE).stat().st_mtime
+        except OSError:
+            return None
+        usual_s = 3600 * (recent[-1].hours - recent[0].hours) / (len(recent) - 1) if len(recent) > 1 else 0.0
+        return since_s if since_s > max(QUIET_S, QUIET_TIMES * usual_s) else None
 
 
 def read_course(run: Path) -> Course:

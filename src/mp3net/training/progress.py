@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
+
+# Time left is told by the rate of so many reports.
+RECENT_REPORTS = 20
 
 
 class Clock:
-    """Rate since the last report, and time left at the mean rate so far."""
+    """Rate since the last report, and time left at the rate of the last RECENT_REPORTS."""
 
     def __init__(self, tracks_seen: int, total_tracks: int) -> None:
         self.total_tracks = total_tracks
-        self.first = self.last = (time.monotonic(), tracks_seen)
+        self._reports = deque([(time.monotonic(), tracks_seen)], maxlen=RECENT_REPORTS + 1)
 
-    def rate(self, tracks_seen: int) -> float:
-        """Tracks per second since the last call."""
-        now = time.monotonic()
-        rate = (tracks_seen - self.last[1]) / max(now - self.last[0], 1e-9)
-        self.last = (now, tracks_seen)
-        return rate
+    def reported(self, tracks_seen: int) -> None:
+        self._reports.append((time.monotonic(), tracks_seen))
 
-    def left_s(self, tracks_seen: int) -> float:
-        elapsed_s = time.monotonic() - self.first[0]
-        return elapsed_s / max(tracks_seen - self.first[1], 1) * max(self.total_tracks - tracks_seen, 0)
+    def rate(self) -> float:
+        """Tracks per second between the last two reports; 0 before the first."""
+        return self._rate(-2) if len(self._reports) > 1 else 0.0
+
+    def left_s(self) -> float:
+        """Seconds from the last report to the end; infinite before the first."""
+        left = max(self.total_tracks - self._reports[-1][1], 0)
+        return left / max(self._rate(0), 1e-9) if left else 0.0
+
+    def _rate(self, since: int) -> float:
+        (start_s, first), (now_s, last) = self._reports[since], self._reports[-1]
+        return (last - first) / max(now_s - start_s, 1e-9)
 
 
 class Means:

@@ -79,5 +79,6 @@ def beside(course: Course, reference: Reference) -> str:
     rate = course.tracks_per_hour()
     if seen >= reference.good_at_tracks:
         return f"{said}{name} had {reference.good} from {reference.good_at_tracks:,} tracks on"
-    left = f", {format_duration(3600 * (reference.good_at_tracks - seen) / rate)} from here" if rate else ""
+    left_s = 3600 * (reference.good_at_tracks - seen) / rate if rate else None
+    left = f", {format_duration(left_s)} from here if this one learns as fast" if left_s is not None else ""
     return f"{said}{name} had {reference.good} from {reference.good_at_tracks:,} tracks on{left}"

@@ -13,3 +13,10 @@ def factor_at(points: Sequence[tuple[int, float]], tracks_seen: int) -> float:
         return 1.0
     tracks, factors = zip(*points, strict=True)
     return float(np.interp(tracks_seen, tracks, factors))
+
+
+def falls_until(points: Sequence[tuple[int, float]], tracks_seen: int, total_tracks: int) -> int | None:
+    """Up to how many tracks of a training the factor still falls below that of now; None if it does not."""
+    now = factor_at(points, tracks_seen)
+    later = [tracks for tracks, factor in points if tracks > tracks_seen and factor < now]
+    return min(max(later), total_tracks) if later and tracks_seen < total_tracks else None

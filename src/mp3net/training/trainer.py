@@ -132,8 +132,9 @@ class Trainer:
 
     def _log(self, watchers: Sequence[Watcher], clock: Clock, readings: dict[str, float]) -> None:
         seen = self.state.tracks_seen
+        clock.reported(seen)
         rates = {
-            "rate/tracks_per_s": clock.rate(seen),
+            "rate/tracks_per_s": clock.rate(),
             "rate/waiting_for_data": self.loader.waited_share(),
             "rate/learning": self.state.generator.optimiser.param_groups[0]["lr"],
         }

@@ -7,7 +7,7 @@ Kendall: of all pairs of evaluations, more than chance would have the later one 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,45 +52,68 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reading:
-    """A reading of light evaluations, and how far it is from that of real music (0: as real)."""
+    """A reading of light evaluations, which real music has too.
+
+    `fixed` is that of real music: 0, the least there is, 1, the most, or None if it is measured; then errors are relative.
+    `goal`: the largest error that is called good.
+    """
 
     name: str
-    error: Callable[[Point], float]
-    shown: Callable[[Point], str]
+    metric: str
+    digits: int
+    goal: float
+    fixed: Literal[0, 1] | None = None
 
+    def value(self, point: Point) -> float:
+        return max(point.readings[f"evaluation/{self.metric}"], 0.0)
 
-def _relative(name: str, words: str) -> Reading:
-    key = f"evaluation/{name}"
+    def real(self, point: Point) -> float:
+        return self.fixed if self.fixed is not None else point.readings[f"evaluation/{self.metric}_real"]
 
-    def error(point: Point) -> float:
-        return abs(point.readings[key] - point.readings[f"{key}_real"]) / max(abs(point.readings[f"{key}_real"]), 1e-9)
+    def error(self, point: Point) -> float:
+        """How far it is from that of real music."""
+        off = abs(self.value(point) - self.real(point))
+        return off if self.fixed is not None else off / max(self.real(point), 1e-9)
 
-    return Reading(words, error, lambda point: f"{point.readings[key]:.3f}")
+    def is_good(self, point: Point) -> bool:
+        return self.error(point) <= self.goal + 1e-9
+
+    def bounds(self, point: Point) -> tuple[float | None, float | None]:
+        """From where to where it is good; None: no such bound."""
+        real = self.real(point)
+        off = self.goal if self.fixed is not None else self.goal * real
+        return None if self.fixed == 0 else real - off, None if self.fixed == 1 else real + off
+
+    def shown(self, point: Point) -> str:
+        return f"{self.value(point):.{self.digits}f}"
+
+    def shown_real(self, point: Point) -> str:
+        return f"{self.fixed}" if self.fixed is not None else f"{self.real(point):.{self.digits}f}"
+
+    def wanted(self, point: Point) -> str:
+        """Its bounds as words."""
+        least, most = (f"{bound:.{self.digits}f}" if bound is not None else None for bound in self.bounds(point))
+        return f"{least} to {most}" if least and most else f"at least {least}" if least else f"at most {most}"
 
 
 READINGS = (
-    Reading(
-        "kernel distance",
-        lambda point: max(point.readings["evaluation/kernel_logmel"], 0.0),
-        lambda point: f"{point.readings['evaluation/kernel_logmel']:.1f}",
-    ),
-    Reading(
-        "coverage",
-        lambda point: 1 - point.readings["evaluation/coverage_logmel"],
-        lambda point: f"{point.readings['evaluation/coverage_logmel']:.2f}",
-    ),
-    _relative("octave_flatness", "octave flatness"),
-    _relative("octave_flatness_spread", "flatness spread over songs"),
+    Reading("kernel distance", "kernel_logmel", 2, 1.5, fixed=0),
+    Reading("coverage", "coverage_logmel", 2, 0.1, fixed=1),
+    Reading("octave flatness", "octave_flatness", 3, 0.1),
+    Reading("flatness spread over songs", "octave_flatness_spread", 3, 0.25),
 )
 
 
-def judge(course: Course) -> Verdict:
-    """The verdict on a run as far as it has gone; faults first, from what is certain to what is not."""
+def judge(course: Course, falls_until: int | None = None) -> Verdict:
+    """The verdict on a run as far as it has gone; faults first, from what is certain to what is not.
+
+    `falls_until`: the number of tracks up to which its learning rate still falls; None if it does not fall any more.
+    """
     for rule in (_copies, _level, _ahead, _alike, _by_heart, _good):
         verdict = rule(course)
         if verdict is not None:
             return verdict
-    return _trend(course)
+    return _trend(course, falls_until)
 
 
 def _copies(course: Course) -> Verdict | None:
@@ -188,38 +211,62 @@ def _by_heart(course: Course) -> Verdict | None:
 
 
 def _good(course: Course) -> Verdict | None:
-    if not course.evaluated:
-        return None
-    kernel, coverage, flatness, spread = (reading.error(course.evaluated[-1]) for reading in READINGS)
-    if kernel > 1.5 or coverage > 0.1 or flatness > 0.1 or spread > 0.25:
+    if not course.evaluated or not all(reading.is_good(course.evaluated[-1]) for reading in READINGS):
         return None
     return Verdict("good", f"as near to real music as it can be told here: {_numbers(course.evaluated[-1])}",
                    "mp3net evaluate looks further")  # fmt: skip
 
 
-def _trend(course: Course) -> Verdict:
+def _trend(course: Course, falls_until: int | None) -> Verdict:
     points = course.evaluated
     if len(points) < 2:
         known = f"one evaluation: {_numbers(points[0])}" if points else "no evaluation yet"
         return Verdict("early", f"{known}; a verdict needs two or more", "Listen to samples/ meanwhile")
-    recent = points[-MOST:]
-    better = [reading for reading in READINGS if _better([reading.error(point) for point in recent])]
-    span = _span(course, recent)
-    if better:
-        moves = ", ".join(f"{reading.name} {reading.shown(recent[0])} to {reading.shown(recent[-1])}" for reading in better)
-        return Verdict("improving", f"{moves} over {span}")
+    if (moved := _moved(course, points[-MOST:])) is not None:
+        return Verdict("improving", moved)
+    # One evaluation scatters: a trend that only the last one interrupts has not ended.
+    if len(points) > LEAST and (moved := _moved(course, points[-MOST - 1 : -1])) is not None:
+        return Verdict("improving", f"{moved}; the last evaluation does not continue it: {_numbers(points[-1])}")
     if len(points) < FLAT:
         return Verdict("early", f"no trend yet in {len(points)} evaluations: {_numbers(points[-1])}")
-    still = recent
+    return _flat(course, falls_until)
+
+
+def _moved(course: Course, points: Sequence[Point]) -> str | None:
+    """What moved towards real music, and what away from it; None if nothing moved towards it."""
+    errors = {reading: [reading.error(point) for point in points] for reading in READINGS}
+    better = [reading for reading in READINGS if _better(errors[reading])]
+    if not better:
+        return None
+    worse = [reading for reading in READINGS if trend_z([-error for error in errors[reading]]) >= SIGNIFICANT_Z]
+    away = f"; away from real music: {_moves(worse, points)}" if worse else ""
+    return f"{_moves(better, points)}, over {_span(course, points)}{away}"
+
+
+def _moves(readings: Sequence[Reading], points: Sequence[Point]) -> str:
+    first, last = points[0], points[-1]
+    return ", ".join(
+        f"{one.name} {one.shown(first)} to {one.shown(last)} (real music {one.shown_real(last)})" for one in readings
+    )
+
+
+def _flat(course: Course, falls_until: int | None) -> Verdict:
+    points = course.evaluated
+    still = points[-MOST:]
     while len(still) < len(points):  # as far back as nothing moved
         longer = points[-len(still) - 1 :]
         if any(_better([reading.error(point) for point in longer]) for reading in READINGS):
             break
         still = longer
+    if falls_until is not None:
+        advice = f"Let it go on: its learning rate falls until {falls_until:,} tracks, which often brings a last step"
+    else:
+        advice = (
+            "Listen to samples/; if you want more, train on from here with --init-from and a lower optimiser.learning_rate, "
+            "or on more recordings"
+        )
     return Verdict(
-        "flat",
-        f"nothing has moved towards real music for {_span(course, still)}: {_numbers(points[-1])}",
-        "Listen to samples/; a lower learning rate often brings the last step (optimiser.learning_rate_schedule)",
+        "flat", f"nothing has moved towards real music for {_span(course, still)}: {_numbers(points[-1])}", advice
     )
 
 
