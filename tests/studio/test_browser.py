@@ -94,6 +94,14 @@ def made_anew(page, before: str) -> str:
     return source(page)
 
 
+def told(page, message: str) -> None:
+    """Waits for a message on the page, whichever of those that are there."""
+    page.wait_for_function(
+        "words => [...document.querySelectorAll('[data-testid=toast-body]')].some(one => one.innerText.includes(words))",
+        arg=message,
+    )
+
+
 def sound_at(page, address: str) -> np.ndarray:
     return soundfile.read(io.BytesIO(page.request.get(address).body()))[0]
 
@@ -195,6 +203,7 @@ def test_favourites_are_there_after_a_reload(page):
     page.get_by_role("tab", name="Favourites").click()
     page.click("#mp-keep")
     page.wait_for_selector("#mp-favourites label")
+    told(page, "seed 1, 20 s, the bundled model: under Favourites, in this browser.")
     picture(page, "favourites")
     page.reload()
     page.wait_for_selector("#mp-make")
@@ -234,12 +243,50 @@ def test_a_corrupt_snapshot_is_said_to_be_one(page):
     made_anew(page, "")
 
 
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [("-5", "seed -5: give a whole number"), ("1.5", "seed 1.5: give a whole number"), ("", "seed: is empty; type a whole")],
+)
+def test_a_seed_that_is_none_is_refused_in_words(page, typed, message):
+    page.fill("#mp-seed input", typed)
+    page.click("#mp-make")
+    told(page, message)
+    assert source(page) == ""
+
+
+def test_what_cannot_be_kept_or_played_is_said(page, served):
+    page.click("#mp-keep")
+    told(page, "Nothing that could be kept is in the player: make a song first.")
+    page.click("#mp-endless")
+    made_anew(page, "")
+    page.evaluate("document.querySelector('#mp-audio').src = 'studio/endless/none.wav'")
+    page.wait_for_function("document.querySelector('.mp-said').innerText === 'no such stream; start it again'")
+
+
+def test_a_favourite_becomes_a_seed_of_a_blend(page):
+    page.fill("#mp-seed input", "8")
+    page.click("#mp-make")
+    made_anew(page, "")
+    page.click("#mp-keep")
+    page.get_by_role("tab", name="Favourites").click()
+    page.wait_for_selector("#mp-favourites label")
+    page.click("#mp-blend-second")
+    told(page, "Seed 8 is now the second seed under Blend.")
+    page.get_by_role("tab", name="Blend").click()
+    assert page.input_value("#mp-second input") == "8"
+
+
 def test_an_endless_stream_plays_on(page):
     page.click("#mp-endless")
     page.wait_for_function("(document.querySelector('#mp-audio') || {currentTime: 0}).currentTime > 3", timeout=20_000)
     assert "/studio/endless/" in source(page)
+    assert page.inner_text("#mp-now") == "seed 1"
+    page.click("#mp-keep")
+    told(page, "seed 1, 180 s, the bundled model: under Favourites")
+    picture(page, "endless")
+    stream = source(page)
     page.click("#mp-make")
-    made_anew(page, source(page))
+    made_anew(page, stream)
 
 
 def test_a_training_is_judged_heard_and_ends(page):

@@ -12,9 +12,9 @@ import soundfile
 from mp3net.audio.reading import read
 from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED, MP3net, SongSettings
-from mp3net.studio.made import EACH_S, Endless, Songs
+from mp3net.studio.made import EACH_S, Songs
 from mp3net.studio.shelf import BUNDLED_NAME, Shelf
-from mp3net.studio.stage import Stage, words_of
+from mp3net.studio.stage import Stage, nth_song, words_of
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,8 @@ def test_blends_go_from_one_song_to_the_other(stage):
         (0.01, {"seed": 1}, "0.1 s"),
         (5, {"seed": -1}, "seed -1: give a whole number"),
         (5, {"seed": 1.5}, "seed 1.5: give a whole number"),
-        (5, {"seed": None}, "give a whole number"),
+        (5, {"seed": None}, "seed: is empty; type a whole number from 0 to 4,294,967,295"),
+        (5, {"seed": 1, "variation": None}, "second seed: is empty"),
         (5, {"seed": "../x"}, "give a whole number"),
         (5, {"seed": 1, "truncation": 9}, "strangeness 9: give a number from 0 to 2"),
         (2, {"seed": 1, "path": (2, 3)}, "make it 5 s"),
@@ -132,8 +133,15 @@ def test_a_run_in_training_plays_its_latest_snapshot(run, tmp_path):
 
 def test_an_endless_stream_is_one_song_after_another(stage):
     model = stage.shelf.model(BUNDLED_NAME)
-    endless = stage.songs.endless(stage.endless(BUNDLED_NAME, SongSettings(seed=2**32 - 1)))
-    assert isinstance(endless, Endless)
+    endless, begun = stage.endless(BUNDLED_NAME, SongSettings(seed=2**32 - 1, truncation=0.8))
+    assert stage.songs.endless(begun.key) is endless
+    assert (
+        begun.said == "Seed 4294967295, strangeness 0.8: each seed 180 s, one after another, until you make something else"
+    )
+    expected = {"model": BUNDLED_NAME, "seed": 2**32 - 1, "duration_s": EACH_S, "truncation": 0.8}
+    assert begun.kept == nth_song(begun.kept, 0) == nth_song(begun.kept, "x") == nth_song(begun.kept, -1) == expected
+    assert nth_song(begun.kept, 2.0) == expected | {"seed": 1}
+    assert stage.again(nth_song(begun.kept, 1)).said.startswith("Seed 0, strangeness 0.8: 180 s")
     chunks = endless.chunks()
     header = next(chunks)
     assert header[:4] == b"RIFF"
@@ -141,8 +149,8 @@ def test_an_endless_stream_is_one_song_after_another(stage):
     samples = np.zeros(0, np.int16)
     while len(samples) < needed + 11008:
         samples = np.concatenate([samples, np.frombuffer(next(chunks), "<i2")])
-    first = model.generate(2**32 - 1, EACH_S).audio[0]
-    second = model.generate(0, EACH_S).audio[0]
+    first = model.generate(2**32 - 1, EACH_S, truncation=0.8).audio[0]
+    second = model.generate(0, EACH_S, truncation=0.8).audio[0]
     gain = np.abs(samples[needed - 5000 : needed]).max() / np.abs(first[needed - 5000 : needed]).max()
     np.testing.assert_allclose(samples[needed - 5000 : needed], gain * first[needed - 5000 : needed], atol=2)
     np.testing.assert_allclose(samples[needed : needed + 11008], gain * second[:11008], atol=2)

@@ -16,7 +16,7 @@ from mp3net.audio.encoding import FORMATS
 from mp3net.audio.growing import Leveller, wav_header, wav_samples
 from mp3net.figures import png_bytes, waveform_and_spectrogram
 from mp3net.files import replacing
-from mp3net.generation import MP3net, Song, SongSettings
+from mp3net.generation import MAX_SEED, MP3net, Song, SongSettings
 
 KEPT_BYTES, KEPT_STREAMS = 400_000_000, 100
 ENDINGS = (*FORMATS, "png")
@@ -46,13 +46,18 @@ class Endless:
         yield wav_header(channels, rate, {})
         level = Leveller(rate)
         for seed in count(self.settings.seed):
-            settings = self.settings.model_copy(update={"seed": seed % 2**32, "duration_s": self._each_s})
-            for piece in self.model.pieces(settings, WINDOW_S):
+            for piece in self.model.pieces(self.song(seed), WINDOW_S):
                 yield wav_samples(level(piece))
 
+    def song(self, seed: int) -> SongSettings:
+        """One of its songs."""
+        duration_s = EACH_S if self.model.any_length else None
+        return self.settings.model_copy(update={"seed": seed % (MAX_SEED + 1), "duration_s": duration_s})
+
     @property
-    def _each_s(self) -> float | None:
-        return EACH_S if self.model.any_length else None
+    def each_s(self) -> float:
+        """How long each of its songs lasts."""
+        return EACH_S if self.model.any_length else self.model.song_duration_s
 
 
 class Songs:

@@ -50,7 +50,19 @@ SCRIPT = """<script>
   document.addEventListener('play', (e) => {
     for (const other of document.querySelectorAll('audio')) if (other !== e.target) other.pause();
   }, true);
+  document.addEventListener('error', async (e) => {
+    if (e.target !== sound()) return;
+    const answer = await fetch(sound().src, {headers: {Range: 'bytes=0-99'}});
+    const words = answer.ok ? 'This browser cannot play it.' : await answer.text();
+    document.querySelector('.mp-player .mp-said').innerText = words;
+  }, true);
+  window.mp3netNth = () => sound() && sound().dataset.each ? Math.floor(sound().currentTime / sound().dataset.each) : 0;
   const follow = () => {
+    const now = document.querySelector('#mp-now');
+    if (now && sound()) {
+      const words = 'seed ' + (Number(sound().dataset.seed) + window.mp3netNth()) % 2 ** 32;
+      if (now.innerText !== words) now.innerText = words;
+    }
     const here = document.querySelector('.mp-here');
     if (here && sound() && isFinite(sound().duration))
       here.style.left = 100 * sound().currentTime / sound().duration + '%';
@@ -59,6 +71,8 @@ SCRIPT = """<script>
   follow();
 })();
 </script>"""
+# Which song of an endless stream plays is known to the browser alone; it goes with a click as its third argument.
+NTH_SONG = "(kept, playing, nth) => [kept, playing, window.mp3netNth()]"
 
 
 def player(key: str, said: str) -> str:
@@ -72,11 +86,12 @@ def player(key: str, said: str) -> str:
     )
 
 
-def endless_player(key: str, said: str) -> str:
-    """The player of a stream, which begins to play."""
+def endless_player(key: str, said: str, seed: int, each_s: float) -> str:
+    """The player of a stream, which begins to play with `seed` and says which one it has come to."""
     return (
-        f"<div class='mp-player'><audio id='mp-audio' controls autoplay src='studio/endless/{key}.wav'></audio>"
-        f"<p class='mp-said'>{html.escape(said)}</p></div>"
+        f"<div class='mp-player'><audio id='mp-audio' controls autoplay data-seed='{seed}' data-each='{each_s}' "
+        f"src='studio/endless/{key}.wav'></audio>"
+        f"<p class='mp-said'>{html.escape(said)}. Now: <b id='mp-now'></b></p></div>"
     )
 
 

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from mp3net import __version__
 from mp3net.errors import Mp3netError
 from mp3net.figures import to_rgb
 from mp3net.generation import MAX_SEED
-from mp3net.studio.player import endless_player, moment, player, report_links
+from mp3net.studio.player import NTH_SONG, endless_player, moment, player, report_links
 from mp3net.studio.shelf import Shelf
-from mp3net.studio.stage import MOST_S, MOST_SLIDERS, MOST_UNITS, USUAL_S, Played, Stage, words_of
+from mp3net.studio.stage import MOST_S, MOST_SLIDERS, MOST_UNITS, USUAL_S, Played, Stage, nth_song, words_of
 from mp3net.studio.watching import curves, moments, seeds_at, told
 
 REFRESH_S = 30
@@ -26,16 +25,30 @@ KEYS = "Space plays and pauses, the arrow keys step through seeds, a click into 
 NOTHING = "<p class='mp-said'>Press <b>Make a song</b>. Every seed is another song, and always the same one.</p>"
 MEANINGS = """
 - **Kernel distance**: how far the songs, all together, are from recordings in tone colour and loudness; 0 is as near as
-  other recordings are. Below about 4 notes can be heard.
-- **Coverage**: the share of recordings that have a song near them; 1 is full. Falling, songs become alike.
-- **Octave flatness**: how clearly pitches stand out, with the value of real music as a dotted line.
+  other recordings are. Notes can usually be heard once it is 4 or less.
+- **Coverage**: the share of recordings that have a song near them; 1 is full. When it falls, songs become alike.
+- **Octave flatness**: how clearly pitches stand out; in the curves, relative to real music.
 - **Flatness spread**: how much songs differ in that; near 0 all songs have the same hum.
+
+One evaluation scatters: what counts is where several in a row go. Dotted lines: from there on a reading is called good.
 """
+NO_RUN = """
+Name a run when you start the studio, in training or finished, and this page says how it goes:
+
+    mp3net studio runs/piano
+"""
+NO_SLIDERS = "This model has no sliders yet: `mp3net sliders` with its folder finds some, in minutes."
 # Work that makes a sound waits for its turn, and of many clicks the last one counts; what only changes the page does not
 # wait. Nothing is offered as an interface for programs: those have `mp3net generate`.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUEUED = PRIVATE | {"trigger_mode": "always_last", "concurrency_id": "sound", "concurrency_limit": 1}
 QUIET = PRIVATE | {"queue": False, "show_progress": "hidden"}
+# Only what goes through the queue can tell a visitor something: how it went, or what is wrong.
+TELLING = PRIVATE | {"show_progress": "hidden"}
+# The seed beside another, and any; in the browser's language.
+ANY = "() => Math.floor(100000 * Math.random())"
+PREVIOUS = "seed => Math.max(Math.ceil(seed || 0) - 1, 0)"
+FOLLOWING = f"seed => Math.min(Math.max(Math.floor(seed || 0) + 1, 0), {MAX_SEED})"
 # Buttons after which the space bar still plays and pauses.
 MAKES = ["mp-makes"]
 
@@ -77,10 +90,13 @@ def build(stage: Stage) -> gr.Blocks:
             first, second = _blend(stage, controls)
         with gr.Tab("Favourites"):
             choice = _favourites(stage, page, controls, stored, {"first": first, "second": second})
-        keep.click(said(_added), [stored, playing], [stored, choice], **QUIET)
-        if shelf.runs:
-            with gr.Tab("Is my training on track?"):
+        nth = gr.Number(0, visible=False)
+        keep.click(said(_added), [stored, playing, nth], [stored, choice], js=NTH_SONG, **TELLING)
+        with gr.Tab("Is my training on track?"):
+            if shelf.runs:
                 _training(shelf, page)
+            else:
+                gr.Markdown(NO_RUN)
         if shelf.reports:
             with gr.Tab("Reports"):
                 gr.HTML(report_links(shelf.reports))
@@ -122,20 +138,22 @@ def _play(stage: Stage, page: gr.Blocks, sound: gr.HTML, playing: gr.State) -> C
     length = gr.Slider(2, MOST_S, USUAL_S, step=1, label="Length in seconds", elem_id="mp-length")
     with gr.Accordion("Change its character", open=False):
         strangeness = gr.Slider(0, 2, 1, step=0.05, label="Strangeness: below 1 more typical, above 1 stranger")
+        none = gr.Markdown(NO_SLIDERS, visible=False, elem_id="mp-no-sliders")
         sliders = [gr.Slider(-MOST_UNITS, MOST_UNITS, 0, step=0.1, visible=False) for _ in range(MOST_SLIDERS)]
     controls = Controls(model, seed, length, strangeness, sliders, sound, playing)
 
     def named(name: str) -> list[Any]:
         found = stage.slider_names(name)
         labelled = [gr.Slider(label=one.capitalize(), visible=True, value=0) for one in found]
-        return labelled + [gr.Slider(visible=False, value=0)] * (MOST_SLIDERS - len(found))
+        hidden = [gr.Slider(visible=False, value=0)] * (MOST_SLIDERS - len(found))
+        return [gr.Markdown(visible=not found), *labelled, *hidden]
 
-    gr.on([page.load, model.change], named, model, sliders, **QUIET)
-    _working(stage, controls, make, stream, {previous: -1, following: 1, dice: 0})
+    gr.on([page.load, model.change], named, model, [none, *sliders], **QUIET)
+    _working(stage, controls, make, stream, {previous: PREVIOUS, following: FOLLOWING, dice: ANY})
     return controls
 
 
-def _working(stage: Stage, controls: Controls, make: gr.Button, stream: gr.Button, steps: dict[gr.Button, int]) -> None:
+def _working(stage: Stage, controls: Controls, make: gr.Button, stream: gr.Button, steps: dict[gr.Button, str]) -> None:
     """What the buttons of the first page do."""
 
     @said
@@ -146,27 +164,21 @@ def _working(stage: Stage, controls: Controls, make: gr.Button, stream: gr.Butto
     @said
     def endless(name: str, seed: float, length: float, strangeness: float, *units: float) -> Any:
         settings = stage.settings(name, USUAL_S, list(units), seed=seed, truncation=strangeness)
-        words = f"Endless, from seed {settings.seed} on, until you press pause or leave."
-        return endless_player(stage.endless(name, settings), words), None
+        stream, first = stage.endless(name, settings)
+        return endless_player(first.key, first.said, settings.seed, stream.each_s), first.kept
 
     asked = [controls.model, controls.seed, *controls.character]
     make.click(song, asked, controls.played, **QUEUED)
     controls.seed.submit(song, asked, controls.played, **QUEUED)
     stream.click(endless, asked, controls.played, **QUEUED)
-    for button, change in steps.items():
-        stepped = button.click(functools.partial(_stepped, change), controls.seed, controls.seed, **QUIET)
-        stepped.then(song, asked, controls.played, **QUEUED)
-
-
-def _stepped(change: int, seed: float | None) -> int:
-    """The seed beside another; with no change, any."""
-    if change == 0 or seed is None:
-        return int(np.random.default_rng().integers(100_000))
-    return int(min(max(seed + change, 0), MAX_SEED))
+    for button, step in steps.items():
+        # In the browser: of clicks that follow each other quickly, each finds the seed of the one before.
+        button.click(None, controls.seed, controls.seed, js=step, **PRIVATE).then(song, asked, controls.played, **QUEUED)
 
 
 def _seed_field(value: int, label: str, elem_id: str) -> gr.Number:
-    return gr.Number(value, label=label, precision=0, minimum=0, maximum=MAX_SEED, elem_id=elem_id, min_width=120)
+    # Bounds and roundings of the field itself would end in Gradio's words, or change what somebody typed.
+    return gr.Number(value, label=label, elem_id=elem_id, min_width=120)
 
 
 def _blend(stage: Stage, controls: Controls) -> tuple[gr.Number, gr.Number]:
@@ -202,7 +214,7 @@ def _favourites(
     choice = gr.Radio([], label="Favourites", elem_id="mp-favourites")
     with gr.Row():
         again = gr.Button("Play", variant="primary", elem_id="mp-again", elem_classes=MAKES)
-        to_blend = {seed: gr.Button(f"Blend: {name} seed") for name, seed in seeds.items()}
+        to_blend = {which: gr.Button(f"Blend: {which} seed", elem_id=f"mp-blend-{which}") for which in seeds}
         remove = gr.Button("Remove", elem_id="mp-remove")
     file = gr.File(label="Make a song again from its file", file_types=["audio"], elem_id="mp-upload", height=120)
 
@@ -210,9 +222,10 @@ def _favourites(
     def play_again(kept: Any, number: int | None) -> Any:
         return shown(stage.again(_chosen(kept, number)))
 
-    @said
-    def seed_of(kept: Any, number: int | None) -> Any:
-        return _chosen(kept, number).get("seed")
+    def seed_of(which: str, kept: Any, number: int | None) -> Any:
+        seed = _chosen(kept, number).get("seed")
+        gr.Info(f"Seed {seed} is now the {which} seed under Blend.", title="Blend")
+        return seed
 
     @said
     def from_file(name: str | None) -> Any:
@@ -221,8 +234,8 @@ def _favourites(
     page.load(_listed, stored, choice, **QUIET)
     remove.click(_removed, [stored, choice], [stored, choice], **QUIET)
     again.click(play_again, [stored, choice], controls.played, **QUEUED)
-    for seed, button in to_blend.items():
-        button.click(seed_of, [stored, choice], seed, **QUIET)
+    for which, button in to_blend.items():
+        button.click(said(functools.partial(seed_of, which)), [stored, choice], seeds[which], **TELLING)
     file.upload(from_file, file, controls.played, **QUEUED)
     return choice
 
@@ -231,12 +244,17 @@ def _listed(kept: Any, selected: int | None = None) -> Any:
     return gr.Radio(choices=[(words_of(one), number) for number, one in enumerate(_rows(kept))], value=selected)
 
 
-def _added(kept: Any, playing: Any) -> Any:
+def _added(kept: Any, playing: Any, nth: Any) -> Any:
+    """`nth`: which song of an endless stream plays, from 0 on."""
     rows = _rows(kept)
     if playing is None:
         raise Mp3netError("Nothing that could be kept is in the player: make a song first.")
+    playing = nth_song(playing, nth)
     if playing not in rows:
         rows = [*rows, playing][-MOST_FAVOURITES:]
+        gr.Info(f"{words_of(playing)}: under Favourites, in this browser.", title="Kept")
+    else:
+        gr.Info(f"{words_of(playing)}: is there already.", title="Favourites")
     return rows, _listed(rows, rows.index(playing))
 
 
@@ -268,11 +286,13 @@ def _training(shelf: Shelf, page: gr.Blocks) -> None:
     seed = gr.Radio([1, 2, 3, 4], value=1, label="Listen to one seed through time", elem_id="mp-through-time")
     through = gr.HTML(elem_id="mp-moments", padding=False)
 
-    @said
     def judged(name: str) -> Any:
-        drawn = curves(shelf.path(name))
+        try:
+            drawn, words = curves(shelf.path(name)), told(shelf.path(name))
+        except Mp3netError as error:
+            drawn, words = None, f"### It cannot be read\n\n{error}"
         pixels = to_rgb(drawn) if drawn is not None else None
-        return told(shelf.path(name)), gr.Image(value=pixels, visible=pixels is not None)
+        return words, gr.Image(value=pixels, visible=pixels is not None)
 
     @said
     def heard(name: str, number: int) -> str:
@@ -282,5 +302,7 @@ def _training(shelf: Shelf, page: gr.Blocks) -> None:
             return "<p class='mp-said'>No samples yet: the first ones come with the first checkpoint.</p>"
         return "".join(moment(name, one.tracks_seen, number, one.words) for one in found)
 
+    # What belongs to the run before vanishes at once.
+    run.change(None, None, [verdict, picture, through], js="() => ['...', null, '']", **PRIVATE)
     gr.on([page.load, run.change, gr.Timer(REFRESH_S).tick], judged, run, [verdict, picture], **QUIET)
     gr.on([page.load, run.change, seed.change], heard, [run, seed], through, **QUIET)

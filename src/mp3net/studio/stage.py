@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mp3net.errors import Mp3netError
-from mp3net.generation import SongSettings, read_origin
+from mp3net.generation import MAX_SEED, SongSettings, read_origin
 from mp3net.generation.song_settings import checked
 from mp3net.studio.made import Endless, Songs
 from mp3net.studio.shelf import Shelf
@@ -50,6 +50,9 @@ class Stage:
         if not length_s <= MOST_S:
             raise Mp3netError(f"length {length_s:g} s: at most {MOST_S} s at a time; the endless stream goes on for longer")
         moved = {slider: float(amount) for slider, amount in zip(self.slider_names(name), units, strict=False) if amount}
+        for key in ("seed", "variation"):
+            if key in asked and asked[key] is None:
+                raise Mp3netError(f"{NAMES.get(key, key)}: is empty; type a whole number from 0 to {MAX_SEED:,}")
         asked = {key: _whole(value) if key in ("seed", "variation") else value for key, value in asked.items()}
         asked |= {"duration_s": float(length_s) if model.any_length else None} | ({"sliders": moved} if moved else {})
         settings = checked(asked, NAMES)
@@ -63,8 +66,8 @@ class Stage:
         song = model.song(settings)
         took_s = time.perf_counter() - started
         key = self.songs.add(f"{name} {settings.words}", song)
-        said = f"{settings.words[0].upper()}{settings.words[1:]}: {song.duration_s:.0f} s, made in {took_s:.2f} s"
-        return Played(key, said, {"model": name, **settings.model_dump(exclude_defaults=True, mode="json")})
+        said = f"{_words(settings)}: {song.duration_s:.0f} s, made in {took_s:.2f} s"
+        return Played(key, said, _kept(name, settings))
 
     def again(self, kept: object) -> Played:
         """A favourite, which came back from a browser and may be anything."""
@@ -92,9 +95,12 @@ class Stage:
                 return self.play(name, origin.settings.model_copy(update={"streamed": False}))
         raise Mp3netError(f"This song was made by another model ({origin.snapshot}); start the studio with it")
 
-    def endless(self, name: str, settings: SongSettings) -> str:
-        """The key of a stream of such songs."""
-        return self.songs.add_endless(Endless(self.shelf.model(name), settings))
+    def endless(self, name: str, settings: SongSettings) -> tuple[Endless, Played]:
+        """A stream of such songs, from this seed on; what is kept of it is its first song."""
+        endless = Endless(self.shelf.model(name), settings)
+        first = endless.song(settings.seed)
+        said = f"{_words(settings)}: each seed {endless.each_s:.0f} s, one after another, until you make something else"
+        return endless, Played(self.songs.add_endless(endless), said, _kept(name, first))
 
 
 def words_of(kept: dict[str, Any]) -> str:
@@ -104,6 +110,22 @@ def words_of(kept: dict[str, Any]) -> str:
     except Mp3netError:
         return "damaged"
     return f"{settings.words}, {settings.duration_s or 0:g} s, {kept.get('model')}"
+
+
+def nth_song(kept: dict[str, Any], nth: Any) -> dict[str, Any]:
+    """The favourite of the song that is `nth` in an endless stream which began with `kept`; 0 for whatever is no number."""
+    further = int(nth) if isinstance(nth, (int, float)) and 0 <= nth <= MAX_SEED else 0
+    return kept | {"seed": (kept.get("seed", 0) + further) % (MAX_SEED + 1)} if further else kept
+
+
+def _kept(name: str, settings: SongSettings) -> dict[str, Any]:
+    return {"model": name, **settings.model_dump(exclude_defaults=True, mode="json")}
+
+
+def _words(settings: SongSettings) -> str:
+    """As the page calls things."""
+    words = settings.words.replace("truncation", NAMES["truncation"])
+    return f"{words[:1].upper()}{words[1:]}"
 
 
 def _whole(value: Any) -> Any:

@@ -34,10 +34,11 @@ WORDS: dict[State, str] = {
     "copies": "It copies the recordings",
 }
 # The logarithmic axis of the kernel distance ends here.
-LEAST_DRAWN = 0.1
+LEAST_DRAWN = 0.05
 # A training has one panel for each of READINGS.
 TITLES = (
-    "kernel distance: lower is better", "coverage: 1 is full", "octave flatness: pitch", "flatness spread: variety of songs",
+    "kernel distance: 0 is real", "coverage: 1 is full", "pitch: octave flatness, 1 is real",
+    "variety: its spread over songs, 1 is real",
 )  # fmt: skip
 
 
@@ -110,6 +111,7 @@ def curves(run: Path) -> Figure | None:
         axis.plot(*_line(course, reading), color="#b3408e", marker="o", markersize=3, linewidth=1.4, label="this training")
         for bound in reading.bounds(course.evaluated[-1]):
             if bound is not None:
+                bound = bound if reading.fixed is not None else bound / reading.real(course.evaluated[-1])
                 axis.axhline(bound, color="#0a7d2c", linewidth=1, linestyle=":", label="called good")
         axis.set_title(title, fontsize=10, loc="left")
         axis.grid(alpha=0.25)
@@ -129,9 +131,11 @@ def _logarithmic(axis: Axes) -> None:
 
 
 def _line(course: Course, reading: Reading) -> tuple[list[float], list[float]]:
-    least = LEAST_DRAWN if reading is READINGS[0] else 0.0
+    """Relative to real music, so that trainings on different recordings can be compared."""
     seen = [point.tracks_seen / 1000 for point in course.evaluated]
-    return seen, [max(reading.value(point), least) for point in course.evaluated]
+    if reading.fixed is None:
+        return seen, [reading.value(point) / max(reading.real(point), 1e-9) for point in course.evaluated]
+    return seen, [max(reading.value(point), LEAST_DRAWN) for point in course.evaluated]
 
 
 def _label(reference: Reference) -> str:
