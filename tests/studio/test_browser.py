@@ -203,7 +203,7 @@ def test_favourites_are_there_after_a_reload(page):
     page.get_by_role("tab", name="Favourites").click()
     page.click("#mp-keep")
     page.wait_for_selector("#mp-favourites label")
-    told(page, "seed 1, 20 s, the bundled model: under Favourites, in this browser.")
+    told(page, "Kept under Favourites, in this browser: seed 1, 20 s, the bundled model.")
     picture(page, "favourites")
     page.reload()
     page.wait_for_selector("#mp-make")
@@ -255,6 +255,7 @@ def test_a_seed_that_is_none_is_refused_in_words(page, typed, message):
 
 
 def test_what_cannot_be_kept_or_played_is_said(page, served):
+    assert page.get_by_role("tablist").count() == 1
     page.click("#mp-keep")
     told(page, "Nothing that could be kept is in the player: make a song first.")
     page.click("#mp-endless")
@@ -282,7 +283,7 @@ def test_an_endless_stream_plays_on(page):
     assert "/studio/endless/" in source(page)
     assert page.inner_text("#mp-now") == "seed 1"
     page.click("#mp-keep")
-    told(page, "seed 1, 180 s, the bundled model: under Favourites")
+    told(page, "seed 1, 180 s, the bundled model.")
     picture(page, "endless")
     stream = source(page)
     page.click("#mp-make")

@@ -82,6 +82,7 @@ def build(stage: Stage) -> gr.Blocks:
         gr.Markdown("# mp3net studio")
         sound, playing = gr.HTML(NOTHING, elem_id="mp-sound", padding=False), gr.State(None)
         keep = gr.Button("Keep as a favourite", size="sm", elem_id="mp-keep")
+        nth = gr.Number(0, visible=False)
         # What lies within tabs is not there before they are opened.
         stored = gr.BrowserState([], storage_key="mp3net-favourites", secret="mp3net")  # noqa: S106
         with gr.Tab("Play"):
@@ -90,7 +91,6 @@ def build(stage: Stage) -> gr.Blocks:
             first, second = _blend(stage, controls)
         with gr.Tab("Favourites"):
             choice = _favourites(stage, page, controls, stored, {"first": first, "second": second})
-        nth = gr.Number(0, visible=False)
         keep.click(said(_added), [stored, playing, nth], [stored, choice], js=NTH_SONG, **TELLING)
         with gr.Tab("Is my training on track?"):
             if shelf.runs:
@@ -224,7 +224,7 @@ def _favourites(
 
     def seed_of(which: str, kept: Any, number: int | None) -> Any:
         seed = _chosen(kept, number).get("seed")
-        gr.Info(f"Seed {seed} is now the {which} seed under Blend.", title="Blend")
+        gr.Info(f"Seed {seed} is now the {which} seed under Blend.")
         return seed
 
     @said
@@ -252,9 +252,9 @@ def _added(kept: Any, playing: Any, nth: Any) -> Any:
     playing = nth_song(playing, nth)
     if playing not in rows:
         rows = [*rows, playing][-MOST_FAVOURITES:]
-        gr.Info(f"{words_of(playing)}: under Favourites, in this browser.", title="Kept")
+        gr.Info(f"Kept under Favourites, in this browser: {words_of(playing)}.")
     else:
-        gr.Info(f"{words_of(playing)}: is there already.", title="Favourites")
+        gr.Info(f"Kept already: {words_of(playing)}.")
     return rows, _listed(rows, rows.index(playing))
 
 
