@@ -194,3 +194,21 @@ def test_noise_under_a_tone_stays_below_it():
 def test_unknown_grid_is_refused():
     with pytest.raises(ValueError, match="choose 'exact' or 'released'"):
         Psychoacoustics(22016, 128, grid="paper")
+
+
+@pytest.mark.parametrize("num_bins", [64, 128, 512])
+def test_the_masking_threshold_contains_that_in_quiet(num_bins):
+    model = Psychoacoustics(22016, num_bins)
+    quiet = model.quiet_threshold()
+    torch.testing.assert_close(model.masking_threshold(torch.zeros(num_bins)), quiet)
+    loud = model.masking_threshold(0.1 * torch.randn(8, num_bins))
+    assert (loud >= quiet * (1 - 1e-6)).all()
+    assert (loud > 10 * quiet).any()
+    # A band of the middle: the formula of the paper, at the middle of the band.
+    bark = float(hz_to_bark(torch.tensor(11008.0))) / 24 * 12.5
+    expected_db = float(threshold_in_quiet_db(bark_to_hz(torch.tensor(bark)))) - 120
+    inside = int(float(bark_to_hz(torch.tensor(bark))) / 11008 * num_bins)
+    band_hz = float(bark_to_hz(torch.tensor(bark * 13 / 12.5)) - bark_to_hz(torch.tensor(bark * 12 / 12.5)))
+    per_bin_db = expected_db + 10 * math.log10(11008 / num_bins / band_hz)  # its power, over the bins of the band
+    if num_bins == 512:  # then bins around the middle of the band lie wholly within it
+        assert float(20 * torch.log10(quiet[inside])) == pytest.approx(per_bin_db, abs=0.01)

@@ -21,7 +21,7 @@ from mp3net.dsp.baseband import baseband
 from mp3net.dsp.mdct import mdct
 from mp3net.figures import png_bytes
 from mp3net.inspection import drawings
-from mp3net.inspection.album import ALBUM, PAGE_FILE, duration
+from mp3net.inspection.album import ALBUM, PAGE_FILE, duration, facts
 from mp3net.inspection.checks import ROOM, checks, write_whole
 from mp3net.inspection.measuring import measure
 from tests.recordings import music
@@ -157,8 +157,30 @@ def test_the_command_says_what_it_cannot_do(mp3net, file, tmp_path):
     status, _, err = mp3net("inspect", file, "--out", "kept")
     assert (status, err) == (
         2,
-        "error: kept: holds other files, such as mine.txt; name a new folder with --out, or give --force\n",
+        "error: kept: holds other files, such as mine.txt; name a new folder with --out\n",
     )
+    assert mp3net("inspect", file, "--out", "kept", "--force")[0] == 2, "what is not ours is never mixed with ours"
+    assert mp3net("inspect", file, "--at", "1:5x")[2] == (
+        "error: --at 1:5x: give seconds, or minutes:seconds, such as 65 or 1:05\n"
+    )
+
+
+def test_where_a_passage_begins_is_written_as_people_write_times(mp3net, file, monkeypatch):
+    asked = []
+    monkeypatch.setattr(inspect, "measure", lambda _, audio, at_s, *others: asked.append(at_s) or 1 / 0)
+    for text in ("65", "1:05", "0:01:05.25", "1.5"):
+        with pytest.raises(ZeroDivisionError):
+            inspect.run(inspect.Request(file, None, "nano-1.5s", text, 1.0, False, False))
+    assert asked == [65, 65, 65.25, 1.5]
+
+
+def test_a_silent_passage_is_said_to_be_one(tmp_path):
+    sound = np.concatenate([0.5 * music(4.0, RATE), np.zeros((4 * RATE, 2))])
+    soundfile.write(tmp_path / "half.wav", sound, RATE)
+    for at_s, silent in ((0.0, False), (5.0, True)):
+        found = measure(tmp_path / "half.wav", AUDIO, at_s=at_s, passage_s=2)
+        assert found.passage_is_silent == silent
+        assert ("passage" in dict(facts(found))) == silent
 
 
 def test_an_inspection_is_replaced_only_by_force(mp3net, file, tmp_path, monkeypatch):

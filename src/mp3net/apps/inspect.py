@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Request:
     file: Path
     out: Path | None
     preset: str
-    at_s: float | None
+    at: str | None
     seconds: float
     sounds: bool
     force: bool
@@ -35,13 +36,17 @@ def run(request: Request) -> None:
     audio = preset(request.preset).audio
     if not LEAST_S <= request.seconds <= MOST_PASSAGE_S:
         raise Mp3netError(f"--seconds {request.seconds:g}: choose from {LEAST_S} to {MOST_PASSAGE_S:g}")
+    at_s = _seconds(request.at) if request.at is not None else None
     if not request.file.is_file():
         what = "is a folder; name one recording" if request.file.is_dir() else "no such file"
         raise Mp3netError(f"{request.file}: {what}")
     out = request.out or Path(f"{request.file.stem}-inspection")
     _check_out(out, request.force)
     with ended_tidily():
-        measured = measure(request.file, audio, request.at_s, request.seconds, Waiting("s read", "s/s"))
+        waiting = Waiting("s looked at", "s/s")
+        measured = measure(  # each half of the work is one reading
+            request.file, audio, at_s, request.seconds, lambda done_s, total_s: waiting(done_s / 2, total_s / 2)
+        )
         save_album(measured, out)
         if request.sounds:
             write_whole(measured, out / WITH_NOISE_FILE, out / NOISE_FILE, Waiting("s written", "s/s"))
@@ -52,13 +57,21 @@ def run(request: Request) -> None:
     print(f"{out / PAGE_FILE}; beside it: {kept}")
 
 
+def _seconds(text: str) -> float:
+    """ "65", "65.0" and "1:05" are the same time."""
+    if found := re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text.strip()):
+        hours, minutes, seconds = found.groups("0")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    raise Mp3netError(f"--at {text}: give seconds, or minutes:seconds, such as 65 or 1:05")
+
+
 def _check_out(out: Path, force: bool) -> None:
     check_writable(out)
     ours = {PAGE_FILE, NUMBERS_FILE, WITH_NOISE_FILE, NOISE_FILE, *(shown.file for shown in ALBUM)}
     there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    if force or not there:
-        return
     if PAGE_FILE in there:
-        raise Mp3netError(f"{out}: holds an inspection already; give --force to replace it, or --out to keep both")
+        if not force:
+            raise Mp3netError(f"{out}: holds an inspection already; give --force to replace it, or --out to keep both")
+        return
     if strange := [name for name in there if name not in ours]:  # ours alone: what an interrupted inspection left
-        raise Mp3netError(f"{out}: holds other files, such as {strange[0]}; name a new folder with --out, or give --force")
+        raise Mp3netError(f"{out}: holds other files, such as {strange[0]}; name a new folder with --out")

@@ -149,8 +149,8 @@ def inspect(
         str, typer.Option(help=f"Look at it at the sample rate and bins of this preset: {PRESET_NAMES}.")
     ] = "mp3net2-95s",
     at: Annotated[
-        float | None,
-        Open(help="Where the passage begins that is looked at closely, in seconds; default: the loudest.", min=0),
+        str | None,
+        Open(help="Where the passage begins that is looked at closely, in seconds or as 1:05; default: the loudest."),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Length of that passage, 0.5 to 60.")] = 10.0,
     sounds: Annotated[

@@ -144,6 +144,10 @@ class Psychoacoustics(nn.Module):
             intensity = torch.maximum(masking, self.quiet_intensity) @ self.bark_to_bins
             return intensity.clamp(min=INTENSITY_FLOOR).sqrt()
 
+    def quiet_threshold(self) -> Tensor:
+        """Amplitude (F,) of the threshold in quiet as `masking_threshold` contains it: one value per Bark band."""
+        return (self.quiet_intensity @ self.bark_to_bins).clamp(min=INTENSITY_FLOOR).sqrt()
+
     def add_masking_noise(
         self, coefficients: Tensor, generator: torch.Generator | None = None, white: Tensor | None = None
     ) -> Tensor:

@@ -45,10 +45,10 @@ ALBUM = (
     Shown(
         "thresholds.png",
         "What can be heard in one frame",
-        "Strong partials mask what is near them. A coefficient below the masking threshold (red; where that is higher, the "
-        "threshold in quiet is contained in it) can be changed without anybody hearing it, and training does so: it "
-        "adds noise with the standard deviation of the dashed line, a sixth of the threshold, to all that the discriminator "
-        "is shown. So the generator need not get right what nobody hears.",
+        "Strong partials mask what is near them. A coefficient below the masking threshold (red; one value for each of 24 "
+        "bands of hearing, never below the threshold in quiet, green) can be changed without anybody hearing it, and "
+        "training does so: it adds noise with the standard deviation of the dashed line, a sixth of the threshold, to all "
+        "that the discriminator is shown. So the generator need not get right what nobody hears.",
         drawings.thresholds,
     ),
     Shown(
@@ -68,7 +68,9 @@ ALBUM = (
     Shown(
         "levels.png",
         "Level per bin",
-        "Of the whole recording: the level of each bin beside its masking threshold, and how much of it nobody hears.",
+        "Of the whole recording. Above, the mean power of each bin, and of its masking threshold: loud moments count most. "
+        "Below, how many of its coefficients nobody hears: every moment counts alike, so that a bin may lie above its "
+        "threshold in the mean and yet be below it most of the time.",
         drawings.levels,
     ),
     Shown(
@@ -77,7 +79,8 @@ ALBUM = (
         "The same second, four times. In the coefficients a held note swings from frame to frame, with a pattern that "
         "differs from bin to bin and from pitch to pitch. In the baseband, into which they are converted without loss, its "
         "magnitude stands still, and it turns evenly, by how far the pitch is from the middle of the bin: one colour for as "
-        "long as the note is held. The discriminator of the second family is shown the baseband, and its generator "
+        "long as the note is held. (Where several partials share a bin, as they do in wide bins, its magnitude beats.) The "
+        "discriminator of the second family is shown the baseband, and its generator "
         "plays slow amplitudes of partials, so both see notes as what they are: things that stay.",
         drawings.baseband_beside_coefficients,
     ),
@@ -144,6 +147,8 @@ def facts(measured: Measured) -> list[tuple[str, str]]:
         ("masking noise", noise),
         ("tonality", f"{measured.sums.tonality.mean():.3f} on average (white noise 0.09, a pure tone 1)"),
     ]
+    if measured.passage_is_silent:
+        rows.append(("passage", "SILENT: the pictures and sounds show nothing; choose another with --at, or leave it out"))
     return rows + ([("missing", measured.damage)] if measured.damage else [])
 
 

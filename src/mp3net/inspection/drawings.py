@@ -18,7 +18,6 @@ from mp3net.dsp.psychoacoustics import (
     NOISE_PER_THRESHOLD,
     Psychoacoustics,
     amplitude_to_db,
-    threshold_in_quiet_db,
     tonality,
 )
 from mp3net.dsp.reduced import reduced_spectrogram
@@ -34,6 +33,7 @@ LEAST_FOLDED_HZ = 1000.0
 BASEBAND_HZ = 1400.0
 BASEBAND_S = 1.0
 TONALITY_POINTS = 1500
+DB = "dB (full scale 120)"
 AUDIBLE, INAUDIBLE, THRESHOLD, QUIET, NOISE = "#1f4e79", "#c3c7cc", "#b3261e", "#0a7d2c", "#d98b00"
 
 
@@ -44,14 +44,12 @@ def amplitudes_and_spectrogram(measured: Measured) -> Figure:
     above, below = figure.subplots(2, 1, sharex=True)
     level = amplitude_to_db(passage.square().mean(0).sqrt()).numpy()
     sound = imdct(passage, audio.window).numpy()
-    for axis, picture, title, unit in (
-        (above, level.T, "MDCT coefficients", "dB, full scale 120"),
-        (below, spectrogram_db(sound, audio.sample_rate_hz), "power spectrogram", "dB re full scale"),
-    ):
+    spectrum = spectrogram_db(sound, audio.sample_rate_hz) + FULL_SCALE_DB
+    for axis, picture, title in ((above, level.T, "MDCT coefficients"), (below, spectrum, "power spectrogram")):
         image = axis.imshow(picture, **_extent(measured), cmap="magma", vmin=picture.max() - SHOWN_DB, vmax=picture.max())
         axis.set_title(title, fontsize=10, loc="left")
         axis.set_ylabel("kHz")
-        figure.colorbar(image, ax=axis, label=unit)
+        figure.colorbar(image, ax=axis, label=DB)
     below.set_xlabel("s")
     return figure
 
@@ -60,7 +58,8 @@ def thresholds(measured: Measured) -> Figure:
     """Figure 2: one frame's spectrum, the threshold in quiet, the masking threshold and the noise below it."""
     audio, number = measured.audio, steady_frame(measured)
     coefficients = measured.passage[0, number]
-    threshold = Psychoacoustics(audio.sample_rate_hz, audio.num_bins).masking_threshold(coefficients)
+    model = Psychoacoustics(audio.sample_rate_hz, audio.num_bins)
+    threshold = model.masking_threshold(coefficients)
     khz = _bins_khz(audio)
     level, limit = amplitude_to_db(coefficients).numpy(), amplitude_to_db(threshold).numpy()
     heard = level >= limit
@@ -69,8 +68,8 @@ def thresholds(measured: Measured) -> Figure:
     for chosen, colour, name in ((heard, AUDIBLE, "coefficients that are heard"), (~heard, INAUDIBLE, "inaudible ones")):
         axis.vlines(khz[chosen], -20, np.maximum(level[chosen], -20), colors=colour, linewidth=1.2, label=name)
     axis.step(khz, limit, color=THRESHOLD, linewidth=1.5, where="mid", label="masking threshold")
-    quiet = threshold_in_quiet_db(torch.from_numpy(khz) * 1000).numpy()
-    axis.plot(khz, quiet, color=QUIET, linewidth=1.5, label="threshold in quiet")
+    quiet = amplitude_to_db(model.quiet_threshold()).numpy()
+    axis.step(khz, quiet, color=QUIET, linewidth=1.5, where="mid", label="threshold in quiet")
     noise_db = limit + 20 * math.log10(NOISE_PER_THRESHOLD)
     axis.step(
         khz, noise_db, color=NOISE, linewidth=1, where="mid", linestyle="--", label="masking noise, standard deviation"
@@ -82,7 +81,7 @@ def thresholds(measured: Measured) -> Figure:
     axis.set_xticklabels([f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xlabel("kHz")
-    axis.set_ylabel("dB")
+    axis.set_ylabel(DB)
     axis.set_title(f"the frame at {_frame_s(measured, number):.2f} s", fontsize=10, loc="left")
     axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper right")
     axis.grid(alpha=0.25)
@@ -100,8 +99,18 @@ def tonality_over_time(measured: Measured) -> Figure:
     axis = figure.subplots()
     if step > 1:
         lowest, highest = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-        axis.fill_between(times_s, lowest, highest, color=AUDIBLE, alpha=0.25, linewidth=0)
-    axis.plot(times_s, np.add.reduceat(values, starts) / counts, color=AUDIBLE, linewidth=1)
+        each = f"{step * _hop_s(measured.audio):.2g} s"
+        axis.fill_between(
+            times_s, lowest, highest, color=AUDIBLE, alpha=0.25, linewidth=0, label=f"lowest to highest of each {each}"
+        )
+    axis.plot(
+        times_s,
+        np.add.reduceat(values, starts) / counts,
+        color=AUDIBLE,
+        linewidth=1,
+        label="every frame" if step == 1 else "mean",
+    )
+    axis.legend(frameon=False, fontsize=8, loc="lower right", ncols=2)
     for height, name in ((NOISE_TONALITY, "white noise"), (1.0, "a pure tone")):
         axis.axhline(height, color=THRESHOLD, linewidth=0.8, linestyle=":")
         axis.text(1.002, height, name, transform=axis.get_yaxis_transform(), fontsize=8, va="center", color=THRESHOLD)
@@ -142,11 +151,11 @@ def levels(measured: Measured) -> Figure:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for power, colour, name in ((sums.power, AUDIBLE, "recording"), (sums.threshold_power, THRESHOLD, "masking threshold")):
         above.plot(khz, 10 * np.log10(np.maximum(power, 1e-14)) + FULL_SCALE_DB, color=colour, linewidth=1.2, label=name)
-    above.set_ylabel("level, dB")
+    above.set_ylabel(f"mean power, {DB}")
     above.legend(frameon=False, fontsize=9)
     below.fill_between(khz, 100 * sums.masked_share, step="mid", color=INAUDIBLE)
     below.set_ylim(0, 100)
-    below.set_ylabel("below the\nthreshold, %")
+    below.set_ylabel("coefficients below\nthe threshold, %")
     below.set_xlabel("kHz")
     below.set_xlim(khz[0], khz[-1])
     for axis in (above, below):
@@ -173,9 +182,10 @@ def baseband_beside_coefficients(measured: Measured) -> Figure:
     where = _extent(measured, bins, (begin_s, begin_s + len(raw) * _hop_s(audio)))
     _show_signed(panels[0], raw, where)
     panels[0].set_title("MDCT coefficients: red positive, blue negative", fontsize=10, loc="left")
-    level = 20 * np.log10(np.maximum(magnitude, 1e-7)).T
-    panels[1].imshow(level, **where, cmap="magma", vmin=level.max() - 60, vmax=level.max())
-    panels[1].set_title("magnitude of the baseband, dB", fontsize=10, loc="left")
+    level = 20 * np.log10(np.maximum(magnitude, 1e-7)).T + FULL_SCALE_DB
+    shown = panels[1].imshow(level, **where, cmap="magma", vmin=level.max() - 60, vmax=level.max())
+    panels[1].set_title("magnitude of the baseband", fontsize=10, loc="left")
+    figure.colorbar(shown, ax=panels[1], label=DB, location="bottom", aspect=60)
     image = panels[2].imshow(turn.T, **where, cmap="hsv", vmin=-1, vmax=1, alpha=np.clip(heard, 0, 1).T)
     panels[2].set_title("turn of the baseband per frame (fainter where less audible)", fontsize=10, loc="left")
     figure.colorbar(

@@ -24,6 +24,8 @@ from mp3net.inspection.sums import Sums
 # The loudest passage is sought in steps of this length.
 STEP_S = 0.1
 LEAST_S = 0.5
+# 60 dB below the recording, a passage is silence.
+SILENT_POWER = 1e-6
 DEFAULT_PASSAGE_S, MOST_PASSAGE_S = 10.0, 60.0
 
 Progress = Callable[[float, float], None]
@@ -79,6 +81,14 @@ class Measured:
         """Power of the masking noise over that of the recording, in dB; infinite for silence."""
         noise, music = NOISE_PER_THRESHOLD**2 * self.sums.threshold_power.sum(), self.sums.power.sum()
         return 10 * math.log10(noise / music) if music > 0 else math.inf
+
+    @property
+    def passage_is_silent(self) -> bool:
+        """Whether the passage is so much quieter than the whole that pictures of it say nothing of the recording."""
+        first = math.floor(self.passage_begin_s / STEP_S)
+        steps = math.ceil(self.passage.shape[1] * self.audio.hop_length / self.audio.sample_rate_hz / STEP_S)
+        passage = self.levels.energies[first + 1 : max(first + steps - 1, first + 2)]
+        return len(passage) > 0 and float(passage.mean()) <= SILENT_POWER * float(self.levels.energies.mean())
 
     def masked_share_by_octave(self) -> list[tuple[float, float, float]]:
         """(lowest Hz, highest Hz, share below the masking threshold) of up to seven octaves; the lowest begins at 0."""
