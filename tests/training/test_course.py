@@ -36,6 +36,14 @@ def test_time_is_that_of_the_tracks_at_their_rates(tmp_path):
     assert course.tracks_per_hour() == pytest.approx(300 / (300 / 3600))
 
 
+def test_time_in_which_a_process_was_suspended_does_not_count(tmp_path):
+    rates = [2.0] * 6 + [0.001] + [2.0] * 6 + [40.0] * 12
+    rows = [{"tracks_seen": 100 * (n + 1), "rate/tracks_per_s": rate} for n, rate in enumerate(rates)]
+    write(tmp_path / "run", rows)
+    hours = [point.hours * 3600 for point in read_course(tmp_path / "run").logged]
+    assert hours == pytest.approx([50 * (n + 1) for n in range(13)] + [13 * 50 + 2.5 * (n + 1) for n in range(12)])
+
+
 def test_a_line_that_is_being_written_is_left_out(tmp_path):
     write(tmp_path / "run", ROWS, end='\n{"tracks_seen": 500, "rate/tra')
     assert read_course(tmp_path / "run").tracks_seen == 400

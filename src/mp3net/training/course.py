@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from mp3net.errors import Mp3netError
 from mp3net.training.progress import RECENT_REPORTS
@@ -15,6 +15,8 @@ from mp3net.training.progress import RECENT_REPORTS
 METRICS_FILE = "metrics.jsonl"
 # A run that says nothing for so many times as long as it usually does, and for so long at least, stands still.
 QUIET_TIMES, QUIET_S = 5, 600
+RATE = "rate/tracks_per_s"
+NEIGHBOURS, STOOD_STILL = 5, 10
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class Course:
 def read_course(run: Path) -> Course:
     """The course of a run, which may be in training: an unfinished last line is left out.
 
-    Time is that of training alone: between reports the tracks over their rate. Errors: Mp3netError if the file cannot be
-    read.
+    Time is that of training alone: between reports the tracks over their rate, and not while it stood still.
+    Errors: Mp3netError if the file cannot be read.
     """
     path = run / METRICS_FILE
     try:
@@ -86,20 +88,24 @@ def read_course(run: Path) -> Course:
             rows.append({name: float(value) for name, value in row.items()})
         except (ValueError, AttributeError, TypeError):
             break  # cut short when the run was killed, or being written just now
-    return _course(row for row in rows if "tracks_seen" in row)
+    return _course([row for row in rows if "tracks_seen" in row])
 
 
-def _course(rows: Iterable[dict[str, float]]) -> Course:
+def _course(rows: list[dict[str, float]]) -> Course:
+    reports = [row for row in rows if row.get(RATE, 0.0) > 0]
     logged: list[Point] = []
-    waiting: list[dict[str, float]] = []
-    for row in rows:
-        rate = row.get("rate/tracks_per_s", 0.0)
-        if rate <= 0:
-            waiting.append(row)
-            continue
+    for row, rate in zip(reports, _working_rates([row[RATE] for row in reports]), strict=True):
         seen = int(row["tracks_seen"])
         before = logged[-1] if logged else Point(0, 0.0, {})
         logged.append(Point(seen, before.hours + (seen - before.tracks_seen) / rate / 3600, row))
     course = Course(logged, [])
-    evaluated = [Point(int(row["tracks_seen"]), course.hours_at(int(row["tracks_seen"])), row) for row in waiting]
+    others = (row for row in rows if row.get(RATE, 0.0) <= 0)
+    evaluated = [Point(int(row["tracks_seen"]), course.hours_at(int(row["tracks_seen"])), row) for row in others]
     return Course(logged, evaluated)
+
+
+def _working_rates(rates: list[float]) -> list[float]:
+    """A process that was suspended for hours has not trained then: a report that is STOOD_STILL times slower than those
+    around it counts as fast as they are."""
+    around = [median(rates[max(place - NEIGHBOURS, 0) : place + NEIGHBOURS + 1]) for place in range(len(rates))]
+    return [usual if rate < usual / STOOD_STILL else rate for rate, usual in zip(rates, around, strict=True)]
