@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import time
 
@@ -41,8 +43,33 @@ def test_a_run_that_stands_still_is_said_to(tmp_path, run):
     metrics = tmp_path / "run" / "metrics.jsonl"
     assert re.fullmatch(r"48 of 96 tracks, \d+ s left at its latest rate", standing(tmp_path / "run", config).progress)
     os.utime(metrics, (time.time() - 7200, time.time() - 7200))
-    assert "; it reported last 2.0 h ago: the same `mp3net train`" in standing(tmp_path / "run", config).progress
+    stands = standing(tmp_path / "run", config)
+    again = shlex.join(["mp3net", "train", "--out", str(tmp_path / "run")])
+    assert stands.progress == f"48 of 96 tracks: STOPPED, no report for 2.0 h; to go on: {again}"
+    assert stands.stopped
     assert standing(tmp_path / "run", read_origin(run).config).progress == "48 of 48 tracks: finished"
+
+
+def test_the_heading_says_how_it_ended(run, tmp_path):
+    begun, config = tmp_path / "run", override(read_origin(run).config, ["run.total_tracks=16000"])
+    begun.mkdir()
+    readings = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert "evaluation/kernel_logmel" in readings
+    rows = [{"tracks_seen": 8000, "rate/tracks_per_s": 20.0}, {**readings, "tracks_seen": 8000}]
+    rows += [{"tracks_seen": 16000, "rate/tracks_per_s": 20.0}]
+    rows += [{**readings, "tracks_seen": 16000, "evaluation/kernel_logmel": readings["evaluation/kernel_logmel"] / 2}]
+    (begun / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    origin = json.loads((run / "run.json").read_text())
+    (begun / "run.json").write_text(json.dumps(origin | {"config": config.model_dump(mode="json")}))
+    text = watching.told(begun)
+    assert text.startswith("### It has ended, and was still getting better\n")
+    more = shlex.join(["mp3net", "train", "--out", str(begun), "--tracks", "32000"])
+    assert f"**What to do:** It ended while it was getting better; to train on: {more}." in text
+    half = readings["evaluation/kernel_logmel"] / 2
+    assert f"| kernel distance | {half:.2f} | {half:.2f} (16,000) | at most 1.50 | not yet |" in text
+    with (begun / "metrics.jsonl").open("a") as file:
+        file.write('\n{"tracks_seen": 15990, "fault/diverged": 1.0}')
+    assert watching.told(begun).startswith("### It is unstable (it has stopped)\n\nA loss or a weight was no longer finite")
 
 
 def test_moments_are_spread_over_the_training(run, tmp_path):

@@ -94,6 +94,15 @@ def test_evaluations_on_the_way_are_logged_and_change_nothing(tiny, tiny_data, t
     assert final_bytes(tmp_path / "evaluated") == final_bytes(tmp_path / "plain")
 
 
+@pytest.mark.parametrize(("first", "expected"), [(65, []), (64, [64])])
+def test_what_is_kept_in_the_end_is_evaluated_unless_it_was_a_mere_try(
+    tiny, tiny_data, tmp_path, monkeypatch, first, expected
+):
+    monkeypatch.setattr("mp3net.training.trainer.FIRST_TRACKS", first)
+    trainer(override(tiny, ["run.evaluate_samples=8"]), tiny_data, tmp_path / "run").run()
+    assert [point.tracks_seen for point in read_course(tmp_path / "run").evaluated] == expected
+
+
 def test_a_run_shorter_than_its_intervals_is_reported_too(tiny, tiny_data, tmp_path):
     config = override(tiny, ["run.log_every_tracks=800", "run.sample_every_tracks=800", "run.total_tracks=8"])
     trainer(config, tiny_data, tmp_path / "run").run()
@@ -268,6 +277,10 @@ def test_non_finite_loss_stops_and_names_the_last_good_checkpoint(tiny, tiny_dat
         session.run()
     assert sorted((tmp_path / "run" / "checkpoints").iterdir())[-1] == good
     assert (good / "training.safetensors").read_bytes() == before
+    verdict = judge(read_course(tmp_path / "run"))
+    assert (verdict.state, "no longer finite after 40 tracks, and" in verdict.because) == ("unstable", True)
+    trainer(tiny, tiny_data, tmp_path / "run").run()  # goes on from the good checkpoint, as if nothing had been
+    assert read_course(tmp_path / "run").diverged_at is None
 
 
 def test_weights_that_became_non_finite_are_never_saved(tiny, tiny_data, tmp_path):

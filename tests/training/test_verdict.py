@@ -178,8 +178,8 @@ def test_time_left_is_that_to_where_the_reference_became_good():
     points = [Point(8000 * n, n / 6, measured(kernel=40.0 / n)) for n in range(1, 8)]
     reference = Reference("mp3net2-nano", "chorales", 40_000, "distance at most 3", Course([], points))
     assert beside(course_of([measured()] * 2), reference) == (
-        "the reference (mp3net2-nano on chorales) had kernel distance 20.0 and coverage 0.50 after 16,000 tracks; it had "
-        "distance at most 3 from 40,000 tracks on, 30 min from here if this one learns as fast"
+        "kernel distance 9.0 and coverage 0.50 after 16,000 tracks, where the reference (mp3net2-nano on chorales) had 20.0 "
+        "and 0.50; it had distance at most 3 from 40,000 tracks on, 30 min from here if this one learns as fast"
     )
     assert beside(course_of([measured()] * 6), reference).endswith("it had distance at most 3 from 40,000 tracks on")
     assert beside(course_of([measured()] * 20), reference).startswith(

@@ -234,6 +234,8 @@ def _run(path: Path, origin: Origin) -> None:
     stands = standing(path, origin.config)
     print(f"on track? {stands}")
     print(f"progress: {stands.progress}")
+    if stands.readings:
+        print(f"readings: {stands.readings}")
     for earlier in origin.earlier_data:
         print(f"its first {earlier['until_tracks']:,} tracks saw data with the fingerprint {earlier['data_sha256'][:12]}")
     if origin.init_weights:

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from mp3net.training.course import Course, Point, read_course
+from mp3net.training.course import Course, read_course
 from mp3net.training.origin import read_origin
 from mp3net.training.progress import format_duration
 from mp3net.training.reference import Reference, reference_for
-from mp3net.training.standing import standing
+from mp3net.training.standing import Standing, standing
 from mp3net.training.verdict import READINGS, Reading, State
 
 SAMPLES_FOLDER = "samples"
@@ -54,23 +54,37 @@ def told(run: Path) -> str:
     """The verdict on a run as Markdown: what it is, the numbers that it rests on, what to do, time left, and what is missing
     to be called good."""
     stands = standing(run, read_origin(run).config)
-    said = [f"### {WORDS[stands.verdict.state]}", f"{_sentence(stands.verdict.because)}."]
+    said = [f"### {_heading(stands)}", f"{_sentence(stands.verdict.because)}."]
     if stands.verdict.advice:
         said.append(f"**What to do:** {stands.verdict.advice}.")
     if stands.compared:
         said.append(f"{_sentence(stands.compared)}.")
     said.append(f"{stands.progress}.")
     if stands.course.evaluated:
-        said.append(_goals(stands.course.evaluated[-1]))
+        said.append(_goals(stands.course))
     return "\n\n".join(said)
 
 
-def _goals(point: Point) -> str:
-    rows = [
-        f"| {one.name} | {one.shown(point)} | {one.wanted(point)} | {'yes' if one.is_good(point) else 'not yet'} |"
-        for one in READINGS
-    ]
-    return "\n".join(["| | now | to be called good | reached |", "|---|---|---|---|", *rows])
+def _heading(stands: Standing) -> str:
+    words = WORDS[stands.verdict.state]
+    if stands.stopped:
+        return f"{words} (it has stopped)"
+    ended = stands.verdict.state == "improving" and stands.progress.endswith("finished")
+    return "It has ended, and was still getting better" if ended else words
+
+
+def _goals(course: Course) -> str:
+    """A table: the last evaluation, the best so far, and what is called good."""
+    now = course.evaluated[-1]
+    rows = []
+    for one in READINGS:
+        best = min(course.evaluated, key=one.error)
+        reached = "yes" if one.is_good(now) else "not yet"
+        rows.append(
+            f"| {one.name} | {one.shown(now)} | {one.shown(best)} ({best.tracks_seen:,}) | {one.wanted(now)} | {reached} |"
+        )
+    head = f"| | after {now.tracks_seen:,} tracks | best so far (tracks) | called good | reached |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
 
 
 def _sentence(words: str) -> str:

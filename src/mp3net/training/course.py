@@ -15,7 +15,7 @@ from mp3net.training.progress import RECENT_REPORTS
 METRICS_FILE = "metrics.jsonl"
 # A run that says nothing for so many times as long as it usually does, and for so long at least, stands still.
 QUIET_TIMES, QUIET_S = 5, 600
-RATE = "rate/tracks_per_s"
+RATE, DIVERGED = "rate/tracks_per_s", "fault/diverged"
 NEIGHBOURS, STOOD_STILL = 5, 10
 
 
@@ -30,10 +30,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Course:
-    """The reports of a run: means of what every step gives (`logged`), and light evaluations (`evaluated`)."""
+    """The reports of a run: means of what every step gives (`logged`), light evaluations (`evaluated`), and after how many
+    tracks its numbers were no longer finite."""
 
     logged: list[Point]
     evaluated: list[Point]
+    diverged_at: int | None = None
 
     @property
     def tracks_seen(self) -> int:
@@ -99,9 +101,10 @@ def _course(rows: list[dict[str, float]]) -> Course:
         before = logged[-1] if logged else Point(0, 0.0, {})
         logged.append(Point(seen, before.hours + (seen - before.tracks_seen) / rate / 3600, row))
     course = Course(logged, [])
-    others = (row for row in rows if row.get(RATE, 0.0) <= 0)
+    others = (row for row in rows if any(name.startswith("evaluation/") for name in row))
     evaluated = [Point(int(row["tracks_seen"]), course.hours_at(int(row["tracks_seen"])), row) for row in others]
-    return Course(logged, evaluated)
+    diverged = [int(row["tracks_seen"]) for row in rows if DIVERGED in row]
+    return Course(logged, evaluated, diverged[-1] if diverged else None)
 
 
 def _working_rates(rates: list[float]) -> list[float]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from statistics import median
 
 from mp3net.config import PRESETS, Config
 from mp3net.training.course import Course, Point
@@ -30,6 +31,11 @@ class Reference:
     def nearest(self, tracks_seen: int) -> Point:
         """Its evaluation that is nearest to this number of tracks."""
         return min(self.course.evaluated, key=lambda point: abs(point.tracks_seen - tracks_seen))
+
+    def around(self, reading: str, tracks_seen: int) -> float:
+        """Median of a reading over the three evaluations that are nearest to this number of tracks, because one scatters."""
+        near = sorted(self.course.evaluated, key=lambda point: abs(point.tracks_seen - tracks_seen))[:3]
+        return median(point.readings[f"evaluation/{reading}"] for point in near)
 
 
 @cache
@@ -65,15 +71,16 @@ def beside(course: Course, reference: Reference) -> str:
     """Where the reference was at the last evaluation of a run, and how long it is to where it became good."""
     if not course.evaluated:
         return ""
-    seen = course.evaluated[-1].tracks_seen
-    last = reference.course.evaluated[-1].tracks_seen
+    now = course.evaluated[-1]
+    seen, last = now.tracks_seen, reference.course.evaluated[-1].tracks_seen
     name = f"the reference ({reference.preset} on {reference.data})"
     said = ""
     if seen <= 1.1 * last:
-        point = reference.nearest(seen)
+        own = [now.readings[f"evaluation/{reading}"] for reading in ("kernel_logmel", "coverage_logmel")]
+        its = [reference.around(reading, seen) for reading in ("kernel_logmel", "coverage_logmel")]
         said = (
-            f"{name} had kernel distance {point.readings['evaluation/kernel_logmel']:.1f} and coverage "
-            f"{point.readings['evaluation/coverage_logmel']:.2f} after {point.tracks_seen:,} tracks; "
+            f"kernel distance {own[0]:.1f} and coverage {own[1]:.2f} after {seen:,} tracks, where {name} had "
+            f"{its[0]:.1f} and {its[1]:.2f}; "
         )
         name = "it"
     rate = course.tracks_per_hour()

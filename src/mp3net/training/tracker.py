@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from mp3net.figures import spectrogram_grid, to_rgb
 from mp3net.files import write_text
 from mp3net.generation import Song
+from mp3net.training.course import DIVERGED
 from mp3net.training.watcher import Watcher
 
 
@@ -46,6 +47,10 @@ class Tracker(Watcher):
             self._board.add_scalar(name, value, tracks_seen)
 
     evaluated = logged
+
+    def diverged(self, tracks_seen: int) -> None:
+        """A line that says so; a run that resumes from an earlier checkpoint drops it."""
+        self.logged(tracks_seen, {DIVERGED: 1.0})
 
     def sampled(self, tracks_seen: int, songs: Sequence[Song], real: Sequence[np.ndarray]) -> None:
         """WAV files; the same songs and a picture of all spectrograms in TensorBoard."""

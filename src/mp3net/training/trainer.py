@@ -23,6 +23,7 @@ from mp3net.training.progress import Clock, Means
 from mp3net.training.state import TrainingState, build_state
 from mp3net.training.steps import Steps
 from mp3net.training.tracker import Tracker
+from mp3net.training.verdict import FIRST_TRACKS
 from mp3net.training.watcher import Watcher
 
 
@@ -33,6 +34,10 @@ class Outcome:
     tracks_seen: int
     finished: bool
     checkpoint: Path | None
+
+
+class DivergedError(Mp3netError):
+    """A loss or a weight is no longer finite."""
 
 
 class Trainer:
@@ -90,6 +95,10 @@ class Trainer:
             told.insert(0, tracker)
         try:
             self._loop(told)
+        except DivergedError:
+            for watcher in told:
+                watcher.diverged(self.state.tracks_seen)
+            raise
         finally:
             for watcher in told:
                 watcher.close()
@@ -99,7 +108,7 @@ class Trainer:
     def _loop(self, watchers: Sequence[Watcher]) -> None:
         run, state = self.config.run, self.state
         clock, means = Clock(state.tracks_seen, run.total_tracks), Means()
-        saved = sampled = state.tracks_seen if state.tracks_seen else -1
+        saved = sampled = evaluated = state.tracks_seen if state.tracks_seen else -1
         while state.tracks_seen < run.total_tracks and not self._stopping():
             before = state.tracks_seen
             means.add(self._finite(self.steps.iteration()))
@@ -112,15 +121,23 @@ class Trainer:
                 sampled = state.tracks_seen
             if self._passed(before, run.evaluate_every_tracks):
                 self._evaluate(watchers)
+                evaluated = state.tracks_seen
             if self._passed(before, run.checkpoint_every_tracks):
                 self._save()
                 saved = state.tracks_seen
-        if means and not self.stop_requested:  # the end of a run shorter than its intervals is reported too
-            self._log(watchers, clock, means.taken())
-        if sampled != state.tracks_seen and not self.stop_requested:
-            self._sample(watchers)
+        if not self.stop_requested:  # the end between two intervals is reported too
+            if means:
+                self._log(watchers, clock, means.taken())
+            self._last(watchers, sampled, evaluated)
         if saved != state.tracks_seen:
             self._save()
+
+    def _last(self, watchers: Sequence[Watcher], sampled: int, evaluated: int) -> None:
+        seen = self.state.tracks_seen
+        if sampled != seen:
+            self._sample(watchers)
+        if evaluated != seen and seen >= FIRST_TRACKS:  # of a mere try, it would take most of the time
+            self._evaluate(watchers)
 
     def _stopping(self) -> bool:
         """Whether any process was asked to stop; if so, all stop after the same iteration."""
@@ -170,10 +187,10 @@ class Trainer:
             raise self._diverged(f"{', '.join(broken)} not finite")
         return readings
 
-    def _diverged(self, what: str) -> Mp3netError:
+    def _diverged(self, what: str) -> DivergedError:
         kept = self.run_directory.saved() if self.run_directory is not None else []
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint had been saved"
-        return Mp3netError(
+        return DivergedError(
             f"training stopped after {self.state.tracks_seen} tracks: {what}; {good}. Lower "
             "optimiser.learning_rate or raise objective.gradient_penalty_weight in a new run"
         )

@@ -109,11 +109,21 @@ def judge(course: Course, falls_until: int | None = None) -> Verdict:
 
     `falls_until`: the number of tracks up to which its learning rate still falls; None if it does not fall any more.
     """
-    for rule in (_copies, _level, _ahead, _alike, _by_heart, _good):
+    for rule in (_broken, _copies, _level, _ahead, _alike, _by_heart, _good):
         verdict = rule(course)
         if verdict is not None:
             return verdict
     return _trend(course, falls_until)
+
+
+def _broken(course: Course) -> Verdict | None:
+    if course.diverged_at is None:
+        return None
+    return Verdict(
+        "unstable",
+        f"a loss or a weight was no longer finite after {course.diverged_at:,} tracks, and the training stopped",
+        "Begin anew with half of optimiser.learning_rate, or a higher objective.gradient_penalty_weight",
+    )
 
 
 def _copies(course: Course) -> Verdict | None:

@@ -24,5 +24,8 @@ class Watcher:
     def evaluated(self, tracks_seen: int, readings: Mapping[str, float]) -> None:
         """Light metrics."""
 
+    def diverged(self, tracks_seen: int) -> None:
+        """A loss or a weight is no longer finite; nothing follows but `close`."""
+
     def close(self) -> None:
         """The run ends."""
