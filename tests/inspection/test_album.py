@@ -19,6 +19,7 @@ from mp3net.apps import inspect
 from mp3net.config import AudioConfig
 from mp3net.dsp.baseband import baseband
 from mp3net.dsp.mdct import mdct
+from mp3net.errors import Mp3netError
 from mp3net.figures import png_bytes
 from mp3net.inspection import drawings
 from mp3net.inspection.album import ALBUM, PAGE_FILE, duration, facts
@@ -127,7 +128,7 @@ def test_durations_are_said_in_words():
 def test_the_command_leaves_a_page_that_needs_nothing_else(mp3net, file, tmp_path):
     status, out, err = mp3net("inspect", file, "--preset", "nano-1.5s", "--seconds", 2)
     assert (status, err) == (0, "")
-    folder = tmp_path / "song <1>-inspection"
+    folder = tmp_path / "song <1>-nano-1.5s-inspection"
     page = (folder / "inspection.html").read_text()
     assert "Inspection of song &lt;1&gt;.flac" in page
     assert all(source.startswith("data:") for source in re.findall(r"(?:src|href)='([^']*)'", page))
@@ -168,6 +169,8 @@ def test_the_command_says_what_it_cannot_do(mp3net, file, tmp_path):
 def test_where_a_passage_begins_is_written_as_people_write_times(mp3net, file, monkeypatch):
     asked = []
     monkeypatch.setattr(inspect, "measure", lambda _, audio, at_s, *others: asked.append(at_s) or 1 / 0)
+    with pytest.raises(Mp3netError, match="^--at 1:75: give seconds, or minutes:seconds"):
+        inspect.run(inspect.Request(file, None, "nano-1.5s", "1:75", 1.0, False, False))
     for text in ("65", "1:05", "0:01:05.25", "1.5"):
         with pytest.raises(ZeroDivisionError):
             inspect.run(inspect.Request(file, None, "nano-1.5s", text, 1.0, False, False))

@@ -216,6 +216,7 @@ def test_favourites_are_there_after_a_reload(page):
     np.testing.assert_array_equal(sound_at(page, again), sound_at(page, first))
     page.click("#mp-remove")
     page.wait_for_selector("#mp-favourites label", state="detached")
+    told(page, "Removed: seed 1, 20 s, the bundled model.")
 
 
 def test_a_song_is_made_again_from_its_file(page, tmp_path):
@@ -245,7 +246,7 @@ def test_a_corrupt_snapshot_is_said_to_be_one(page):
 
 @pytest.mark.parametrize(
     ("typed", "message"),
-    [("-5", "seed -5: give a whole number"), ("1.5", "seed 1.5: give a whole number"), ("", "seed: is empty; type a whole")],
+    [("-5", "seed -5: give a whole number"), ("1.5", "seed 1.5: give a whole number"), ("", "seed: is empty; give a whole")],
 )
 def test_a_seed_that_is_none_is_refused_in_words(page, typed, message):
     page.fill("#mp-seed input", typed)
@@ -271,6 +272,9 @@ def test_a_favourite_becomes_a_seed_of_a_blend(page):
     page.click("#mp-keep")
     page.get_by_role("tab", name="Favourites").click()
     page.wait_for_selector("#mp-favourites label")
+    page.click("#mp-remove")
+    told(page, "Choose one of the favourites first.")
+    page.locator("#mp-favourites label").first.click()
     page.click("#mp-blend-second")
     told(page, "Seed 8 is now the second seed under Blend.")
     page.get_by_role("tab", name="Blend").click()

@@ -59,7 +59,7 @@ def test_blends_go_from_one_song_to_the_other(stage):
         (0.01, {"seed": 1}, "0.1 s"),
         (5, {"seed": -1}, "seed -1: give a whole number"),
         (5, {"seed": 1.5}, "seed 1.5: give a whole number"),
-        (5, {"seed": None}, "seed: is empty; type a whole number from 0 to 4,294,967,295"),
+        (5, {"seed": None}, "seed: is empty; give a whole number from 0 to 4294967295"),
         (5, {"seed": 1, "variation": None}, "second seed: is empty"),
         (5, {"seed": "../x"}, "give a whole number"),
         (5, {"seed": 1, "truncation": 9}, "strangeness 9: give a number from 0 to 2"),
@@ -88,6 +88,8 @@ def test_damaged_favourites_are_refused(stage, kept):
 def test_favourites_have_words():
     assert words_of({"model": "piano", "seed": 3, "duration_s": 12.0}) == "seed 3, 12 s, piano"
     assert words_of({"seed": "x"}) == "damaged"
+    blend = {"model": "piano", "seed": 3, "variation": 4, "strength": 0.25, "duration_s": 12.0, "truncation": 0.5}
+    assert words_of(blend) == "seeds 3 and 4 blended, 25% of the second, strangeness 0.5, 12 s, piano"
 
 
 def test_files_that_mp3net_did_not_write_or_another_model_did(stage, run, tmp_path):
@@ -115,6 +117,10 @@ def test_the_shelf_opens_nothing_else(run, tmp_path, corrupt):
     with pytest.raises(Mp3netError, match="generator.safetensors"):
         shelf.model("corrupt")
     assert shelf.model("corrupt (2)") is shelf.model("corrupt (2)")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset.json").write_text("{}")
+    with pytest.raises(Mp3netError, match="is a dataset; name runs, snapshots or reports"):
+        Shelf([tmp_path / "data"])
     for wrong in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(Mp3netError):
             Shelf([wrong])
@@ -135,9 +141,7 @@ def test_an_endless_stream_is_one_song_after_another(stage):
     model = stage.shelf.model(BUNDLED_NAME)
     endless, begun = stage.endless(BUNDLED_NAME, SongSettings(seed=2**32 - 1, truncation=0.8))
     assert stage.songs.endless(begun.key) is endless
-    assert (
-        begun.said == "Seed 4294967295, strangeness 0.8: each seed 180 s, one after another, until you make something else"
-    )
+    assert begun.said == "Endless, strangeness 0.8: 180 s of each seed, until you make something else"
     expected = {"model": BUNDLED_NAME, "seed": 2**32 - 1, "duration_s": EACH_S, "truncation": 0.8}
     assert begun.kept == nth_song(begun.kept, 0) == nth_song(begun.kept, "x") == nth_song(begun.kept, -1) == expected
     assert nth_song(begun.kept, 2.0) == expected | {"seed": 1}

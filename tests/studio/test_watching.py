@@ -84,6 +84,10 @@ def test_moments_are_spread_over_the_training(run, tmp_path):
     (long / "samples" / "tracks-x").mkdir()
     seen = [one.tracks_seen for one in watching.moments(long)]
     assert (seen[0], seen[-1], len(seen)) == (8000, 800_000, 6)
+    assert watching.samples_note(run).startswith("Each is as long as a track of this training, ")
+    assert "moments; all" not in watching.samples_note(run)
+    shutil.copy(run / "run.json", long)
+    assert watching.samples_note(long).endswith(f" 6 of 100 moments; all are in {long / 'samples'}.")
     ratios = np.array(seen[1:]) / np.array(seen[:-1])
     assert ratios.min() > 1.8
     assert ratios.max() < 3.6

@@ -15,6 +15,7 @@ from mp3net.inspection.album import ALBUM, NUMBERS_FILE, PAGE_FILE, facts, save_
 from mp3net.inspection.checks import write_whole
 from mp3net.inspection.measuring import LEAST_S, MOST_PASSAGE_S, measure
 
+USUAL_PRESET = "mp3net2-95s"
 WITH_NOISE_FILE, NOISE_FILE = "with-noise.flac", "noise.flac"
 
 
@@ -40,7 +41,8 @@ def run(request: Request) -> None:
     if not request.file.is_file():
         what = "is a folder; name one recording" if request.file.is_dir() else "no such file"
         raise Mp3netError(f"{request.file}: {what}")
-    out = request.out or Path(f"{request.file.stem}-inspection")
+    view = "" if request.preset == USUAL_PRESET else f"-{request.preset}"
+    out = request.out or Path(f"{request.file.stem}{view}-inspection")
     _check_out(out, request.force)
     with ended_tidily():
         waiting = Waiting("s looked at", "s/s")
@@ -50,7 +52,7 @@ def run(request: Request) -> None:
         save_album(measured, out)
         if request.sounds:
             write_whole(measured, out / WITH_NOISE_FILE, out / NOISE_FILE, Waiting("s written", "s/s"))
-    print(request.file)
+    print(f"{request.file}, at the rate and bins of {request.preset}")
     for name, text in facts(measured):
         print(f"  {name}: {text}")
     kept = f"{len(ALBUM)} pictures, {NUMBERS_FILE}" + (f", {WITH_NOISE_FILE}, {NOISE_FILE}" if request.sounds else "")
@@ -59,7 +61,7 @@ def run(request: Request) -> None:
 
 def _seconds(text: str) -> float:
     """ "65", "65.0" and "1:05" are the same time."""
-    if found := re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text.strip()):
+    if found := re.fullmatch(r"(?:(?:(\d+):)?(\d+):(?=[0-5]?\d(?:\.|$)))?(\d+(?:\.\d*)?)", text.strip()):
         hours, minutes, seconds = found.groups("0")
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     raise Mp3netError(f"--at {text}: give seconds, or minutes:seconds, such as 65 or 1:05")

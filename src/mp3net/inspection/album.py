@@ -20,6 +20,7 @@ from mp3net.inspection.measuring import Measured
 from mp3net.pages import beginning, picture, player
 from mp3net.words import mono_or_stereo
 
+SILENT = "SILENT: the pictures and sounds show nothing"
 PAGE_FILE, NUMBERS_FILE = "inspection.html", "inspection.json"
 
 
@@ -79,9 +80,9 @@ ALBUM = (
         "The same second, four times. In the coefficients a held note swings from frame to frame, with a pattern that "
         "differs from bin to bin and from pitch to pitch. In the baseband, into which they are converted without loss, its "
         "magnitude stands still, and it turns evenly, by how far the pitch is from the middle of the bin: one colour for as "
-        "long as the note is held. (Where several partials share a bin, as they do in wide bins, its magnitude beats.) The "
-        "discriminator of the second family is shown the baseband, and its generator "
-        "plays slow amplitudes of partials, so both see notes as what they are: things that stay.",
+        "long as the note is held. (Less of that is to be seen in dense music and in wide bins, where several partials "
+        "share a bin and beat.) The discriminator of the second family is shown the baseband, and its generator plays slow "
+        "amplitudes of partials, so both see notes as what they are: things that stay.",
         drawings.baseband_beside_coefficients,
     ),
 )
@@ -148,7 +149,7 @@ def facts(measured: Measured) -> list[tuple[str, str]]:
         ("tonality", f"{measured.sums.tonality.mean():.3f} on average (white noise 0.09, a pure tone 1)"),
     ]
     if measured.passage_is_silent:
-        rows.append(("passage", "SILENT: the pictures and sounds show nothing; choose another with --at, or leave it out"))
+        rows.insert(0, ("passage", f"{SILENT}; choose another with --at, or leave it out"))
     return rows + ([("missing", measured.damage)] if measured.damage else [])
 
 
@@ -175,6 +176,8 @@ def _page(measured: Measured, pictures: dict[str, bytes], heard: Checks) -> Iter
 def _listening(measured: Measured, heard: Checks) -> Iterator[str]:
     rate = measured.audio.sample_rate_hz
     seconds = heard.music.shape[1] / rate
+    if measured.passage_is_silent:
+        yield f"<h2>{SILENT}</h2>"
     yield f"<h2>Can you hear the noise?</h2><p>{seconds:.1f} s from {duration(measured.passage_begin_s)} on, at one volume."
     yield (
         "The first two should sound the same. The third is all that differs between them: alone it is heard, because "

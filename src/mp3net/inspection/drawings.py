@@ -191,7 +191,7 @@ def baseband_beside_coefficients(measured: Measured) -> Figure:
     figure.colorbar(
         image, ax=panels[2], label="bins above the middle", ticks=[-1, -0.5, 0, 0.5, 1], location="bottom", aspect=60
     )
-    strongest = int((magnitude**2).mean(0).argmax())
+    strongest = int(np.median(magnitude, 0).argmax())  # for most of the second, not at one onset
     times_s = begin_s + (np.arange(len(raw)) + 0.5) * _hop_s(audio)
     panels[3].plot(times_s, raw[:, strongest], color=INAUDIBLE, marker=".", linewidth=1, label="coefficient")
     panels[3].plot(times_s, magnitude[:, strongest], color=THRESHOLD, linewidth=1.6, label="magnitude of the baseband")

@@ -16,6 +16,8 @@ STYLE = """
 .mp-said{margin:.4em 0;font-size:.9em}.mp-files a{margin-right:.8em}
 .mp-row{flex-wrap:nowrap;align-items:end;gap:8px}.mp-row>*{min-width:44px!important}
 #mp-endless{min-width:96px!important}
+#mp-curves{overflow-x:auto}#mp-curves img{min-width:600px}
+#mp-verdict table{font-size:.9em}#mp-verdict td,#mp-verdict th{word-break:normal;overflow-wrap:normal;padding:.3em .5em}
 .mp-moment{display:inline-block;vertical-align:top;width:300px;max-width:100%;margin:0 .8em .8em 0}
 .mp-moment audio{width:100%;height:36px}.mp-moment img{width:100%}
 """
@@ -102,6 +104,11 @@ def moment(run: str, tracks_seen: int, seed: int, words: str) -> str:
         f"<div class='mp-moment'><b>{html.escape(words)}</b><img loading='lazy' alt='spectrogram' src='{place}.png'>"
         f"<audio controls preload='metadata' src='{place}.wav'></audio></div>"
     )
+
+
+def note(words: str) -> str:
+    """A sentence below."""
+    return f"<p class='mp-said'>{html.escape(words)}</p>"
 
 
 def report_links(names: Sequence[str]) -> str:

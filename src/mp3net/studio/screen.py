@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from mp3net import __version__
 from mp3net.errors import Mp3netError
 from mp3net.figures import to_rgb
 from mp3net.generation import MAX_SEED
-from mp3net.studio.player import NTH_SONG, endless_player, moment, player, report_links
+from mp3net.studio.player import NTH_SONG, endless_player, moment, note, player, report_links
 from mp3net.studio.shelf import Shelf
 from mp3net.studio.stage import MOST_S, MOST_SLIDERS, MOST_UNITS, USUAL_S, Played, Stage, nth_song, words_of
-from mp3net.studio.watching import curves, moments, seeds_at, told
+from mp3net.studio.watching import curves, moments, samples_note, seeds_at, told
 
 REFRESH_S = 30
 MOST_FAVOURITES = 100
@@ -39,7 +40,7 @@ Name a run when you start the studio, in training or finished, and this page say
 
     mp3net studio runs/piano
 """
-NO_SLIDERS = "This model has no sliders yet: `mp3net sliders` with its folder finds some, in minutes."
+NO_SLIDERS = "This model has no sliders yet. A command finds some, in minutes:"
 # Work that makes a sound waits for its turn, and of many clicks the last one counts; what only changes the page does not
 # wait. Nothing is offered as an interface for programs: those have `mp3net generate`.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -115,7 +116,7 @@ def said(work: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return work(*arguments)
         except Mp3netError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(str(error).replace("`", ""), print_exception=False) from None
 
     return told_to_visitors
 
@@ -140,7 +141,7 @@ def _play(stage: Stage, page: gr.Blocks, sound: gr.HTML, playing: gr.State) -> C
     length = gr.Slider(2, MOST_S, USUAL_S, step=1, label="Length in seconds", elem_id="mp-length")
     with gr.Accordion("Change its character", open=False):
         strangeness = gr.Slider(0, 2, 1, step=0.05, label="Strangeness: below 1 more typical, above 1 stranger")
-        none = gr.Markdown(NO_SLIDERS, visible=False, elem_id="mp-no-sliders")
+        none = gr.Markdown(visible=False, elem_id="mp-no-sliders")
         sliders = [gr.Slider(-MOST_UNITS, MOST_UNITS, 0, step=0.1, visible=False) for _ in range(MOST_SLIDERS)]
     controls = Controls(model, seed, length, strangeness, sliders, sound, playing)
 
@@ -148,7 +149,8 @@ def _play(stage: Stage, page: gr.Blocks, sound: gr.HTML, playing: gr.State) -> C
         found = stage.slider_names(name)
         labelled = [gr.Slider(label=one.capitalize(), visible=True, value=0) for one in found]
         hidden = [gr.Slider(visible=False, value=0)] * (MOST_SLIDERS - len(found))
-        return [gr.Markdown(visible=not found), *labelled, *hidden]
+        command = shlex.join(["mp3net", "sliders", str(stage.shelf.path(name))])
+        return [gr.Markdown(f"{NO_SLIDERS}\n\n    {command}", visible=not found), *labelled, *hidden]
 
     gr.on([page.load, model.change], named, model, [none, *sliders], **QUIET)
     _working(stage, controls, make, stream, {previous: PREVIOUS, following: FOLLOWING, dice: ANY})
@@ -195,17 +197,23 @@ def _blend(stage: Stage, controls: Controls) -> tuple[gr.Number, gr.Number]:
 
     @said
     def blended(name: str, one: float, other: float, part: float, length: float, strangeness: float, *units: float) -> Any:
-        asked = {"seed": one, "variation": other, "strength": part, "truncation": strangeness}
+        asked = {"seed": _typed(one, "first seed"), "variation": other, "strength": part, "truncation": strangeness}
         return shown(stage.play(name, stage.settings(name, length, list(units), **asked)))
 
     @said
     def morphed(name: str, one: float, other: float, length: float, strangeness: float, *units: float) -> Any:
-        asked = {"seed": one, "path": (other,), "truncation": strangeness}
+        asked = {"seed": _typed(one, "first seed"), "path": (_typed(other, "second seed"),), "truncation": strangeness}
         return shown(stage.play(name, stage.settings(name, length, list(units), **asked)))
 
     blend.click(blended, [controls.model, first, second, share, *controls.character], controls.played, **QUEUED)
     morph.click(morphed, [controls.model, first, second, *controls.character], controls.played, **QUEUED)
     return first, second
+
+
+def _typed(seed: float | None, name: str) -> float:
+    if seed is None:
+        raise Mp3netError(f"{name}: is empty; give a whole number from 0 to {MAX_SEED}")
+    return int(seed) if float(seed).is_integer() else seed
 
 
 def _favourites(
@@ -225,8 +233,10 @@ def _favourites(
         return shown(stage.again(_chosen(kept, number)))
 
     def seed_of(which: str, kept: Any, number: int | None) -> Any:
-        seed = _chosen(kept, number).get("seed")
-        gr.Info(f"Seed {seed} is now the {which} seed under Blend.")
+        chosen = _chosen(kept, number)
+        seed = chosen.get("seed")
+        alone = ", the first of this blend," if {"variation", "path"} & chosen.keys() else ""
+        gr.Info(f"Seed {seed}{alone} is now the {which} seed under Blend.")
         return seed
 
     @said
@@ -234,7 +244,7 @@ def _favourites(
         return shown(stage.like(Path(name))) if name is not None else (NOTHING, None)
 
     page.load(_listed, stored, choice, **QUIET)
-    remove.click(_removed, [stored, choice], [stored, choice], **QUIET)
+    remove.click(said(_removed), [stored, choice], [stored, choice], **TELLING)
     again.click(play_again, [stored, choice], controls.played, **QUEUED)
     for which, button in to_blend.items():
         button.click(said(functools.partial(seed_of, which)), [stored, choice], seeds[which], **TELLING)
@@ -257,11 +267,13 @@ def _added(kept: Any, playing: Any, nth: Any) -> Any:
         gr.Info(f"Kept under Favourites, in this browser: {words_of(playing)}.")
     else:
         gr.Info(f"Kept already: {words_of(playing)}.")
-    return rows, _listed(rows, rows.index(playing))
+    return rows, _listed(rows)  # nothing is chosen, so that nothing is removed by mistake
 
 
 def _removed(kept: Any, number: int | None) -> Any:
+    gone = _chosen(kept, number)
     rows = [one for place, one in enumerate(_rows(kept)) if place != number]
+    gr.Info(f"Removed: {words_of(gone)}.")
     return rows, _listed(rows)
 
 
@@ -302,7 +314,7 @@ def _training(shelf: Shelf, page: gr.Blocks) -> None:
         found = [one for one in moments(path) if number in seeds_at(path, one.tracks_seen)]
         if not found:
             return "<p class='mp-said'>No samples yet: the first ones come with the first checkpoint.</p>"
-        return "".join(moment(name, one.tracks_seen, number, one.words) for one in found)
+        return "".join(moment(name, one.tracks_seen, number, one.words) for one in found) + note(samples_note(path))
 
     # What belongs to the run before vanishes at once.
     run.change(None, None, [verdict, picture, through], js="() => ['...', null, '']", **PRIVATE)

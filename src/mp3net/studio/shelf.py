@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from mp3net.data.index import INDEX_FILE
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.report import HTML_FILE
 from mp3net.generation import BUNDLED, MP3net
@@ -80,5 +81,7 @@ def _item(path: Path) -> Item:
         return Item(name, path, report=True)
     if (path / RUN_FILE).is_file():
         return Item(name, path, run=True)
+    if (path / INDEX_FILE).is_file():
+        raise Mp3netError(f"{path}: is a dataset; name runs, snapshots or reports")
     open_snapshot(place(path))  # says what is wrong
     return Item(name, path)

@@ -52,7 +52,7 @@ class Stage:
         moved = {slider: float(amount) for slider, amount in zip(self.slider_names(name), units, strict=False) if amount}
         for key in ("seed", "variation"):
             if key in asked and asked[key] is None:
-                raise Mp3netError(f"{NAMES.get(key, key)}: is empty; type a whole number from 0 to {MAX_SEED:,}")
+                raise Mp3netError(f"{NAMES.get(key, key)}: is empty; give a whole number from 0 to {MAX_SEED}")
         asked = {key: _whole(value) if key in ("seed", "variation") else value for key, value in asked.items()}
         asked |= {"duration_s": float(length_s) if model.any_length else None} | ({"sliders": moved} if moved else {})
         settings = checked(asked, NAMES)
@@ -99,7 +99,8 @@ class Stage:
         """A stream of such songs, from this seed on; what is kept of it is its first song."""
         endless = Endless(self.shelf.model(name), settings)
         first = endless.song(settings.seed)
-        said = f"{_words(settings)}: each seed {endless.each_s:.0f} s, one after another, until you make something else"
+        manner = _words(settings).partition(",")[2]
+        said = f"Endless{manner and ','}{manner}: {endless.each_s:.0f} s of each seed, until you make something else"
         return endless, Played(self.songs.add_endless(endless), said, _kept(name, first))
 
 
@@ -109,7 +110,8 @@ def words_of(kept: dict[str, Any]) -> str:
         settings = checked({key: value for key, value in kept.items() if key != "model"})
     except Mp3netError:
         return "damaged"
-    return f"{settings.words}, {settings.duration_s or 0:g} s, {kept.get('model')}"
+    words = _words(settings)
+    return f"{words[:1].lower()}{words[1:]}, {settings.duration_s or 0:g} s, {kept.get('model')}"
 
 
 def nth_song(kept: dict[str, Any], nth: Any) -> dict[str, Any]:
@@ -125,6 +127,9 @@ def _kept(name: str, settings: SongSettings) -> dict[str, Any]:
 def _words(settings: SongSettings) -> str:
     """As the page calls things."""
     words = settings.words.replace("truncation", NAMES["truncation"])
+    if settings.strength:
+        blend = f"seeds {settings.seed} and {settings.variation} blended, {settings.strength:.0%} of the second"
+        words = words.replace(f"seed {settings.seed}, variation {settings.variation} at {settings.strength:g}", blend)
     return f"{words[:1].upper()}{words[1:]}"
 
 

@@ -91,15 +91,26 @@ def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}"
 
 
+def _kept_at(run: Path) -> list[int]:
+    folders = (run / SAMPLES_FOLDER).glob("tracks-*")
+    return sorted(int(found[1]) for folder in folders if (found := re.fullmatch(r"tracks-(\d{12})", folder.name)))
+
+
 def moments(run: Path) -> list[Moment]:
     """Up to MOMENTS points from the first to the last, spread evenly over the logarithm of the tracks seen."""
-    folders = (run / SAMPLES_FOLDER).glob("tracks-*")
-    seen = sorted(int(found[1]) for folder in folders if (found := re.fullmatch(r"tracks-(\d{12})", folder.name)))
+    seen = _kept_at(run)
     if len(seen) > MOMENTS:
         wanted = np.geomspace(seen[0], seen[-1], MOMENTS)
         seen = sorted({min(seen, key=lambda tracks: abs(tracks - goal)) for goal in wanted})
     course = read_course(run)
     return [Moment(tracks, f"after {format_duration(3600 * course.hours_at(tracks))}, {tracks:,} tracks") for tracks in seen]
+
+
+def samples_note(run: Path) -> str:
+    """What the moments are, and where the others are."""
+    count, seconds = len(_kept_at(run)), read_origin(run).config.track_duration_s
+    more = f" {min(count, MOMENTS)} of {count} moments; all are in {run / SAMPLES_FOLDER}." if count > MOMENTS else ""
+    return f"Each is as long as a track of this training, {seconds:.1f} s; under Play, songs are longer.{more}"
 
 
 def seeds_at(run: Path, tracks_seen: int) -> list[int]:
