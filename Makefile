@@ -3,7 +3,8 @@
 PYTHON ?= python3
 TORCH ?= auto
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Not compiled beforehand: of these packages only a small part is ever imported, and that is compiled then.
+PIP := $(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: song studio test slow lint docs wheel evaluation clean
 
@@ -42,7 +43,7 @@ $(VENV)/bin/python:
 # PyTorch first and by its exact version, so that the resolver never considers another build of it.
 $(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing mp3net into $(VENV) (PyTorch included: a few minutes the first time) ..."
-	index="$$(TORCH=$(TORCH) $(VENV)/bin/python tools/pytorch_index.py)" && \
+	@index="$$(TORCH=$(TORCH) $(VENV)/bin/python tools/pytorch_index.py)" && \
 		$(PIP) $$index "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -e .
 	@touch $@

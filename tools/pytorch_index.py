@@ -46,7 +46,7 @@ def options(wanted: str, index: str = CPU_INDEX) -> tuple[list[str], str]:
     if wanted == "cuda" or (wanted == "auto" and has_nvidia_gpu()):
         return [], "PyTorch with CUDA"
     if not reachable(index):
-        return [], f"PyTorch as PyPI has it: {index} cannot be reached"
+        return [], f"PyTorch as PyPI has it, which works as well but may be larger: {index} cannot be reached"
     return ["--extra-index-url", index], "PyTorch for CPUs: no GPU of NVIDIA found (TORCH=cuda installs it with CUDA)"
 
 
