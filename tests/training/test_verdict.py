@@ -25,6 +25,7 @@ BROKEN = {
     "four": "learned by heart",
     "paper-penalty": "unstable",
     "paper-1": "unstable",
+    "rate": "unstable",
 }
 
 
@@ -207,15 +208,16 @@ def test_trainings_broken_on_purpose(name, tmp_path):
 
     penalty: mp3net2-nano, objective.gradient_penalty_weight=0; paper-penalty: the same of nano-1.5s.
     four: mp3net2-nano on four pieces, two held out.
+    rate: mp3net2-nano, optimiser.learning_rate=0.002.
     """
     rows = (COURSES / f"{name}.jsonl").read_text().splitlines()
     (tmp_path / "metrics.jsonl").write_text("\n".join(rows))
     course = read_course(tmp_path)
     assert judge(course).state == BROKEN[name]
-    found = [judge(until(course, tracks)).state for tracks in range(1600, course.tracks_seen + 1, 1600)]
+    found = [judge(until(course, tracks)).state for tracks in range(1600, course.tracks_seen + 1600, 1600)]
     first = found.index(BROKEN[name])
     assert set(found[:first]) <= HEALTHY
-    assert first < {"penalty": 3, "four": 16, "paper-penalty": 3}[name]
+    assert first < {"penalty": 3, "four": 16, "paper-penalty": 3, "rate": 6}[name]
 
 
 def until(course: Course, tracks: int) -> Course:
@@ -223,4 +225,4 @@ def until(course: Course, tracks: int) -> Course:
     logged, evaluated = (
         [point for point in points if point.tracks_seen <= tracks] for points in (course.logged, course.evaluated)
     )
-    return Course(logged, evaluated)
+    return Course(logged, evaluated, course.diverged_at if (course.diverged_at or 0) <= tracks else None)

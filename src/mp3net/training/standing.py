@@ -44,7 +44,7 @@ def standing(run: Path, config: Config) -> Standing:
     course, reference = read_course(run), reference_for(config)
     total = config.run.total_tracks
     falls = falls_until(config.optimiser.learning_rate_schedule, course.tracks_seen, total)
-    compared = beside(course, reference) if reference is not None else ""
+    compared = beside(course, reference) if reference is not None and course.diverged_at is None else ""
     verdict = judge(course, falls)
     if verdict.state == "improving" and course.tracks_seen >= total:
         more = shlex.join(["mp3net", "train", "--out", str(run), "--tracks", str(2 * total)])
