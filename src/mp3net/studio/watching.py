@@ -108,8 +108,8 @@ def moments(run: Path) -> list[Moment]:
 
 def samples_note(run: Path) -> str:
     """What the moments are, and where the others are."""
-    count, seconds = len(_kept_at(run)), read_origin(run).config.track_duration_s
-    more = f" {min(count, MOMENTS)} of {count} moments; all are in {run / SAMPLES_FOLDER}." if count > MOMENTS else ""
+    seconds, count, chosen = read_origin(run).config.track_duration_s, len(_kept_at(run)), len(moments(run))
+    more = f" {chosen} of {count} moments; all are in {run / SAMPLES_FOLDER}." if chosen < count else ""
     return f"Each is as long as a track of this training, {seconds:.1f} s; under Play, songs are longer.{more}"
 
 
