@@ -3,8 +3,9 @@
 PYTHON ?= python3
 TORCH ?= auto
 VENV := .venv
-# Not compiled beforehand: of these packages only a small part is ever imported, and that is compiled then.
 PIP := $(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+# pip would compile on one core, and tests of packages too. What cannot be compiled is nothing that is imported.
+COMPILE := $(VENV)/bin/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 
 .PHONY: song studio test slow lint docs wheel evaluation clean
 
@@ -46,11 +47,13 @@ $(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@index="$$(TORCH=$(TORCH) $(VENV)/bin/python tools/pytorch_index.py)" && \
 		$(PIP) $$index "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -e .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/studio.stamp: $(VENV)/core.stamp
 	@echo "installing what the studio needs ..."
 	$(PIP) -e '.[studio]'
+	@$(COMPILE)
 	@touch $@
 
 # Wheels that are wanted for their weights: without the dependencies that they declare (TensorFlow among them).
@@ -62,11 +65,13 @@ $(VENV)/evaluation.stamp: $(VENV)/core.stamp
 $(VENV)/dev.stamp: $(VENV)/evaluation.stamp
 	@echo "installing what the tests need ..."
 	$(PIP) -e '.[dev,remote,cluster,export,hub,studio]'
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/core.stamp
 	@echo "installing what the site needs ..."
 	$(PIP) -e '.[docs]'
+	@$(COMPILE)
 	@touch $@
 
 # For environments of one's own, and other machines: pip install dist/mp3net-*.whl
