@@ -5,7 +5,7 @@ TORCH ?= auto
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 # pip would compile on one core, and tests of packages too. What cannot be compiled is nothing that is imported.
-COMPILE := $(VENV)/bin/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
+COMPILE := $(VENV)/bin/python -m compileall -qq -j 0 -x '/site-packages/.*/tests/' src tests $(VENV)/lib || true
 
 .PHONY: song studio test slow lint docs wheel evaluation clean
 
@@ -22,6 +22,7 @@ evaluation: $(VENV)/evaluation.stamp
 
 # Two processes of one thread each: threads of two busy processes on two cores would wait for each other.
 test: $(VENV)/dev.stamp
+	@$(VENV)/bin/python -m compileall -qq src tests
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --no-loadscope-reorder --durations=20
 
 slow: $(VENV)/dev.stamp
