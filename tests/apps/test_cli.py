@@ -151,7 +151,8 @@ def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, 
     write_folder(tmp_path / "music")
     assert mp3net("prepare", "music", "--out", "data", "--preset", "nano-1.5s", "--workers", 2)[0] == 0
     assert "prepared for the preset nano-1.5s" in mp3net("info", "data")[1]
-    chosen = ["--set", "optimiser.batch_size=4", "--set", "run.evaluate_samples=0", "--device", "cpu"]
+    small = ["--set", "model.channel_cap=8", "--set", "optimiser.batch_size=4"]
+    chosen = [*small, "--set", "run.evaluate_samples=0", "--device", "cpu"]
     status, out, _ = mp3net("train", "data", "--out", "runs/a", *chosen, "--tracks", 8)
     assert (status, out.splitlines()[0]) == (0, "preset nano-1.5s, for which data was prepared")
     status, out, _ = mp3net("train", "--out", "runs/a", "--tracks", 16)
@@ -161,7 +162,7 @@ def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, 
     # The printed command makes the same run again.
     line = next(line for line in mp3net("info", "runs/a")[1].splitlines() if line.startswith("reproduce: mp3net "))
     settings = "--set run.total_tracks=16 --set run.evaluate_samples=0"
-    assert line == f"reproduce: mp3net train {data} --preset nano-1.5s --set optimiser.batch_size=4 {settings} --out NEW"
+    assert line == f"reproduce: mp3net train {data} --preset nano-1.5s {' '.join(small)} {settings} --out NEW"
     assert mp3net(*shlex.split(line)[2:-1], "runs/again")[0] == 0
     name = "checkpoints/tracks-000000000016/training.safetensors"
     assert Path("runs/again", name).read_bytes() == Path("runs/a", name).read_bytes()

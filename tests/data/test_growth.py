@@ -212,6 +212,7 @@ def long_folder(tmp_path):
     return source
 
 
+@pytest.mark.slow
 def test_two_preparations_of_one_dataset_do_not_harm_each_other(long_folder, tmp_path):
     out = tmp_path / "out"
     first = subprocess.Popen(command(long_folder, out, "--keep-duplicates"), stdout=subprocess.PIPE, text=True)

@@ -15,6 +15,7 @@ from tests.recordings import piece
 METRICS = [metric for family in FAMILIES for metric in family.metrics]
 LONG = [metric.name for metric in METRICS if metric.group == "structure" or metric.name == "stereo_correlation"]
 COMPUTED = [metric.name for metric in METRICS if metric.name not in LONG]
+ALL = [*COMPUTED, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
 # A metric is blind to a fault that moves it by less than this share of what the worst rung does.
 BLIND_SHARE = 0.2
 
@@ -25,12 +26,12 @@ def result(name, request):
     return request.getfixturevalue("long_evaluation" if name in LONG else "evaluation").result(name)
 
 
-@pytest.mark.parametrize("name", COMPUTED + LONG)
+@pytest.mark.parametrize("name", ALL)
 def test_metric_sees_what_it_claims_to_see(result, name):
     assert result.unseen == []
 
 
-@pytest.mark.parametrize("name", COMPUTED + LONG)
+@pytest.mark.parametrize("name", ALL)
 def test_metric_is_blind_to_what_it_claims_to_be_blind_to(result, name):
     worst = max(score.deviation.value for score in result.ladder.values())
     for rung in result.metric.blind:

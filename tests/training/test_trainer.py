@@ -198,7 +198,8 @@ def test_a_run_of_format_1_goes_on_bit_identically(tiny, tiny_data, tmp_path):
     assert final_bytes(tmp_path / "old") == final_bytes(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_killed_and_restarted_is_bit_identical(tiny_data, tmp_path, precision):
     """The command itself, killed with SIGKILL in the middle, ends as if nothing had happened."""
     command = [
