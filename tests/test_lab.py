@@ -240,6 +240,7 @@ def test_a_run_that_is_stopped_goes_on_and_gives_the_same_rows(
     assert len(table.rows_of(whole.table)) == 5
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_with_another_makes_it_first_and_counts_its_cost(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

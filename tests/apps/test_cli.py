@@ -147,6 +147,7 @@ def test_prepare_train_generate(mp3net, tmp_path):
     assert "file: is a file; name a folder for the run" in err
 
 
+@pytest.mark.slow
 def test_what_the_command_line_leaves_out_is_taken_from_run_and_dataset(mp3net, tmp_path):
     write_folder(tmp_path / "music")
     assert mp3net("prepare", "music", "--out", "data", "--preset", "nano-1.5s", "--workers", 2)[0] == 0

@@ -75,10 +75,11 @@ def misbehave(path: Path) -> str:
     return path.read_text()
 
 
+@pytest.mark.slow
 def test_what_a_decoder_may_do_costs_one_file(tmp_path, monkeypatch):
     monkeypatch.setattr(isolation, "BASE_TIMEOUT_S", 6.0)  # a fresh process imports this file within it
     paths = []
-    for number in range(12):
+    for number in range(24):
         kind = [".good", ".crash", ".good", ".abort", ".good", ".flood"][number % 6]
         paths.append(tmp_path / f"{number}{kind}")
     paths += [tmp_path / "x.loop", tmp_path / "x.killed", tmp_path / "x.killed_once"]

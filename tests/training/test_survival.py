@@ -139,6 +139,7 @@ def test_goes_on_with_another_number_of_processes(by_two, tiny_data, tmp_path):
     assert distance(expected, other) > 0.1
 
 
+@pytest.mark.slow
 def test_two_trainings_do_not_share_a_run_directory(tiny_data, tmp_path):
     arguments, log = command(LAUNCH, tiny_data, tmp_path / "run", 10_000_000), tmp_path / "log"
     process = started(arguments, log)
