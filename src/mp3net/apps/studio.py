@@ -12,8 +12,9 @@ from mp3net.errors import Mp3netError
 from mp3net.studio.serving import serve
 
 EXPOSED = (
-    "shared: whoever knows the public address can make songs on this machine and hear all samples of the trainings and see "
-    "the reports that were named; it goes through Gradio's servers and ends with this command, at the latest after a week"
+    "shared: whoever knows the public address can make songs on this machine, hear all samples of the trainings and see "
+    "their folders' names and the reports that were named; it goes through Gradio's servers and ends with this command, at "
+    "the latest after a week"
 )
 
 

@@ -32,8 +32,8 @@ MEANINGS = """
 - **Flatness spread**: how much songs differ in that; near 0 all songs have the same hum.
 
 Each evaluation is of 64 songs, and scatters: a kernel distance below 2 may double from one to the next, and what counts is
-where several in a row go. Dotted lines: from there on a reading is called good. The reference is one training of this preset
-on other music, so a rough guide; it stayed below good in pitch and variety itself.
+where several in a row go. Dotted lines: from there on a reading is called good. A grey line, if there is one, is another
+training of this preset on other music, so a rough guide; it stayed below good in pitch and variety itself.
 """
 NO_RUN = """
 Name a run when you start the studio, in training or finished, and this page says how it goes:

@@ -69,7 +69,7 @@ def _heading(stands: Standing) -> str:
     words = WORDS[stands.verdict.state]
     if stands.stopped:
         return f"{words} (it has stopped)"
-    ended = stands.verdict.state == "improving" and stands.progress.endswith("finished")
+    ended = stands.finished and stands.verdict.state == "improving"
     return "It has ended, and was still getting better" if ended else words
 
 

@@ -25,6 +25,7 @@ class Standing:
     progress: str
     stopped: bool
     """Before its end, or so long silent that it must be."""
+    finished: bool
 
     def __str__(self) -> str:
         return f"{self.verdict}" + (f"; {self.compared}" if self.compared else "")
@@ -52,7 +53,7 @@ def standing(run: Path, config: Config) -> Standing:
     silence_s = course.silence_s(run) if course.tracks_seen < total else None
     progress = _progress(course, run, total, silence_s)
     stopped = silence_s is not None or course.diverged_at is not None
-    return Standing(course, reference, verdict, compared, progress, stopped)
+    return Standing(course, reference, verdict, compared, progress, stopped, course.tracks_seen >= total)
 
 
 def _progress(course: Course, run: Path, total_tracks: int, silence_s: float | None) -> str:
