@@ -10,6 +10,7 @@ import soundfile
 from mp3net.config import DataConfig
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
+from mp3net.evaluation.features import DEFAULT_MEASURES
 from mp3net.evaluation.session import Evaluation, evaluate
 from tests.recordings import piece
 
@@ -44,7 +45,14 @@ def judged_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def evaluation(dataset, judged_folder) -> Evaluation:
-    return evaluate(judged_folder, dataset, SAMPLES, SECONDS, match_level=True)
+    quick = [name for name in DEFAULT_MEASURES if name != "pairs"]
+    return evaluate(judged_folder, dataset, SAMPLES, SECONDS, measures=quick, match_level=True)
+
+
+@pytest.fixture(scope="session")
+def pair_evaluation(dataset, judged_folder) -> Evaluation:
+    """The blind pair test, which learns for minutes."""
+    return evaluate(judged_folder, dataset, SAMPLES, SECONDS, measures=["pairs"], match_level=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,16 +14,18 @@ from tests.recordings import piece
 
 METRICS = [metric for family in FAMILIES for metric in family.metrics]
 LONG = [metric.name for metric in METRICS if metric.group == "structure" or metric.name == "stereo_correlation"]
-COMPUTED = [metric.name for metric in METRICS if metric.name not in LONG]
-ALL = [*COMPUTED, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
+PAIRS = [metric.name for metric in METRICS if metric.group == "pairs"]
+COMPUTED = [metric.name for metric in METRICS if metric.name not in (*LONG, *PAIRS)]
+ALL = [*COMPUTED, *(pytest.param(name, marks=pytest.mark.slow) for name in (*LONG, *PAIRS))]
 # A metric is blind to a fault that moves it by less than this share of what the worst rung does.
 BLIND_SHARE = 0.2
 
 
 @pytest.fixture
 def result(name, request):
-    """The result of a metric, from the evaluation of short clips or that of long stereo ones."""
-    return request.getfixturevalue("long_evaluation" if name in LONG else "evaluation").result(name)
+    """The result of a metric, from the evaluation of short clips, that of long stereo ones or that of the pair test."""
+    fixture = "long_evaluation" if name in LONG else "pair_evaluation" if name in PAIRS else "evaluation"
+    return request.getfixturevalue(fixture).result(name)
 
 
 @pytest.mark.parametrize("name", ALL)

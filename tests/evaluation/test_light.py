@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mp3net.data.dataset import CropDataset
+from mp3net.evaluation import pairs
 from mp3net.evaluation.light import LightEvaluation
 from mp3net.evaluation.spectrum import spectrum_features
 from mp3net.generation import MP3net, Song
@@ -41,10 +42,12 @@ def test_values_are_those_of_the_features(crops, untrained):
     assert values == light(model)
 
 
-def test_a_perfect_model_is_near_and_a_noisy_one_far(crops, untrained):
+def test_a_perfect_model_is_near_and_a_noisy_one_far(crops, untrained, monkeypatch):
+    monkeypatch.setattr(pairs, "STEPS", 30)  # noise is found at once
     light = LightEvaluation(crops, SONG, 32, 0)
     noisy = MP3net.from_pretrained(untrained)
     perfect, bad = light(Player(crops, noisy.config)), light(noisy)
     assert perfect["evaluation/kernel_logmel"] < 0.2 * bad["evaluation/kernel_logmel"]
     assert perfect["evaluation/coverage_logmel"] > 0.7 > bad["evaluation/coverage_logmel"]
+    assert bad["evaluation/pair_error"] < 0.05 < 0.3 < perfect["evaluation/pair_error"] < 0.8
     assert abs(perfect["evaluation/octave_flatness"] / perfect["evaluation/octave_flatness_real"] - 1) < 0.15

@@ -100,8 +100,8 @@ def evaluate(
     measures: Annotated[
         str | None,
         Open(
-            help="Some of: spectrum, logmel, timbre, notes, structure, memorisation, and the slow piano; default: all but "
-            "piano."
+            help="Some of: spectrum, logmel, timbre, notes, structure, pairs, memorisation, and the slow piano; default: "
+            "all but piano."
         ),
     ] = None,
     cache: Annotated[Path | None, Open(help="Folder for features and the ladder; default: DATA/evaluation.")] = None,

@@ -320,6 +320,8 @@ class ConsoleWatcher(Watcher):
             f"level error {found['level_error_db']:.1f} dB  kernel distance {found['kernel_logmel']:.2f}  "
             f"coverage {found['coverage_logmel']:.2f}  hum {found['checkerboard_db']:.1f} dB"
         )
+        if "pair_error" in found:
+            self.say(f"{'':9} a classifier is wrong in {100 * found['pair_error']:.0f} % of pairs (real: 50 %)")
         if self.run_directory is not None:
             self.say(f"{'':9} {standing(self.run_directory, self.config)}")
 

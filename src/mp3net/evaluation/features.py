@@ -13,13 +13,14 @@ from mp3net.errors import Mp3netError
 from mp3net.evaluation.clips import ClipSet
 from mp3net.evaluation.embeddings import Embedding, LogMel, Timbre
 from mp3net.evaluation.notes import Notes
+from mp3net.evaluation.pairs import excerpts
 from mp3net.evaluation.spectrum import Features, spectrum_features
 from mp3net.evaluation.structure import MIN_CLIP_S, structure_features
 from mp3net.files import replacing
 
 # Increase it whenever a feature, a rung or the drawing of clips changes, so that older files are ignored.
 ANALYSIS_VERSION = 3
-DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "memorisation")
+DEFAULT_MEASURES = ("spectrum", "logmel", "timbre", "notes", "structure", "pairs", "memorisation")
 MEASURES = (*DEFAULT_MEASURES, "piano")
 MAX_BATCH = 16
 MAX_BATCH_SAMPLES = 4_000_000
@@ -42,6 +43,7 @@ def build_extractors(
         "timbre": lambda: _points(Timbre()),
         "notes": lambda: Notes(),
         "structure": lambda: structure_features,
+        "pairs": lambda: excerpts,
     }
     for name in measures:
         if name == "structure" and clip_s < MIN_CLIP_S:

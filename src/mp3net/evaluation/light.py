@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from mp3net.data.dataset import CropDataset
-from mp3net.evaluation.clips import ClipFormat, ClipSet, Slot, generated_set
+from mp3net.evaluation.clips import MIN_CLIPS, ClipFormat, ClipSet, Slot, generated_set
 from mp3net.evaluation.features import Extractor, build_extractors, compute, named
-from mp3net.evaluation.metrics import FAMILIES
+from mp3net.evaluation.metrics import FAMILIES, PAIR_ERROR
+from mp3net.evaluation.pairs import LEVELS, PairTest
 from mp3net.evaluation.spectrum import Features
 from mp3net.generation import MP3net
 
-MEASURES = ("spectrum", "logmel")
+MEASURES = ("spectrum", "logmel", "pairs")
 FIRST_SEED = 1_000_000  # away from the seeds that people listen to
 
 
@@ -20,7 +21,8 @@ class CropClips(ClipSet):
 
     def __init__(self, crops: CropDataset, clip_samples: int, samples: int, seed: int) -> None:
         form = ClipFormat(crops.data_config.sample_rate_hz, crops.data_config.channels, clip_samples)
-        super().__init__("real", form, [Slot(unit, 0) for unit in range(samples)], [str(n) for n in range(samples)])
+        places = [Slot(*crops.locate(seed, index)) for index in range(samples)]
+        super().__init__("real", form, places, crops.names)
         self.crops, self.seed = crops, seed
 
     def read(self, index: int) -> np.ndarray:
@@ -35,7 +37,9 @@ class LightEvaluation:
         self.song_samples = song_samples
         self.samples = samples
         self.extractors: dict[str, Extractor] = build_extractors(MEASURES, 0.0, required=True)[0]
-        self.real = self._features(CropClips(crops, song_samples, samples, seed))
+        clips = CropClips(crops, song_samples, samples, seed)
+        self.pieces = clips.units
+        self.real = self._features(clips)
 
     def _features(self, clips: ClipSet) -> Features:
         return named(compute(clips, self.extractors, lambda done: None))
@@ -46,7 +50,7 @@ class LightEvaluation:
         everything = np.arange(self.samples)
         out: dict[str, float] = {}
         for family in FAMILIES:
-            if family.needs not in self.real:
+            if family.needs not in self.real or family.needs == LEVELS:
                 continue
             readings = family.build(self.real, judged)(everything, everything)
             out |= {f"evaluation/{name}": reading.value for name, reading in readings.items()}
@@ -56,4 +60,11 @@ class LightEvaluation:
                 # The mean may be right even if all songs sound the same.
                 out[f"{name}_spread"] = float(judged[family.needs].std())
                 out[f"{name}_spread_real"] = float(self.real[family.needs].std())
-        return out
+        return out | self._pair_error(judged)
+
+    def _pair_error(self, judged: Features) -> dict[str, float]:
+        """Of one classifier per fold instead of three, which takes seconds; of fewer clips than it takes, nothing."""
+        if self.samples < MIN_CLIPS:
+            return {}
+        test = PairTest(self.real[LEVELS], self.pieces, judged[LEVELS], np.arange(self.samples), seeds=1)
+        return {f"evaluation/{PAIR_ERROR.name}": test.error(np.arange(self.samples), np.arange(self.samples))}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mp3net.evaluation import pairs
 from mp3net.evaluation.distribution import Distances, density_and_coverage, frechet_distance, kernel_distance
 from mp3net.evaluation.spectrum import Features, checkerboard_db
 from mp3net.evaluation.statistics import Measure, Reading
@@ -278,10 +279,29 @@ def _diversity_and_memorisation() -> list[Family]:
     ]
 
 
+PAIR_ERROR = Metric(
+    "pair_error", "pairs", "Blind pair test: how often a small classifier takes a judged second for the real one", "",
+    ("overdriven", "one clip", *PITCHLESS, *STATIC), ("faint noise", "shuffled"), SHARE,
+)  # fmt: skip
+
+
+def _pairs(reference: Features, candidate: Features) -> Measure:
+    test = pairs.PairTest(
+        reference[pairs.LEVELS], reference[pairs.UNITS][:, 0], candidate[pairs.LEVELS], candidate[pairs.UNITS][:, 0]
+    )
+
+    def measure(r: np.ndarray, c: np.ndarray) -> dict[str, Reading]:
+        error = test.error(r, c)
+        return {PAIR_ERROR.name: Reading(error, max(pairs.CHANCE - error, 0.0))}
+
+    return measure
+
+
 FAMILIES: tuple[Family, ...] = (
     *_spectrum(),
     *_built_in_embeddings(),
     *_notes(),
     *_structure(),
+    Family((PAIR_ERROR,), pairs.LEVELS, _pairs),
     *_diversity_and_memorisation(),
 )

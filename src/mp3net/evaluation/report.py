@@ -31,13 +31,14 @@ STRIP_WIDTH, STRIP_HEIGHT = 320, 34
 # What each of them says of, the most telling first.
 TELLING = {
     "octave_flatness": "pitch", "kernel_notes": "notes", "kernel_timbre": "timbre", "kernel_logmel": "tone colour",
-    "coverage_logmel": "variety", "pulse": "beat",
+    "coverage_logmel": "variety", "pulse": "beat", "pair_error": "to a classifier",
 }  # fmt: skip
 GROUPS = {
     "spectrum": "Spectrum: levels, pitchedness and faults of single clips",
     "distribution": "Distribution: the whole set of clips against real ones",
     "notes": "Notes: what a transcriber hears",
     "structure": "Structure: how clips hold together over time",
+    "pairs": "Pairs: whether a classifier tells judged from real",
     "diversity": "Diversity: how different clips are from each other",
     "memorisation": "Memorisation: similarity to the training recordings",
 }

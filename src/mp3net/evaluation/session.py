@@ -29,6 +29,7 @@ from mp3net.evaluation.embeddings import Embedding
 from mp3net.evaluation.features import DEFAULT_MEASURES, MEASURES, Extractor, FeatureStore, build_extractors, extract
 from mp3net.evaluation.ladder import COPIES, REAL_AGAIN, RUNGS, rung_set
 from mp3net.evaluation.metrics import FAMILIES, Family, embedding_family
+from mp3net.evaluation.pairs import UNITS
 from mp3net.evaluation.piano import PIANO_CLIPS, PianoTranscriber
 from mp3net.evaluation.result import Evaluation, PianoNotes, Result
 from mp3net.evaluation.spectrum import Features
@@ -167,12 +168,10 @@ class _Session:
 
     def features(self, clips: ClipSet, only: set[str] | None = None) -> Features:
         """Features of all extractors, or of those named in `only`."""
-        return extract(
-            clips,
-            {name: extractor for name, extractor in self.extractors.items() if only is None or name in only},
-            self.store,
-            lambda done: self.progress(f"features of {clips.name}", done, len(clips)),
-        )
+        chosen = {name: extractor for name, extractor in self.extractors.items() if only is None or name in only}
+        progress = self.progress
+        found = extract(clips, chosen, self.store, lambda done: progress(f"features of {clips.name}", done, len(clips)))
+        return found | {UNITS: clips.units[:, None]}
 
     def scores(
         self, families: Sequence[Family], reference: Features, reference_units: np.ndarray, candidate: Features,
