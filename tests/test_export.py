@@ -30,6 +30,7 @@ KINDS = {
     "one style, two blocks": ("mp3net2-6s", [*SMALL, "model.global_share=1.0", "model.blocks_per_level=2"]),
     "phases that begin alike": ("mp3net2-nano", [*SMALL, "model.phase_dim=0", "model.partials_per_bin=4"]),
     "an odd block": ("mp3net2-nano", [*SMALL[:2], "audio.num_bins=100", "audio.window=sine"]),
+    "beat": ("mp3net2-6s", [*SMALL, "model.beat_clocks=6"]),
     "paper": ("micro-6s", ["model.channel_cap=16"]),
     "paper, stereo": ("nano-1.5s", ["audio.channels=2"]),
 }
@@ -44,6 +45,8 @@ def fresh(kind: str) -> MP3net:
         for parameter in generator.parameters():
             if parameter.dim() == 1:
                 parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
+        if (beat_frames := dict(generator.named_buffers()).get("beat_frames")) is not None:
+            beat_frames.copy_(torch.linspace(15.0, 30.0, len(beat_frames)))
     return MP3net(generator.eval().requires_grad_(False), config)
 
 

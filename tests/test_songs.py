@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mp3net import MP3net
 from mp3net.config import override, preset
+from mp3net.dsp.beats import Beat
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.structure import structure_features
 from mp3net.generation import SongSettings, read_origin
@@ -157,6 +158,19 @@ def test_what_is_around_begins_with_the_clock(frames_per_part, per_bin):
         assert begins <= max(first - 7 * frames_per_part, 0)
         assert begins + len(parts) * frames_per_part >= min(last + 7 * frames_per_part, 100 * frames_per_part)
         assert np.array_equal(few[: model.common_size], z[: model.common_size])
+
+
+def test_the_beat_goes_on_where_a_piece_begins():
+    model = preset("mp3net2-6s").model.model_copy(update={"beat_clocks": 6})
+    z = normal(4, model.latent_size(100 * model.frames_per_part))
+    beat_frames = np.linspace(15, 30, 33).astype(np.float32)
+    few, begins = around(z, model, 3000, 3100, beat_frames)
+    assert begins > 0
+    own = slice(model.common_size - 2, model.common_size)
+    whole, piece = (Beat.of(numbers[own], beat_frames).clocks(6, span, 1) for numbers, span in
+                    ((z, (3000, 3100)), (few, (3000 - begins, 3100 - begins))))  # fmt: skip
+    np.testing.assert_allclose(piece, whole, atol=1e-3)
+    assert np.array_equal(few[: own.start], z[: own.start])
 
 
 def test_the_steps_of_a_morph_fade_into_each_other(models, monkeypatch):

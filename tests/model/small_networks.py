@@ -33,6 +33,12 @@ def networks(config: Config = CONFIG):
     return built
 
 
+def with_beat(clocks: int = 3):
+    """With phases, styles of parts and clocks of beats."""
+    settings = {"beat_clocks": clocks, "global_share": 0.25, "local_dim": 6}
+    return CONFIG.model_copy(update={"model": with_phases().model.model_copy(update=settings)})
+
+
 def with_phases(phase_dim: int = 32, per_bin: int = 3, hold_frames: int = 1):
     settings = {"partials_per_bin": per_bin, "phase_dim": phase_dim, "hold_frames": hold_frames}
     return CONFIG.model_copy(update={"model": MODEL.model_copy(update=settings)})

@@ -16,7 +16,7 @@ from mp3net.generation.latents import normal
 from mp3net.model.build import build_generator
 from mp3net.model.mp3net2 import instant
 from mp3net.model.mp3net2.instant import InstantGenerator
-from tests.model.small_networks import CONFIG, MODEL, source, with_phases
+from tests.model.small_networks import CONFIG, MODEL, source, with_beat, with_phases
 
 KINDS = {
     "coefficients": CONFIG,
@@ -24,6 +24,7 @@ KINDS = {
     "partials": with_phases(phase_dim=0, per_bin=2),
     "free phases": with_phases(),
     "styles of parts": override(with_phases(), ["model.global_share=0.25", "model.local_dim=6"]),
+    "beat": with_beat(),
 }
 
 
@@ -33,6 +34,8 @@ def both(config):
     torch.nn.init.normal_(generator.attention.to_out.weight, std=0.3, generator=source(1))
     with torch.no_grad():
         generator.bin_levels.uniform_(0.5, 2, generator=source(2))
+        if config.model.beat_clocks:
+            generator.beat_frames.copy_(torch.linspace(9.0, 14.0, len(generator.beat_frames)))
     weights = {name: value.detach().numpy() for name, value in generator.state_dict().items()}
     return generator, InstantGenerator(config.model, config.audio, weights)
 

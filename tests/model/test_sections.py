@@ -9,7 +9,7 @@ from mp3net.config import PaperModel
 from mp3net.model.mp3net2.spans import Span, level_spans
 from mp3net.model.paper.generator import Generator as PaperGenerator
 from mp3net.model.paper.layers import OctaveUp
-from tests.model.small_networks import CONFIG, MODEL, networks, noise, source, with_phases
+from tests.model.small_networks import CONFIG, MODEL, networks, noise, source, with_beat, with_phases
 
 PAPER = PaperModel(base_frames=2, base_bins=4, num_blocks=3, top_channels=2, channel_cap=8, latent_dim=6)
 SECTIONS = ((0, 1), (0, 40), (1, 2), (7, 8), (13, 29), (8, 24), (39, 40), (37, 40))
@@ -25,6 +25,7 @@ FAMILIES = {
     "two blocks per level": lambda: second_family(blocks_per_level=2),
     "styles of parts": lambda: second_family(global_share=0.25, local_dim=6),
     "partials": lambda: networks(with_phases()).generator,
+    "beat": lambda: networks(with_beat()).generator,
     "partials held": lambda: networks(with_phases(hold_frames=2)).generator,
     "partials held longer": lambda: networks(with_phases(hold_frames=4)).generator,
 }

@@ -102,6 +102,9 @@ class Mp3net2Model(Frozen):
     phase_dim: int = Field(
         0, ge=0, le=256, description="the latent of the phases at which partials begin; 0: all begin alike"
     )
+    beat_clocks: int = Field(
+        0, ge=0, le=8, description="clocks that the generator goes by, a bar of four beats, half a bar, ...; 0: no beat"
+    )
     hold_frames: int = Field(
         1, ge=1, description="frames per amplitude of a partial, a power of two; amplitudes fade linearly into the next"
     )
@@ -182,9 +185,19 @@ class Mp3net2Model(Frozen):
         return self.local_dim + self.noise_channels * self.blocks_per_level * sum(self.generator_level_frames)
 
     @property
+    def beat_dim(self) -> int:
+        """Random numbers that decide the beat: its length, and where in a bar a song begins."""
+        return 2 if self.beat_clocks else 0
+
+    @property
+    def block_channels(self) -> int:
+        """Channels that each of the generator's blocks hears besides its own: noise, cos and sin of clocks, the tempo."""
+        return self.noise_channels + (2 * self.beat_clocks + 1 if self.beat_clocks else 0)
+
+    @property
     def common_size(self) -> int:
-        """Random numbers that all parts have in common: the global latent and that of the phases."""
-        return self.global_dim + self.phase_dim
+        """Random numbers that all parts have in common: the global latent, that of the phases, and that of the beat."""
+        return self.global_dim + self.phase_dim + self.beat_dim
 
     def whole_frames(self, wanted: int | None) -> int:
         """Frames of a track of at least `wanted` frames: whole parts."""

@@ -110,6 +110,11 @@ class Relativistic(Frozen):
         (), description="factors of the penalty's weight: [[tracks seen, factor], ...]"
     )
     penalty_every: int = Field(4, ge=1, description="discriminator steps per penalty, which then weighs as many times more")
+    beat_weight: float = Field(
+        6.0,
+        ge=0,
+        description="how strongly onsets are drawn to the clocks, as recordings' are to the beat; with beat_clocks",
+    )
     masking_noise: MaskingNoise | None = MaskingNoise()
 
     def cost_per_track(self, made: float, scored: float) -> float:

@@ -72,7 +72,8 @@ class PairTest:
         wrong, asked = np.zeros_like(self.wrong), np.zeros_like(self.asked)
         for fold in range(FOLDS):
             learned = [levels[torch.from_numpy(own != fold)] for levels, own in zip(sets, folds, strict=True)]
-            classifier = trained(*learned, source=torch.Generator().manual_seed(seed * FOLDS + fold))
+            source = torch.Generator().manual_seed(seed * FOLDS + fold)
+            classifier = trained(learned[0], learned[1], source)
             rows, columns = (np.flatnonzero(own == fold) for own in folds)
             real, judged = (classifier(levels[place]) for levels, place in zip(sets, (rows, columns), strict=True))
             wrong[np.ix_(rows, columns)] = mistakes(real.numpy(), judged.numpy())

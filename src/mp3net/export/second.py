@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp import tables
+from mp3net.dsp.beats import BEATS_PER_BAR
 from mp3net.export.graph import Graph
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, LEAKY_SLOPE, ROTARY_BASE
 
@@ -29,6 +30,7 @@ class SecondGraph:
         local, *noise = graph.op("Split", parts, graph.constant(sizes), axis=1, outputs=len(sizes))
         given = iter([graph.reshape(piece, -1, config.noise_channels) for piece in noise])
         style = self._style(graph.slice(common, 0, config.global_dim, axis=1), local)
+        beat = self._beat(common) if config.beat_clocks else None
         x = graph.reshape(self._affine("start", local), -1, config.level_widths[0])
         for number, each in enumerate(config.generator_level_frames):
             if number:
@@ -36,7 +38,8 @@ class SecondGraph:
                     x = self._affine(f"steps.{number - 1}", x)
                 x = self._doubled(x)
             for block in range(config.blocks_per_level):
-                x = self._block(f"levels.{number}.{block}", x, style, next(given), each)
+                heard = next(given) if beat is None else self._with_clocks(next(given), beat, each)
+                x = self._block(f"levels.{number}.{block}", x, style, heard, each)
             x = x if number else self._attention(x)
         x = self._leaky(x)
         made = self._played(x, common) if config.partials_per_bin else self._direct(x)
@@ -49,6 +52,43 @@ class SecondGraph:
             own = graph.op("Mul", local, graph.constant(math.sqrt(1 - share)))
             latent = graph.op("Add", graph.op("Mul", latent, graph.constant(math.sqrt(share))), own)
         return self._affine("mapping.1", self._leaky(self._affine("mapping.0", latent)))
+
+    def _beat(self, common: str) -> tuple[str, str, str]:
+        """Frames of a bar, the part of a bar gone by at the beginning, and the tempo (`dsp/beats.py`), each (1, 1)."""
+        graph, size = self.graph, self.config.common_size
+        logs = np.log(self.weights["beat_frames"])
+        latents = graph.slice(common, size - self.config.beat_dim, size, axis=1)
+        share = graph.op(
+            "Add", graph.op("Erf", graph.op("Mul", latents, graph.constant(math.sqrt(0.5)))), graph.constant(1.0)
+        )
+        share = graph.op("Mul", share, graph.constant(0.5))
+        place = graph.op("Mul", graph.slice(share, 0, 1, axis=1), graph.constant(len(logs) - 1.0))
+        low = graph.op("Min", graph.op("Floor", place), graph.constant(len(logs) - 2.0))
+        row = graph.op("Cast", low, to=TensorProto.INT64)
+        below = graph.op("Gather", graph.constant(logs), row)
+        rise = graph.op("Gather", graph.constant(np.diff(logs)), row)
+        beat = graph.op("Add", below, graph.op("Mul", rise, graph.op("Sub", place, low)))
+        bar = graph.op("Mul", graph.op("Exp", beat), graph.constant(float(BEATS_PER_BAR)))
+        tempo = graph.op("Sub", beat, graph.constant(float(logs[len(logs) // 2])))
+        return bar, graph.slice(share, 1, 2, axis=1), tempo
+
+    def _with_clocks(self, noise: str, beat: tuple[str, str, str], each: int) -> str:
+        """Noise (T, K) of a level with so many frames in each part, and the clocks of the beat."""
+        graph, (bar, begin, tempo) = self.graph, beat
+        hops = self.config.frames_per_part // each
+        faster = 2.0 ** np.arange(self.config.beat_clocks)[None]
+        frames = graph.op("Range", graph.constant(0), graph.size(noise, 0), graph.constant(1))
+        times = graph.op("Unsqueeze", graph.op("Cast", frames, to=TensorProto.FLOAT), graph.constant([1]))
+        times = graph.op("Mul", graph.op("Add", times, graph.constant(0.5)), graph.constant(float(hops)))
+        turns = graph.op("Mul", graph.op("Add", graph.op("Div", times, bar), begin), graph.constant(faster))
+        turns = graph.op("Sub", turns, graph.op("Floor", turns))
+        angle = graph.op("Mul", turns, graph.constant(2 * math.pi))
+        per_frame = graph.op("Div", graph.constant(2 * hops * faster), bar)
+        heard = graph.op("Sub", graph.constant(1.0), graph.op("Mul", per_frame, per_frame))
+        heard = graph.op("Max", heard, graph.constant(0.0))
+        cosine, sine = (graph.op("Mul", heard, graph.op(name, angle)) for name in ("Cos", "Sin"))
+        same = graph.op("Add", graph.op("Mul", times, graph.constant(0.0)), tempo)
+        return str(graph.op("Concat", noise, cosine, sine, same, axis=1))
 
     def _affine(self, name: str, x: str) -> str:
         return self.graph.affine(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
@@ -162,9 +202,8 @@ class SecondGraph:
         if not config.phase_dim:
             return graph.constant(cosine.reshape(shape)), graph.constant(sine.reshape(shape))
         turns = self._padded(tables.phase_turns(audio.num_bins, per_bin, config.phase_dim), 1)
-        angles = graph.op(
-            "MatMul", graph.slice(common, config.global_dim, config.common_size, axis=1), graph.constant(turns)
-        )
+        phases = graph.slice(common, config.global_dim, config.global_dim + config.phase_dim, axis=1)
+        angles = graph.op("MatMul", phases, graph.constant(turns))
         angles = graph.op("Transpose", angles, perm=[1, 0])
         begin, across = graph.op("Cos", angles), graph.op("Sin", angles)
         a, b = graph.constant(cosine), graph.constant(sine)

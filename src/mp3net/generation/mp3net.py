@@ -256,7 +256,9 @@ class MP3net:
             place = number / (count - 1) * (len(points) - 1)
             before = min(int(place), len(points) - 2)
             beyond = min(end + STEP_FADE_HOPS, hops)
-            (one, first), (other, _) = (around(point, self.config.model, start, beyond + 1) for point in points[before:][:2])
+            (one, first), (other, _) = (
+                around(point, self.config.model, start, beyond + 1, self.player.beat_frames) for point in points[before:][:2]
+            )
             begun = self.player.begin(between(one, other, place - before))
             piece = self.player.sound(begun, start - first, beyond + 1 - first)
             few = tail.shape[1]

@@ -19,6 +19,10 @@ class Player(Protocol):
     def name(self) -> str:
         """What computes, and how precisely."""
 
+    @property
+    def beat_frames(self) -> np.ndarray | None:
+        """Quantiles of the beat in frames; None for networks without clocks of beats."""
+
     def begin(self, z: np.ndarray) -> Any:
         """The random numbers (Z,) of a track -> what its sections are made from."""
 
@@ -42,6 +46,10 @@ class InstantPlayer:
     def plays(config: Config) -> bool:
         """Whether it knows the networks of a configuration."""
         return isinstance(config.model, Mp3net2Model) and InstantGenerator.can_play(config.model)
+
+    @property
+    def beat_frames(self) -> np.ndarray | None:
+        return self.generator.weights.get("beat_frames")
 
     def begin(self, z: np.ndarray) -> Any:
         return self.generator.open(z)

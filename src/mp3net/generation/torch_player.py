@@ -47,6 +47,11 @@ class TorchPlayer:
         return f"torch {self._device.type} {self.precision}"
 
     @property
+    def beat_frames(self) -> np.ndarray | None:
+        found: Tensor | None = getattr(self.generator, "beat_frames", None)
+        return None if found is None else found.float().cpu().numpy()
+
+    @property
     def _device(self) -> torch.device:
         return next(self.generator.parameters()).device
 

@@ -20,6 +20,7 @@ from mp3net.model.mp3net2.layers import (
     leaky,
     through,
 )
+from mp3net.model.mp3net2.meter import BeatGap
 from mp3net.model.mp3net2.views import View
 
 SCORE_DIM = 256
@@ -71,6 +72,7 @@ class Discriminator(nn.Module):
         self.attention = Attention(widths[-1], config.attention_heads)
         self.score_part = ScoreHead(config.base_frames * widths[-1])
         self.score_track = ScoreHead(widths[-1])
+        self.beat = BeatGap(audio.num_bins) if config.beat_clocks else None
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
@@ -79,7 +81,8 @@ class Discriminator(nn.Module):
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
         """The first `count` levels and what reads the features for them."""
         views = [view for level, view in self.views.items() if int(level) < count]
-        return [self.from_bins, *views, *self.levels[:count], *self.steps[:count]]
+        beat = [] if self.beat is None else [self.beat]
+        return [self.from_bins, *views, *self.levels[:count], *self.steps[:count], *beat]
 
     def forward(self, coefficients: Tensor) -> Tensor:
         return self.judge(self.front_end(coefficients))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp import tables
+from mp3net.dsp.beats import QUANTILES, USUAL_BEAT_FRAMES
 from mp3net.dsp.constants import constant
 from mp3net.dsp.partials import clock, clock_period, render
 from mp3net.model.mp3net2.layers import (
@@ -24,6 +25,7 @@ from mp3net.model.mp3net2.layers import (
     leaky,
     through,
 )
+from mp3net.model.mp3net2.meter import Beats
 from mp3net.model.mp3net2.playing import Head
 from mp3net.model.mp3net2.spans import Span, amplitude_span, level_spans
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, MAPPING_DIM
@@ -37,27 +39,30 @@ NUMBERS_RENDERED = 2**20
 class Opening:
     """A track that has been begun: its deepest level before attention (B, n x base_frames, W), the queries, keys and values
     of that, styles (B, n or 1, G), the latent of the phases (B, P), and the noise (B, T, K) of each block above the deepest
-    level, in T frames of its level each."""
+    level, in T frames of its level each; the beat if there is one."""
 
     deepest: Tensor
     attention: tuple[Tensor, Tensor, Tensor]
     style: Tensor
     phases: Tensor
     noise: list[Tensor]
+    beats: Beats | None
     num_frames: int
 
 
 class Generator(nn.Module):
     """z (B, global + phases + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32.
 
-    Coefficients are unbounded. z is one global latent, one of the partials' phases, and n consecutive parts, each with its
-    local latent and the noise of its frames (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames` frames;
-    all frames see each other once; then every further level doubles them. What scales and shifts the channels of every
-    block is made from the sum sqrt(s) global + sqrt(1 - s) local, s = `global_share`, and goes on straight lines from the
-    middle of each part to the next. Along frames, everything but the attention is local.
+    Coefficients are unbounded. z is one global latent, one of the phases, one of the beat, and n consecutive parts, each
+    with its local latent and the noise of its frames (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames`
+    frames; all frames see each other once; then every further level doubles them. What scales and shifts the channels of
+    every block is made from the sum sqrt(s) global + sqrt(1 - s) local, s = `global_share`, and goes on straight lines from
+    the middle of each part to the next. All blocks hear noise, and the clocks of the beat if there are any. Along frames,
+    everything but the attention and the clocks is local.
     """
 
     bin_levels: Tensor
+    beat_frames: Tensor
 
     def __init__(self, config: Mp3net2Model, audio: AudioConfig) -> None:
         super().__init__()
@@ -75,7 +80,7 @@ class Generator(nn.Module):
         self.attention = Attention(widths[0], config.attention_heads)
         self.levels = nn.ModuleList(
             nn.ModuleList(
-                ResidualBlock(width, config.global_dim, config.noise_channels) for _ in range(config.blocks_per_level)
+                ResidualBlock(width, config.global_dim, config.block_channels) for _ in range(config.blocks_per_level)
             )
             for width in widths
         )
@@ -87,6 +92,8 @@ class Generator(nn.Module):
         # Amplitudes are slow: they need no neighbouring frames.
         self.to_bins = FrameConv(widths[-1], outputs, 1 if config.partials_per_bin else 3, OUTPUT_GAIN * ACTIVE_GAIN)
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
+        if config.beat_clocks:
+            self.register_buffer("beat_frames", torch.full((QUANTILES,), USUAL_BEAT_FRAMES))
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
@@ -103,14 +110,16 @@ class Generator(nn.Module):
     def open(self, z: Tensor) -> Opening:
         """What every section of a track is made from: z and the deepest level, whose frames see each other."""
         style, phases, local, noise = self._unpack(z)
+        beats = self.beats(z)
         style = self.mapping[1](leaky(self.mapping[0](style)))
         x = self.start(local).reshape(len(z), -1, self.config.level_widths[0])
         deepest = self.levels[0]
         assert isinstance(deepest, nn.ModuleList)
         for block in deepest:
-            x = through(block, x, style, next(noise), self.config.base_frames, 0, recompute=self.checkpointing)
+            given = self._with_clocks(next(noise), beats, 0, self.config.base_frames)
+            x = through(block, x, style, given, self.config.base_frames, 0, recompute=self.checkpointing)
         frames = self.config.frames_per_part * local.shape[1]
-        return Opening(x, self.attention.parts(x), style, phases, list(noise), frames)
+        return Opening(x, self.attention.parts(x), style, phases, list(noise), beats, frames)
 
     def section(self, opening: Opening, first: int, last: int) -> Tensor:
         """The coefficients (B, C, last - first, F) of the frames from `first` to before `last` of the track."""
@@ -142,18 +151,35 @@ class Generator(nn.Module):
             blocks = self.levels[number]
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
-                given = next(noise)[:, span.enters.within(0)]
+                given = self._with_clocks(next(noise)[:, span.enters.within(0)], opening.beats, span.enters.first, each)
                 offset = span.enters.first - parts.first * each
                 x = through(block, x, style, given, each, offset, recompute=self.checkpointing)
             x = x[:, span.leaves.within(span.enters.first)]
         return leaky(x)
+
+    def beats(self, z: Tensor) -> Beats | None:
+        """The beats of songs (B, Z); None without clocks."""
+        config = self.config
+        if not config.beat_clocks:
+            return None
+        latents = z[:, config.common_size - config.beat_dim : config.common_size]
+        return Beats.of(at_least_float32(latents), self.beat_frames)
+
+    def _with_clocks(self, noise: Tensor, beats: Beats | None, first: int, each: int) -> Tensor:
+        """What a block hears in the frames (B, T, K) from `first` on of a level with so many in each part."""
+        if beats is None:
+            return noise
+        hops = self.config.frames_per_part // each
+        clocks = beats.clocks(self.config.beat_clocks, first, first + noise.shape[1], hops)
+        return torch.cat([noise, clocks.to(noise.dtype)], -1)
 
     def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
         """The styles (B, n, G), or (B, 1, G) if all parts have the same, the latent of the phases (B, P), the local ones
         (B, n, L), and the noise (B, T, K) of one block after the other."""
         config = self.config
         before = config.common_size
-        style, phases, rest = z[:, : config.global_dim], z[:, config.global_dim : before], z[:, before:]
+        style, rest = z[:, : config.global_dim], z[:, before:]
+        phases = z[:, config.global_dim : config.global_dim + config.phase_dim]
         if rest.shape[1] % config.part_size:
             raise ValueError(f"latents of {z.shape[1]} numbers are no {before} and whole parts of {config.part_size}")
         parts = rest.reshape(len(z), -1, config.part_size)

@@ -14,6 +14,7 @@ import numpy as np
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp import tables
+from mp3net.dsp.beats import QUANTILES, Beat
 from mp3net.model.mp3net2.spans import Span, level_spans
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, LEAKY_SLOPE, MAPPING_DIM, ROTARY_BASE
 
@@ -31,6 +32,7 @@ class Opening:
     style: np.ndarray
     noise: list[np.ndarray]
     clock: np.ndarray
+    beat: Beat | None
     num_frames: int
 
 
@@ -45,7 +47,7 @@ class InstantGenerator:
     def shapes(config: Mp3net2Model, audio: AudioConfig) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the generator's weights."""
         widths = config.level_widths[: len(config.generator_level_frames)]
-        style, noise = config.global_dim, config.noise_channels
+        style, noise = config.global_dim, config.block_channels
         layers = {"mapping.0": (style, MAPPING_DIM), "mapping.1": (MAPPING_DIM, style)}
         layers["start"] = (config.local_dim, config.base_frames * widths[0])
         layers["attention.to_parts"] = (widths[0], 3 * (widths[0] // 2))
@@ -61,6 +63,8 @@ class InstantGenerator:
         outputs = audio.channels * audio.num_bins * (2 * config.partials_per_bin or 1)
         layers["to_bins"] = (widths[-1] * (1 if config.partials_per_bin else 3), outputs)
         found: dict[str, tuple[int, ...]] = {"bin_levels": (audio.num_bins,)}
+        if config.beat_clocks:
+            found["beat_frames"] = (QUANTILES,)
         for name, (inputs, out) in layers.items():
             found |= {f"{name}.weight": (out, inputs), f"{name}.bias": (out,)}
         return found
@@ -93,11 +97,19 @@ class InstantGenerator:
             style = config.global_share**0.5 * style + (1 - config.global_share) ** 0.5 * local
         style = self._affine("mapping.1", leaky(self._affine("mapping.0", style)))
         x = self._affine("start", local).reshape(-1, config.level_widths[0])
-        x = self._deepest(x, style, [next(given) for _ in range(config.blocks_per_level)])
-        clock = self._clock(z[config.global_dim : before])
-        return Opening(x, self._attention(x), style, list(given), clock, len(parts) * config.frames_per_part)
+        beat = Beat.of(z[before - config.beat_dim : before], self.weights["beat_frames"]) if config.beat_clocks else None
+        x = self._deepest(x, style, [next(given) for _ in range(config.blocks_per_level)], beat)
+        clock = self._clock(z[config.global_dim : config.global_dim + config.phase_dim])
+        return Opening(x, self._attention(x), style, list(given), clock, beat, len(parts) * config.frames_per_part)
 
-    def _deepest(self, x: np.ndarray, style: np.ndarray, noise: list[np.ndarray]) -> np.ndarray:
+    def _with_clocks(self, noise: np.ndarray, beat: Beat | None, first: int, each: int) -> np.ndarray:
+        """What a block hears in the frames (T, K) from `first` on of a level with so many in each part."""
+        if beat is None:
+            return noise
+        hops = self.config.frames_per_part // each
+        return np.concatenate([noise, beat.clocks(self.config.beat_clocks, (first, first + len(noise)), hops)], -1)
+
+    def _deepest(self, x: np.ndarray, style: np.ndarray, noise: list[np.ndarray], beat: Beat | None) -> np.ndarray:
         """The blocks of the deepest level, some frames at a time: a long track would need much memory."""
         made, total, each = np.empty_like(x), len(x), self.config.base_frames
         for first in range(0, total, DEEPEST_AT_ONCE):
@@ -107,7 +119,8 @@ class InstantGenerator:
             own = style if len(style) == 1 else style[parts.within(0)]
             for number, given in enumerate(noise):
                 offset = enters.first - parts.first * each
-                some = self._block(f"levels.0.{number}", some, own, given[enters.within(0)], each, offset)
+                heard = self._with_clocks(given[enters.within(0)], beat, enters.first, each)
+                some = self._block(f"levels.0.{number}", some, own, heard, each, offset)
             made[wanted.within(0)] = some[wanted.within(enters.first)]
         return made
 
@@ -139,7 +152,7 @@ class InstantGenerator:
             parts = span.enters.parts(each)
             style = opening.style if len(opening.style) == 1 else opening.style[parts.within(0)]
             for block in range(config.blocks_per_level):
-                given = next(noise)[span.enters.within(0)]
+                given = self._with_clocks(next(noise)[span.enters.within(0)], opening.beat, span.enters.first, each)
                 x = self._block(f"levels.{number}.{block}", x, style, given, each, span.enters.first - parts.first * each)
             x = x[span.leaves.within(span.enters.first)]
         return leaky(x)

@@ -83,9 +83,13 @@ class Objective(ABC):
 
     def synthesise(self, draws: TrackDraws) -> Tensor:
         """Coefficients (B, C, T, F) of fresh latents, one per track."""
+        return self.played(draws.normal(self.latent_size))
+
+    def played(self, latents: Tensor) -> Tensor:
+        """Latents (B, Z) -> coefficients (B, C, T, F)."""
         with self.autocast():
-            fake: Tensor = self.networks.generator(draws.normal(self.latent_size))
-        return fake
+            coefficients: Tensor = self.networks.generator(latents)
+        return coefficients
 
     def add_masking_noise(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
         """What the discriminator sees: the coefficients with inaudible masking noise."""

@@ -9,6 +9,8 @@ from torch import Tensor
 from mp3net.config import Config, Relativistic
 from mp3net.model.build import Networks
 from mp3net.model.mp3net2.discriminator import Discriminator
+from mp3net.model.mp3net2.generator import Generator
+from mp3net.model.mp3net2.meter import BeatGap, beat_profile
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
 from mp3net.training.objectives.draws import TrackDraws
 
@@ -50,11 +52,14 @@ class RelativisticObjective(Objective):
         super().__init__(config, networks, device)
         assert isinstance(config.objective, Relativistic)
         self.penalty_every = self.cycle_steps = config.objective.penalty_every
+        self.beat_weight = config.objective.beat_weight
 
     def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
         with torch.no_grad():
-            fake = self.synthesise(draws)
+            latents = draws.normal(self.latent_size)
+            fake = self.played(latents)
             features = torch.cat([self._features(real, draws), self._features(fake, draws)])
+        beat = self._profile(features[len(real) :], latents)
         penalised = draws.tracks_seen // self.batch_size % self.penalty_every == 0
         scores = self._scores(features.requires_grad_(penalised))
         real_scores, fake_scores = scores.chunk(2)
@@ -78,6 +83,10 @@ class RelativisticObjective(Objective):
                 "slope/real": of_real.mean().detach(),
                 "slope/fake": of_fake.mean().detach(),
             }
+        if beat is not None:
+            estimate = self._beat_gap
+            loss = loss + estimate.error(beat)
+            terms |= {"beat/followed": estimate.followed(beat), "beat/gap": estimate.gap.detach().square().sum()}
         backward(loss)
         return terms
 
@@ -85,13 +94,34 @@ class RelativisticObjective(Objective):
         """Gradients pass through the masking noise and the front-end, including their thresholds."""
         with torch.no_grad():
             real_scores = self._scores(self._features(real, draws))
-        fake_scores = self._scores(self._features(self.synthesise(draws), draws))
-        loss = pairing_loss(fake_scores, real_scores)
+        latents = draws.normal(self.latent_size)
+        features = self._features(self.played(latents), draws)
+        loss = pairing_loss(self._scores(features), real_scores)
+        terms = {"loss/generator": loss.detach()}
+        beat = self._profile(features, latents)
+        if beat is not None:
+            loss = loss + self.beat_weight * self._beat_gap.pull(beat)
         backward(loss)
-        return {"loss/generator": loss.detach()}
+        return terms
 
     def scores(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
         return self._scores(self._features(coefficients, draws))
+
+    def _profile(self, features: Tensor, latents: Tensor) -> Tensor | None:
+        """How the onsets in the features (B, T, 6, C, F) of songs follow their beat; None if they have none."""
+        generator = self.networks.generator
+        assert isinstance(generator, Generator)
+        beats = generator.beats(latents)
+        if beats is None or not self.beat_weight:
+            return None
+        times = torch.arange(features.shape[1], device=features.device, dtype=features.dtype) + 0.5
+        return beat_profile(features[:, :, 0].mean(2), beats.bars(times))
+
+    @property
+    def _beat_gap(self) -> BeatGap:
+        beat = self._discriminator().beat
+        assert beat is not None
+        return beat
 
     def _discriminator(self) -> Discriminator:
         network = self.networks.discriminator

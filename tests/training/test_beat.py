@@ -1,0 +1,123 @@
+"""The beat is found in recordings that have one, and the losses draw songs to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mp3net.config import DataConfig, override
+from mp3net.data.dataset import CropDataset
+from mp3net.data.preparation import prepare
+from mp3net.data.recordings import below
+from mp3net.model.build import build_networks
+from mp3net.model.mp3net2.meter import beat_profile
+from mp3net.training.beat import BarFit, measure_beat
+from tests.training.conftest import SECOND, trainer
+
+WITH_BEAT = override(SECOND, ["model.beat_clocks=3"])
+FRAME_S = 16 / 8000
+
+
+def pulses(beat_frames: float, begin: float, num_frames: int = 3000, accents: tuple[float, ...] = (1.0,)) -> torch.Tensor:
+    """Levels (1, T, 16) that rise with every beat, by one accent after the other; the first bar begins at frame `begin`."""
+    level = torch.full((1, num_frames, 16), 0.0)
+    beats = np.arange(begin, num_frames - 2, beat_frames)
+    for number, beat in enumerate(beats):
+        level[:, round(beat)] = accents[number % len(accents)]
+    return level
+
+
+@pytest.mark.parametrize("beat_frames", [190.0, 251.3, 338.0])
+def test_bars_fit_the_onsets(beat_frames):
+    level = pulses(beat_frames, 77.0, accents=(2.0, 1.0, 1.5, 1.0))
+    candidates = 175.0 * 2 ** (torch.arange(280) / 280)
+    beats = BarFit(candidates, 3000)(level)
+    assert float(beats.bar_frames) / 4 == pytest.approx(beat_frames, rel=0.004)
+    bars = beats.bars(torch.tensor([77.5]))
+    assert abs(float(bars) - round(float(bars))) < 0.02  # the accent is where the bar begins
+    profile = beat_profile(level, beats.bars(torch.arange(3000) + 0.5))
+    assert float(profile[0, -1, 3, 0]) > 0.9
+
+
+def test_beats_outside_the_octave_are_halved_or_doubled_and_three_are_not_four():
+    candidates = 175.0 * 2 ** (torch.arange(280) / 280)
+    fit = BarFit(candidates, 3000)
+    waltz = pulses(250.0, 9.0, accents=(2.0, 1.0, 1.0))
+    for level in (pulses(125.0, 9.0), pulses(500.0, 9.0), waltz):
+        assert float(fit(level).bar_frames) / 4 == pytest.approx(250.0, rel=0.004)
+
+
+def clicking(beats_s: list[float], folder: Path) -> CropDataset:
+    """Recordings of 14 s of short tones, one for each beat."""
+    folder.mkdir()
+    for number, beat_s in enumerate(beats_s):
+        sound = np.zeros(14 * 8000)
+        decay = np.exp(-np.arange(4000) / 1200) * np.sin(np.arange(4000) * (0.4 + 0.05 * number))
+        for start in np.arange(0.1 * number, 13.5, beat_s):
+            sound[int(start * 8000) : int(start * 8000) + 4000] += decay
+        soundfile.write(folder / f"{number}.wav", 0.5 * sound, 8000)
+    data = folder.with_name(f"{folder.name}-data")
+    prepare(below(folder), data, DataConfig(sample_rate_hz=8000, channels=1, heldout_share=0), workers=1)
+    return CropDataset(data, WITH_BEAT.track_samples)
+
+
+def test_the_beat_of_recordings_is_measured(tmp_path):
+    config = override(WITH_BEAT, ["objective.masking_noise=null"])  # in frames of 2 ms it rises as often as tones do
+    networks = build_networks(config)
+    measure_beat(clicking([0.6, 0.6, 0.6, 0.45], tmp_path / "steady"), config, networks)
+    beats_s = networks.generator.beat_frames * FRAME_S
+    assert beats_s[2] == pytest.approx(0.45, rel=0.01)
+    assert beats_s[len(beats_s) // 2] == pytest.approx(0.6, rel=0.005)
+    steady = networks.discriminator.beat.recordings.clone()
+    assert steady.shape == (3, 16, 2)
+    quarters = float(steady[-1, 3, 0])
+    assert quarters > 0.12
+    assert steady[-1, [0, 1, 2, 4, 5, 6], 0].abs().max() < 0.1 * quarters
+    assert steady[..., 1].abs().max() < 0.5 * quarters
+    source = np.random.default_rng(5)
+    rare = clicking([float(source.uniform(5, 9)) for _ in range(4)], tmp_path / "rare")
+    measure_beat(rare, config, networks)
+    assert networks.discriminator.beat.recordings[-1, 3, 0] < 0.5 * quarters
+
+
+def test_a_training_measures_the_beat_before_it_begins(tiny_data):
+    session = trainer(WITH_BEAT, tiny_data)
+    measured = session.state.networks.generator.beat_frames
+    assert torch.equal(session.state.ema.network.beat_frames, measured)
+    assert not torch.equal(measured, build_networks(WITH_BEAT).generator.beat_frames)
+    assert session.state.networks.discriminator.beat.recordings.abs().max() > 0.01
+    assert 0.35 <= float(measured.min()) * FRAME_S <= float(measured.max()) * FRAME_S <= 0.7
+
+
+def test_the_estimate_learns_and_pulls_the_generator(tiny_data):
+    session = trainer(WITH_BEAT, tiny_data)
+    discriminator, generator = session.state.networks.discriminator, session.state.networks.generator
+    terms = session.steps.discriminator_gradients(step=1)
+    assert {"beat/followed", "beat/gap"} <= terms.keys()
+    assert discriminator.beat.scaled.grad.abs().max() > 0
+    assert float(terms["beat/gap"]) == 0.0
+
+    def gradient() -> torch.Tensor:
+        session.steps.generator_gradients()
+        return generator.to_bins.weight.grad.clone()
+
+    before = gradient()
+    with torch.no_grad():
+        discriminator.beat.scaled.copy_(-discriminator.beat.recordings / 10)
+    pulled = gradient()
+    assert float((pulled - before).abs().max()) > 1e-4 * float(before.abs().max())
+    without = trainer(override(WITH_BEAT, ["objective.beat_weight=0.0"]), tiny_data)
+    assert "beat/followed" not in without.steps.discriminator_gradients(step=1)
+
+
+def test_the_beat_does_not_depend_on_how_a_batch_is_divided(tiny_data):
+    whole = trainer(WITH_BEAT, tiny_data).steps
+    parts = trainer(override(WITH_BEAT, ["run.micro_batch_size=1"]), tiny_data).steps
+    for session in (whole, parts):
+        session.discriminator_gradients(step=1)
+    slopes = [session.state.networks.discriminator.beat.scaled.grad for session in (whole, parts)]
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-3, atol=1e-4)
