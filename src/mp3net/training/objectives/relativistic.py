@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -53,6 +55,10 @@ class RelativisticObjective(Objective):
         assert isinstance(config.objective, Relativistic)
         self.penalty_every = self.cycle_steps = config.objective.penalty_every
         self.beat_weight = config.objective.beat_weight
+
+    def summary(self, readings: Mapping[str, float]) -> str:
+        beat = f"  beat {readings['beat/followed']:.2f}" if "beat/followed" in readings else ""
+        return super().summary(readings) + beat
 
     def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
         with torch.no_grad():

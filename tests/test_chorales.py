@@ -1,0 +1,57 @@
+"""examples/bach_chorales/train.py: its commands fit together, and it stops where one of them does."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mp3net.config import override, preset
+
+FILE = Path(__file__).parents[1] / "examples" / "bach_chorales" / "train.py"
+
+
+@pytest.fixture
+def train():
+    specification = importlib.util.spec_from_file_location("train", FILE)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def after(command: list[str], option: str) -> list[str]:
+    return [value for name, value in pairwise(command) if name == option]
+
+
+def test_the_stages_fit_together(train):
+    _, prepare, short, long, evaluate = train.commands(Path("out"), 1)
+    stages = []
+    for command in (short, long):
+        assert command[command.index("train") + 1] == after(prepare, "--out")[0]
+        config = override(preset(after(command, "--preset")[0]), after(command, "--set"))
+        assert config.optimiser.learning_rate_schedule[-1][0] == int(after(command, "--tracks")[0])
+        stages.append(config)
+    assert after(long, "--init-from") == after(short, "--out")
+    assert stages[0].audio == stages[1].audio == preset(after(prepare, "--preset")[0]).audio
+    same = stages[0].model.model_copy(update={"num_parts": stages[1].model.num_parts})
+    assert same == stages[1].model
+    assert evaluate[evaluate.index("evaluate") + 1] == after(long, "--out")[0]
+
+
+def test_commands_are_printed_or_run_and_the_first_that_fails_is_the_last(train, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(
+        subprocess, "run", lambda command: ran.append(command) or subprocess.CompletedProcess(command, len(ran) // 3)
+    )
+    monkeypatch.setattr(sys, "argv", ["train.py", "--out", "out", "--show"])
+    assert train.main() == 0
+    assert ran == []
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    monkeypatch.setattr(sys, "argv", ["train.py", "--out", "out"])
+    assert train.main() == 1
+    assert len(ran) == 3
+    assert "the same command goes on" in capsys.readouterr().err
