@@ -33,9 +33,9 @@ def networks(config: Config = CONFIG):
     return built
 
 
-def with_beat(clocks: int = 3):
-    """With phases, styles of parts and clocks of beats."""
-    settings = {"beat_clocks": clocks, "global_share": 0.25, "local_dim": 6}
+def with_beat(clocks: int = 3, keys: int = 12):
+    """With phases, styles of parts, clocks of beats and keys."""
+    settings = {"beat_clocks": clocks, "keys": keys, "global_share": 0.25, "local_dim": 6}
     return CONFIG.model_copy(update={"model": with_phases().model.model_copy(update=settings)})
 
 

@@ -24,7 +24,9 @@ KINDS = {
     "partials": with_phases(phase_dim=0, per_bin=2),
     "free phases": with_phases(),
     "styles of parts": override(with_phases(), ["model.global_share=0.25", "model.local_dim=6"]),
-    "beat": with_beat(),
+    "beat": with_beat(keys=0),
+    "key": with_beat(clocks=0),
+    "beat and key": with_beat(),
 }
 
 

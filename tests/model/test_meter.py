@@ -7,7 +7,8 @@ import cmath
 import pytest
 import torch
 
-from mp3net.model.mp3net2.meter import HARMONICS, LEAST_BINS, SILENCE, BeatGap, Beats, beat_profile, octaves, onsets
+from mp3net.model.mp3net2.gap import ProfileGap
+from mp3net.model.mp3net2.meter import HARMONICS, LEAST_BINS, SILENCE, Beats, beat_profile, octaves, onsets
 from tests.model.small_networks import noise, source
 
 
@@ -60,7 +61,7 @@ def test_four_clicks_a_bar_are_the_fourth_harmonic():
 
 
 def test_the_estimate_is_the_mean_gap_and_pulls_songs_along_it():
-    beat = BeatGap(16).double()
+    beat = ProfileGap(3, HARMONICS, 2).double()
     beat.recordings.copy_(0.3 * noise(*beat.recordings.shape, seed=2))
     profile = noise(6, *beat.recordings.shape, seed=3).requires_grad_()
     assert beat.gap.abs().max() == 0
@@ -77,7 +78,7 @@ def test_the_estimate_is_the_mean_gap_and_pulls_songs_along_it():
 
 
 def test_how_much_of_the_beat_is_followed():
-    beat = BeatGap(16).double()
+    beat = ProfileGap(3, HARMONICS, 2).double()
     beat.recordings.copy_(noise(*beat.recordings.shape, seed=2))
     assert beat.followed(beat.recordings[None]) == pytest.approx(1.0)
     assert beat.followed(0.25 * beat.recordings[None].expand(3, -1, -1, -1)) == pytest.approx(0.25)

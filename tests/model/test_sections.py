@@ -25,7 +25,7 @@ FAMILIES = {
     "two blocks per level": lambda: second_family(blocks_per_level=2),
     "styles of parts": lambda: second_family(global_share=0.25, local_dim=6),
     "partials": lambda: networks(with_phases()).generator,
-    "beat": lambda: networks(with_beat()).generator,
+    "beat and key": lambda: networks(with_beat()).generator,
     "partials held": lambda: networks(with_phases(hold_frames=2)).generator,
     "partials held longer": lambda: networks(with_phases(hold_frames=4)).generator,
 }

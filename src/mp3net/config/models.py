@@ -105,6 +105,9 @@ class Mp3net2Model(Frozen):
     beat_clocks: int = Field(
         0, ge=0, le=8, description="clocks that the generator goes by, a bar of four beats, half a bar, ...; 0: no beat"
     )
+    keys: int = Field(
+        0, ge=0, le=48, description="keys in which songs are, each a step of an octave from the next: 12; 0: no key"
+    )
     hold_frames: int = Field(
         1, ge=1, description="frames per amplitude of a partial, a power of two; amplitudes fade linearly into the next"
     )
@@ -191,13 +194,23 @@ class Mp3net2Model(Frozen):
 
     @property
     def block_channels(self) -> int:
-        """Channels that each of the generator's blocks hears besides its own: noise, cos and sin of clocks, the tempo."""
-        return self.noise_channels + (2 * self.beat_clocks + 1 if self.beat_clocks else 0)
+        """Channels that each of the generator's blocks hears besides its own: noise, cos and sin of clocks, tempo, keys."""
+        return self.noise_channels + (2 * self.beat_clocks + 1 if self.beat_clocks else 0) + self.keys
 
     @property
     def common_size(self) -> int:
-        """Random numbers that all parts have in common: the global latent, that of the phases, and that of the beat."""
-        return self.global_dim + self.phase_dim + self.beat_dim
+        """Random numbers that all parts have in common: the global latent, those of phases, beat and key."""
+        return self.key_place + (1 if self.keys else 0)
+
+    @property
+    def beat_place(self) -> int:
+        """Where those of the beat begin."""
+        return self.global_dim + self.phase_dim
+
+    @property
+    def key_place(self) -> int:
+        """Where that of the key is."""
+        return self.beat_place + self.beat_dim
 
     def whole_frames(self, wanted: int | None) -> int:
         """Frames of a track of at least `wanted` frames: whole parts."""

@@ -31,6 +31,7 @@ class SecondGraph:
         given = iter([graph.reshape(piece, -1, config.noise_channels) for piece in noise])
         style = self._style(graph.slice(common, 0, config.global_dim, axis=1), local)
         beat = self._beat(common) if config.beat_clocks else None
+        key = self._key(common) if config.keys else None
         x = graph.reshape(self._affine("start", local), -1, config.level_widths[0])
         for number, each in enumerate(config.generator_level_frames):
             if number:
@@ -38,7 +39,10 @@ class SecondGraph:
                     x = self._affine(f"steps.{number - 1}", x)
                 x = self._doubled(x)
             for block in range(config.blocks_per_level):
-                heard = next(given) if beat is None else self._with_clocks(next(given), beat, each)
+                heard = next(given)
+                guides = [] if beat is None else self._clocks(heard, beat, each)
+                guides += [] if key is None else [self._in_all_frames(heard, key)]
+                heard = graph.op("Concat", heard, *guides, axis=1) if guides else heard
                 x = self._block(f"levels.{number}.{block}", x, style, heard, each)
             x = x if number else self._attention(x)
         x = self._leaky(x)
@@ -55,9 +59,9 @@ class SecondGraph:
 
     def _beat(self, common: str) -> tuple[str, str, str]:
         """Frames of a bar, the part of a bar gone by at the beginning, and the tempo (`dsp/beats.py`), each (1, 1)."""
-        graph, size = self.graph, self.config.common_size
+        graph = self.graph
         logs = np.log(self.weights["beat_frames"])
-        latents = graph.slice(common, size - self.config.beat_dim, size, axis=1)
+        latents = graph.slice(common, self.config.beat_place, self.config.key_place, axis=1)
         share = graph.op(
             "Add", graph.op("Erf", graph.op("Mul", latents, graph.constant(math.sqrt(0.5)))), graph.constant(1.0)
         )
@@ -72,8 +76,30 @@ class SecondGraph:
         tempo = graph.op("Sub", beat, graph.constant(float(logs[len(logs) // 2])))
         return bar, graph.slice(share, 1, 2, axis=1), tempo
 
-    def _with_clocks(self, noise: str, beat: tuple[str, str, str], each: int) -> str:
-        """Noise (T, K) of a level with so many frames in each part, and the clocks of the beat."""
+    def _key(self, common: str) -> str:
+        """The key's channels (1, K) (`dsp/keys.py`)."""
+        graph, place = self.graph, self.config.key_place
+        upto = self.weights["key_shares"][None]
+        latent = graph.slice(common, place, place + 1, axis=1)
+        share = graph.op(
+            "Add", graph.op("Erf", graph.op("Mul", latent, graph.constant(math.sqrt(0.5)))), graph.constant(1.0)
+        )
+        share = graph.op("Mul", share, graph.constant(0.5))
+        edges = (
+            np.concatenate([np.full((1, 1), -1.0), upto[:, :-1]], 1),
+            np.concatenate([upto[:, :-1], np.full((1, 1), 2.0)], 1),
+        )
+        above = graph.op("GreaterOrEqual", share, graph.constant(edges[0]))
+        below = graph.op("Less", share, graph.constant(edges[1]))
+        return str(graph.op("Cast", graph.op("And", above, below), to=TensorProto.FLOAT))
+
+    def _in_all_frames(self, noise: str, row: str) -> str:
+        """A row (1, K) for every frame of the noise (T, ...)."""
+        graph = self.graph
+        return str(graph.op("Add", graph.op("Mul", graph.slice(noise, 0, 1, axis=1), graph.constant(0.0)), row))
+
+    def _clocks(self, noise: str, beat: tuple[str, str, str], each: int) -> list[str]:
+        """The clocks of the beat in the frames of the noise (T, K), of a level with so many in each part."""
         graph, (bar, begin, tempo) = self.graph, beat
         hops = self.config.frames_per_part // each
         faster = 2.0 ** np.arange(self.config.beat_clocks)[None]
@@ -87,8 +113,7 @@ class SecondGraph:
         heard = graph.op("Sub", graph.constant(1.0), graph.op("Mul", per_frame, per_frame))
         heard = graph.op("Max", heard, graph.constant(0.0))
         cosine, sine = (graph.op("Mul", heard, graph.op(name, angle)) for name in ("Cos", "Sin"))
-        same = graph.op("Add", graph.op("Mul", times, graph.constant(0.0)), tempo)
-        return str(graph.op("Concat", noise, cosine, sine, same, axis=1))
+        return [cosine, sine, self._in_all_frames(noise, tempo)]
 
     def _affine(self, name: str, x: str) -> str:
         return self.graph.affine(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])

@@ -148,7 +148,7 @@ def around(
     end = -(-last // each) + PARTS_AROUND
     shared = z[:common].copy()
     if beat_frames is not None:
-        beat = slice(common - model.beat_dim, common)
+        beat = slice(model.beat_place, model.key_place)
         shared[beat] = later(shared[beat], beat_frames, begin * each)
     return np.concatenate([shared, z[common + begin * size : common + end * size]]), begin * each
 

@@ -14,11 +14,11 @@ from mp3net.data.dataset import CropDataset
 from mp3net.errors import Mp3netError
 from mp3net.model.batch import WholeBatch
 from mp3net.model.snapshot import Snapshot
-from mp3net.training.beat import measure_beat
 from mp3net.training.checkpoint import RunDirectory
 from mp3net.training.levels import measure_bin_levels
 from mp3net.training.listening import Listening
 from mp3net.training.loader import BatchLoader
+from mp3net.training.music import measure_music
 from mp3net.training.parallel import Ranks, check_division
 from mp3net.training.progress import Clock, Means
 from mp3net.training.state import TrainingState, build_state
@@ -83,7 +83,7 @@ class Trainer:
         elif restored is None and self.config.model.calibrated and self.ranks.first:
             state.networks.calibrate(measure_bin_levels(self.dataset, self.config))
         if restored is None and self.ranks.first:
-            measure_beat(self.dataset, self.config, state.networks)
+            measure_music(self.dataset, self.config, state.networks)
         state.share(self.ranks, self.device)
         return state
 

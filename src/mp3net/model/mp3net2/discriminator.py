@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.model.mp3net2.front_end import FEATURES, FrontEnd
+from mp3net.model.mp3net2.gap import ProfileGap
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -20,7 +21,7 @@ from mp3net.model.mp3net2.layers import (
     leaky,
     through,
 )
-from mp3net.model.mp3net2.meter import BeatGap
+from mp3net.model.mp3net2.meter import HARMONICS, octaves
 from mp3net.model.mp3net2.views import View
 
 SCORE_DIM = 256
@@ -72,7 +73,8 @@ class Discriminator(nn.Module):
         self.attention = Attention(widths[-1], config.attention_heads)
         self.score_part = ScoreHead(config.base_frames * widths[-1])
         self.score_track = ScoreHead(widths[-1])
-        self.beat = BeatGap(audio.num_bins) if config.beat_clocks else None
+        self.beat = ProfileGap(len(octaves(audio.num_bins)) + 1, HARMONICS, 2) if config.beat_clocks else None
+        self.key = ProfileGap(config.keys, 2) if config.keys else None
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
@@ -81,8 +83,8 @@ class Discriminator(nn.Module):
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
         """The first `count` levels and what reads the features for them."""
         views = [view for level, view in self.views.items() if int(level) < count]
-        beat = [] if self.beat is None else [self.beat]
-        return [self.from_bins, *views, *self.levels[:count], *self.steps[:count], *beat]
+        gaps = [gap for gap in (self.beat, self.key) if gap is not None]
+        return [self.from_bins, *views, *self.levels[:count], *self.steps[:count], *gaps]
 
     def forward(self, coefficients: Tensor) -> Tensor:
         return self.judge(self.front_end(coefficients))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp import tables
 from mp3net.dsp.beats import QUANTILES, USUAL_BEAT_FRAMES
 from mp3net.dsp.constants import constant
+from mp3net.dsp.keys import evenly
 from mp3net.dsp.partials import clock, clock_period, render
+from mp3net.model.mp3net2.harmony import key_channels
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -35,34 +38,42 @@ OUTPUT_GAIN = 0.7
 NUMBERS_RENDERED = 2**20
 
 
+class Guides(NamedTuple):
+    """What songs go by from beginning to end: beats, and keys (B, K) as channels of which one is 1."""
+
+    beats: Beats | None
+    keys: Tensor | None
+
+
 @dataclass(frozen=True)
 class Opening:
     """A track that has been begun: its deepest level before attention (B, n x base_frames, W), the queries, keys and values
     of that, styles (B, n or 1, G), the latent of the phases (B, P), and the noise (B, T, K) of each block above the deepest
-    level, in T frames of its level each; the beat if there is one."""
+    level, in T frames of its level each; the beat and the key if there are any."""
 
     deepest: Tensor
     attention: tuple[Tensor, Tensor, Tensor]
     style: Tensor
     phases: Tensor
     noise: list[Tensor]
-    beats: Beats | None
+    guides: Guides
     num_frames: int
 
 
 class Generator(nn.Module):
     """z (B, global + phases + n parts) ~ N(0, I) -> coefficients (B, C, T, F), T = n x frames_per_part, float32.
 
-    Coefficients are unbounded. z is one global latent, one of the phases, one of the beat, and n consecutive parts, each
+    Coefficients are unbounded. z is one global latent, one each of phases, beat and key, and n consecutive parts, each
     with its local latent and the noise of its frames (`Mp3net2Model.latent_size`). Each local latent becomes `base_frames`
     frames; all frames see each other once; then every further level doubles them. What scales and shifts the channels of
     every block is made from the sum sqrt(s) global + sqrt(1 - s) local, s = `global_share`, and goes on straight lines from
-    the middle of each part to the next. All blocks hear noise, and the clocks of the beat if there are any. Along frames,
-    everything but the attention and the clocks is local.
+    the middle of each part to the next. All blocks hear noise, the clocks of the beat and the key, if there are any. Along
+    frames, everything but the attention and the clocks is local.
     """
 
     bin_levels: Tensor
     beat_frames: Tensor
+    key_shares: Tensor
 
     def __init__(self, config: Mp3net2Model, audio: AudioConfig) -> None:
         super().__init__()
@@ -94,6 +105,8 @@ class Generator(nn.Module):
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
         if config.beat_clocks:
             self.register_buffer("beat_frames", torch.full((QUANTILES,), USUAL_BEAT_FRAMES))
+        if config.keys:
+            self.register_buffer("key_shares", torch.from_numpy(evenly(config.keys)))
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
@@ -110,16 +123,16 @@ class Generator(nn.Module):
     def open(self, z: Tensor) -> Opening:
         """What every section of a track is made from: z and the deepest level, whose frames see each other."""
         style, phases, local, noise = self._unpack(z)
-        beats = self.beats(z)
+        guides = self.guides(z)
         style = self.mapping[1](leaky(self.mapping[0](style)))
         x = self.start(local).reshape(len(z), -1, self.config.level_widths[0])
         deepest = self.levels[0]
         assert isinstance(deepest, nn.ModuleList)
         for block in deepest:
-            given = self._with_clocks(next(noise), beats, 0, self.config.base_frames)
+            given = self._guided(next(noise), guides, 0, self.config.base_frames)
             x = through(block, x, style, given, self.config.base_frames, 0, recompute=self.checkpointing)
         frames = self.config.frames_per_part * local.shape[1]
-        return Opening(x, self.attention.parts(x), style, phases, list(noise), beats, frames)
+        return Opening(x, self.attention.parts(x), style, phases, list(noise), guides, frames)
 
     def section(self, opening: Opening, first: int, last: int) -> Tensor:
         """The coefficients (B, C, last - first, F) of the frames from `first` to before `last` of the track."""
@@ -151,27 +164,30 @@ class Generator(nn.Module):
             blocks = self.levels[number]
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
-                given = self._with_clocks(next(noise)[:, span.enters.within(0)], opening.beats, span.enters.first, each)
+                given = self._guided(next(noise)[:, span.enters.within(0)], opening.guides, span.enters.first, each)
                 offset = span.enters.first - parts.first * each
                 x = through(block, x, style, given, each, offset, recompute=self.checkpointing)
             x = x[:, span.leaves.within(span.enters.first)]
         return leaky(x)
 
-    def beats(self, z: Tensor) -> Beats | None:
-        """The beats of songs (B, Z); None without clocks."""
-        config = self.config
-        if not config.beat_clocks:
-            return None
-        latents = z[:, config.common_size - config.beat_dim : config.common_size]
-        return Beats.of(at_least_float32(latents), self.beat_frames)
+    def guides(self, z: Tensor) -> Guides:
+        """What songs (B, Z) go by; None for what the configuration leaves out."""
+        config, beats, keys = self.config, None, None
+        if config.beat_clocks:
+            beats = Beats.of(at_least_float32(z[:, config.beat_place : config.key_place]), self.beat_frames)
+        if config.keys:
+            keys = key_channels(at_least_float32(z[:, config.key_place]), self.key_shares)
+        return Guides(beats, keys)
 
-    def _with_clocks(self, noise: Tensor, beats: Beats | None, first: int, each: int) -> Tensor:
+    def _guided(self, noise: Tensor, guides: Guides, first: int, each: int) -> Tensor:
         """What a block hears in the frames (B, T, K) from `first` on of a level with so many in each part."""
-        if beats is None:
-            return noise
-        hops = self.config.frames_per_part // each
-        clocks = beats.clocks(self.config.beat_clocks, first, first + noise.shape[1], hops)
-        return torch.cat([noise, clocks.to(noise.dtype)], -1)
+        heard, count = [noise], noise.shape[1]
+        if guides.beats is not None:
+            hops = self.config.frames_per_part // each
+            heard.append(guides.beats.clocks(self.config.beat_clocks, first, first + count, hops).to(noise.dtype))
+        if guides.keys is not None:
+            heard.append(guides.keys[:, None].expand(-1, count, -1).to(noise.dtype))
+        return torch.cat(heard, -1) if len(heard) > 1 else noise
 
     def _unpack(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
         """The styles (B, n, G), or (B, 1, G) if all parts have the same, the latent of the phases (B, P), the local ones

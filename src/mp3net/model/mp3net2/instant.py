@@ -9,18 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp import tables
 from mp3net.dsp.beats import QUANTILES, Beat
+from mp3net.dsp.keys import key_channels
 from mp3net.model.mp3net2.spans import Span, level_spans
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, LEAKY_SLOPE, MAPPING_DIM, ROTARY_BASE
 
 # So many frames of amplitudes are turned into coefficients at a time: enough for fast products, few enough for the cache.
 FRAMES_AT_ONCE = 128
 DEEPEST_AT_ONCE = 1024
+
+
+class Guides(NamedTuple):
+    """What a song goes by from beginning to end: its beat, and its key (K,) as channels of which one is 1."""
+
+    beat: Beat | None
+    key: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Opening:
     style: np.ndarray
     noise: list[np.ndarray]
     clock: np.ndarray
-    beat: Beat | None
+    guides: Guides
     num_frames: int
 
 
@@ -65,6 +74,8 @@ class InstantGenerator:
         found: dict[str, tuple[int, ...]] = {"bin_levels": (audio.num_bins,)}
         if config.beat_clocks:
             found["beat_frames"] = (QUANTILES,)
+        if config.keys:
+            found["key_shares"] = (config.keys,)
         for name, (inputs, out) in layers.items():
             found |= {f"{name}.weight": (out, inputs), f"{name}.bias": (out,)}
         return found
@@ -97,19 +108,30 @@ class InstantGenerator:
             style = config.global_share**0.5 * style + (1 - config.global_share) ** 0.5 * local
         style = self._affine("mapping.1", leaky(self._affine("mapping.0", style)))
         x = self._affine("start", local).reshape(-1, config.level_widths[0])
-        beat = Beat.of(z[before - config.beat_dim : before], self.weights["beat_frames"]) if config.beat_clocks else None
-        x = self._deepest(x, style, [next(given) for _ in range(config.blocks_per_level)], beat)
+        guides = self._guides(z)
+        x = self._deepest(x, style, [next(given) for _ in range(config.blocks_per_level)], guides)
         clock = self._clock(z[config.global_dim : config.global_dim + config.phase_dim])
-        return Opening(x, self._attention(x), style, list(given), clock, beat, len(parts) * config.frames_per_part)
+        return Opening(x, self._attention(x), style, list(given), clock, guides, len(parts) * config.frames_per_part)
 
-    def _with_clocks(self, noise: np.ndarray, beat: Beat | None, first: int, each: int) -> np.ndarray:
+    def _guides(self, z: np.ndarray) -> Guides:
+        config, beat, key = self.config, None, None
+        if config.beat_clocks:
+            beat = Beat.of(z[config.beat_place : config.key_place], self.weights["beat_frames"])
+        if config.keys:
+            key = key_channels(float(z[config.key_place]), self.weights["key_shares"])
+        return Guides(beat, key)
+
+    def _guided(self, noise: np.ndarray, guides: Guides, first: int, each: int) -> np.ndarray:
         """What a block hears in the frames (T, K) from `first` on of a level with so many in each part."""
-        if beat is None:
-            return noise
-        hops = self.config.frames_per_part // each
-        return np.concatenate([noise, beat.clocks(self.config.beat_clocks, (first, first + len(noise)), hops)], -1)
+        heard, count = [noise], len(noise)
+        if guides.beat is not None:
+            hops = self.config.frames_per_part // each
+            heard.append(guides.beat.clocks(self.config.beat_clocks, (first, first + count), hops))
+        if guides.key is not None:
+            heard.append(np.broadcast_to(guides.key, (count, len(guides.key))))
+        return np.concatenate(heard, -1) if len(heard) > 1 else noise
 
-    def _deepest(self, x: np.ndarray, style: np.ndarray, noise: list[np.ndarray], beat: Beat | None) -> np.ndarray:
+    def _deepest(self, x: np.ndarray, style: np.ndarray, noise: list[np.ndarray], guides: Guides) -> np.ndarray:
         """The blocks of the deepest level, some frames at a time: a long track would need much memory."""
         made, total, each = np.empty_like(x), len(x), self.config.base_frames
         for first in range(0, total, DEEPEST_AT_ONCE):
@@ -119,7 +141,7 @@ class InstantGenerator:
             own = style if len(style) == 1 else style[parts.within(0)]
             for number, given in enumerate(noise):
                 offset = enters.first - parts.first * each
-                heard = self._with_clocks(given[enters.within(0)], beat, enters.first, each)
+                heard = self._guided(given[enters.within(0)], guides, enters.first, each)
                 some = self._block(f"levels.0.{number}", some, own, heard, each, offset)
             made[wanted.within(0)] = some[wanted.within(enters.first)]
         return made
@@ -152,7 +174,7 @@ class InstantGenerator:
             parts = span.enters.parts(each)
             style = opening.style if len(opening.style) == 1 else opening.style[parts.within(0)]
             for block in range(config.blocks_per_level):
-                given = self._with_clocks(next(noise)[span.enters.within(0)], opening.beat, span.enters.first, each)
+                given = self._guided(next(noise)[span.enters.within(0)], opening.guides, span.enters.first, each)
                 x = self._block(f"levels.{number}.{block}", x, style, given, each, span.enters.first - parts.first * each)
             x = x[span.leaves.within(span.enters.first)]
         return leaky(x)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mp3net.dsp.beats import BEATS_PER_BAR
 
@@ -15,8 +15,6 @@ from mp3net.dsp.beats import BEATS_PER_BAR
 HARMONICS = 16
 # The lowest band has at least so many bins; every further one is an octave.
 LEAST_BINS = 8
-# The estimate follows in some fifty steps of 2e-4 instead of in five hundred.
-GAP_SCALE = 10.0
 # The level of a band rises so much in all where nothing begins: keeps the share of silence at 0.
 SILENCE = 1e-2
 
@@ -85,40 +83,3 @@ def beat_profile(level: Tensor, bars: Tensor) -> Tensor:
     angle = 2 * math.pi * (bars[:, 1:, None] * harmonic % 1)
     turns = torch.stack([angle.cos(), -angle.sin()], -1).to(rise.dtype)
     return torch.einsum("bct,btmp->bcmp", rise, turns) / (rise.sum(-1)[..., None, None] + SILENCE)
-
-
-class BeatGap(nn.Module):
-    """How the beat of songs differs from that of recordings, as an estimate that is trained beside the discriminator.
-
-    `recordings` is the mean profile p (bands + 1, 16, 2) of recordings, by the bars that fit them best; the profile h of a
-    song is by the bars that it was made with. The estimate g minimises E |g - (h - p)|^2, so it is E h - p, and songs that
-    descend along <g, h> lower |E h - p|^2 / 2: like every other part of the loss a mean over tracks, however a batch is
-    divided.
-    """
-
-    recordings: Tensor
-
-    def __init__(self, num_bins: int) -> None:
-        super().__init__()
-        shape = len(octaves(num_bins)) + 1, HARMONICS, 2
-        self.scaled = nn.Parameter(torch.zeros(shape))
-        self.register_buffer("recordings", torch.zeros(shape))
-
-    @property
-    def gap(self) -> Tensor:
-        """The estimate g (bands + 1, 16, 2)."""
-        return GAP_SCALE * self.scaled
-
-    def error(self, profile: Tensor) -> Tensor:
-        """Profiles of songs (B, bands + 1, 16, 2) -> the mean squared error of the estimate."""
-        return (self.gap - (profile - self.recordings)).square().sum((1, 2, 3)).mean()
-
-    def pull(self, profile: Tensor) -> Tensor:
-        """Profiles of songs -> the mean <g, h>, which the generator lowers."""
-        return (self.gap.detach() * profile).sum((1, 2, 3)).mean()
-
-    @torch.no_grad()
-    def followed(self, profile: Tensor) -> Tensor:
-        """By how much of what recordings do songs follow their clocks: 1 for as much, 0 for not at all; <h, p> / <p, p>."""
-        size = self.recordings.square().sum().clamp(min=1e-12)
-        return (profile.mean(0) * self.recordings).sum() / size

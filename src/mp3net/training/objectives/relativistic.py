@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,10 @@ from torch import Tensor
 from mp3net.config import Config, Relativistic
 from mp3net.model.build import Networks
 from mp3net.model.mp3net2.discriminator import Discriminator
+from mp3net.model.mp3net2.gap import ProfileGap
 from mp3net.model.mp3net2.generator import Generator
-from mp3net.model.mp3net2.meter import BeatGap, beat_profile
+from mp3net.model.mp3net2.harmony import pitch_profile, transposed
+from mp3net.model.mp3net2.meter import beat_profile
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
 from mp3net.training.objectives.draws import TrackDraws
 
@@ -44,6 +47,15 @@ def squared_slope(scores: Tensor, features: Tensor, signs: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1)
 
 
+class Drawn(NamedTuple):
+    """What songs are drawn to: its name, the estimate of how far they are from it, their profiles, and how strongly."""
+
+    name: str
+    estimate: ProfileGap
+    profile: Tensor
+    weight: float
+
+
 class RelativisticObjective(Objective):
     """Relativistic pairs with R1 and R2, gamma / 2 E[|grad D|^2] on reals and fakes each, every few steps with a weight as
     many times larger; the gradients are with respect to the front-end's features."""
@@ -54,18 +66,19 @@ class RelativisticObjective(Objective):
         super().__init__(config, networks, device)
         assert isinstance(config.objective, Relativistic)
         self.penalty_every = self.cycle_steps = config.objective.penalty_every
-        self.beat_weight = config.objective.beat_weight
+        self.beat_weight, self.key_weight = config.objective.beat_weight, config.objective.key_weight
+        self.audio = config.audio
 
     def summary(self, readings: Mapping[str, float]) -> str:
-        beat = f"  beat {readings['beat/followed']:.2f}" if "beat/followed" in readings else ""
-        return super().summary(readings) + beat
+        followed = ((name, readings.get(f"{name}/followed")) for name in ("beat", "key"))
+        return super().summary(readings) + "".join(f"  {name} {share:.2f}" for name, share in followed if share is not None)
 
     def discriminator(self, real: Tensor, draws: TrackDraws, backward: Backward) -> Terms:
         with torch.no_grad():
             latents = draws.normal(self.latent_size)
             fake = self.played(latents)
             features = torch.cat([self._features(real, draws), self._features(fake, draws)])
-        beat = self._profile(features[len(real) :], latents)
+        drawn = list(self._drawn(features[len(real) :], latents))
         penalised = draws.tracks_seen // self.batch_size % self.penalty_every == 0
         scores = self._scores(features.requires_grad_(penalised))
         real_scores, fake_scores = scores.chunk(2)
@@ -89,10 +102,9 @@ class RelativisticObjective(Objective):
                 "slope/real": of_real.mean().detach(),
                 "slope/fake": of_fake.mean().detach(),
             }
-        if beat is not None:
-            estimate = self._beat_gap
-            loss = loss + estimate.error(beat)
-            terms |= {"beat/followed": estimate.followed(beat), "beat/gap": estimate.gap.detach().square().sum()}
+        for name, estimate, profile, _ in drawn:
+            loss = loss + estimate.error(profile)
+            terms |= {f"{name}/followed": estimate.followed(profile), f"{name}/gap": estimate.gap.detach().square().sum()}
         backward(loss)
         return terms
 
@@ -104,30 +116,26 @@ class RelativisticObjective(Objective):
         features = self._features(self.played(latents), draws)
         loss = pairing_loss(self._scores(features), real_scores)
         terms = {"loss/generator": loss.detach()}
-        beat = self._profile(features, latents)
-        if beat is not None:
-            loss = loss + self.beat_weight * self._beat_gap.pull(beat)
+        for _, estimate, profile, weight in self._drawn(features, latents):
+            loss = loss + weight * estimate.pull(profile)
         backward(loss)
         return terms
 
     def scores(self, coefficients: Tensor, draws: TrackDraws) -> Tensor:
         return self._scores(self._features(coefficients, draws))
 
-    def _profile(self, features: Tensor, latents: Tensor) -> Tensor | None:
-        """How the onsets in the features (B, T, 6, C, F) of songs follow their beat; None if they have none."""
-        generator = self.networks.generator
+    def _drawn(self, features: Tensor, latents: Tensor) -> Iterator[Drawn]:
+        """How songs follow what they go by, in the features (B, T, 6, C, F) of the songs of these latents."""
+        generator, discriminator = self.networks.generator, self._discriminator()
         assert isinstance(generator, Generator)
-        beats = generator.beats(latents)
-        if beats is None or not self.beat_weight:
-            return None
-        times = torch.arange(features.shape[1], device=features.device, dtype=features.dtype) + 0.5
-        return beat_profile(features[:, :, 0].mean(2), beats.bars(times))
-
-    @property
-    def _beat_gap(self) -> BeatGap:
-        beat = self._discriminator().beat
-        assert beat is not None
-        return beat
+        beats, keys = generator.guides(latents)
+        if beats is not None and discriminator.beat is not None and self.beat_weight:
+            times = torch.arange(features.shape[1], device=features.device, dtype=features.dtype) + 0.5
+            profile = beat_profile(features[:, :, 0].mean(2), beats.bars(times))
+            yield Drawn("beat", discriminator.beat, profile, self.beat_weight)
+        if keys is not None and discriminator.key is not None and self.key_weight:
+            profile = transposed(pitch_profile(features, self.audio, keys.shape[1]), keys)
+            yield Drawn("key", discriminator.key, profile, self.key_weight)
 
     def _discriminator(self) -> Discriminator:
         network = self.networks.discriminator

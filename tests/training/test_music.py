@@ -1,4 +1,4 @@
-"""The beat is found in recordings that have one, and the losses draw songs to it."""
+"""Beat and key are found in recordings that have one, and the losses draw songs to them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from mp3net.data.dataset import CropDataset
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
 from mp3net.model.build import build_networks
+from mp3net.model.mp3net2.harmony import transposed
 from mp3net.model.mp3net2.meter import beat_profile
-from mp3net.training.beat import BarFit, measure_beat
+from mp3net.training.music import BarFit, fitted_keys, measure_music
 from tests.training.conftest import SECOND, trainer
 
-WITH_BEAT = override(SECOND, ["model.beat_clocks=3"])
+WITH_BEAT = override(SECOND, ["model.beat_clocks=3", "model.keys=12"])
 FRAME_S = 16 / 8000
 
 
@@ -68,7 +69,7 @@ def clicking(beats_s: list[float], folder: Path) -> CropDataset:
 def test_the_beat_of_recordings_is_measured(tmp_path):
     config = override(WITH_BEAT, ["objective.masking_noise=null"])  # in frames of 2 ms it rises as often as tones do
     networks = build_networks(config)
-    measure_beat(clicking([0.6, 0.6, 0.6, 0.45], tmp_path / "steady"), config, networks)
+    measure_music(clicking([0.6, 0.6, 0.6, 0.45], tmp_path / "steady"), config, networks)
     beats_s = networks.generator.beat_frames * FRAME_S
     assert beats_s[2] == pytest.approx(0.45, rel=0.01)
     assert beats_s[len(beats_s) // 2] == pytest.approx(0.6, rel=0.005)
@@ -80,8 +81,22 @@ def test_the_beat_of_recordings_is_measured(tmp_path):
     assert steady[..., 1].abs().max() < 0.5 * quarters
     source = np.random.default_rng(5)
     rare = clicking([float(source.uniform(5, 9)) for _ in range(4)], tmp_path / "rare")
-    measure_beat(rare, config, networks)
+    measure_music(rare, config, networks)
     assert networks.discriminator.beat.recordings[-1, 3, 0] < 0.5 * quarters
+
+
+def test_keys_that_fit_lead_recordings_back_to_one_profile():
+    source = torch.Generator().manual_seed(2)
+    base = torch.randn(1, 12, 2, generator=source) * torch.tensor([1, 1, 1, 1, 6, 1, 4, 1, 1, 1, 1, 9.0])[:, None]
+    numbers = torch.randint(12, (50,), generator=source)
+    back = torch.eye(12)[-numbers % 12]
+    recordings = transposed(base.expand(50, -1, -1), back) + 0.1 * torch.randn(50, 12, 2, generator=source)
+    keys, profile = fitted_keys(recordings)
+    found = keys.argmax(1)
+    first = (found - numbers) % 12
+    assert (first == first[0]).all()
+    torch.testing.assert_close(transposed(profile[None], torch.eye(12)[-first[:1] % 12])[0], base[0], atol=0.2, rtol=0)
+    assert profile[4, 0] > 0.9 * profile[4].norm()
 
 
 def test_a_training_measures_the_beat_before_it_begins(tiny_data):
@@ -90,16 +105,23 @@ def test_a_training_measures_the_beat_before_it_begins(tiny_data):
     assert torch.equal(session.state.ema.network.beat_frames, measured)
     assert not torch.equal(measured, build_networks(WITH_BEAT).generator.beat_frames)
     assert session.state.networks.discriminator.beat.recordings.abs().max() > 0.01
+    assert session.state.networks.discriminator.key.recordings.abs().max() > 0.01
+    shares = session.state.networks.generator.key_shares
+    assert torch.equal(session.state.ema.network.key_shares, shares)
+    assert float(shares[-1]) == pytest.approx(1.0)
+    assert not torch.equal(shares, build_networks(WITH_BEAT).generator.key_shares)
     assert 0.35 <= float(measured.min()) * FRAME_S <= float(measured.max()) * FRAME_S <= 0.7
 
 
-def test_the_estimate_learns_and_pulls_the_generator(tiny_data):
+@pytest.mark.parametrize("name", ["beat", "key"])
+def test_the_estimate_learns_and_pulls_the_generator(name, tiny_data):
     session = trainer(WITH_BEAT, tiny_data)
     discriminator, generator = session.state.networks.discriminator, session.state.networks.generator
     terms = session.steps.discriminator_gradients(step=1)
-    assert {"beat/followed", "beat/gap"} <= terms.keys()
-    assert discriminator.beat.scaled.grad.abs().max() > 0
-    assert float(terms["beat/gap"]) == 0.0
+    assert {f"{name}/followed", f"{name}/gap"} <= terms.keys()
+    estimate = getattr(discriminator, name)
+    assert estimate.scaled.grad.abs().max() > 0
+    assert float(terms[f"{name}/gap"]) == 0.0
 
     def gradient() -> torch.Tensor:
         session.steps.generator_gradients()
@@ -107,11 +129,11 @@ def test_the_estimate_learns_and_pulls_the_generator(tiny_data):
 
     before = gradient()
     with torch.no_grad():
-        discriminator.beat.scaled.copy_(-discriminator.beat.recordings / 10)
+        estimate.scaled.copy_(-estimate.recordings / 10)
     pulled = gradient()
     assert float((pulled - before).abs().max()) > 1e-4 * float(before.abs().max())
-    without = trainer(override(WITH_BEAT, ["objective.beat_weight=0.0"]), tiny_data)
-    assert "beat/followed" not in without.steps.discriminator_gradients(step=1)
+    without = trainer(override(WITH_BEAT, [f"objective.{name}_weight=0.0"]), tiny_data)
+    assert f"{name}/followed" not in without.steps.discriminator_gradients(step=1)
 
 
 def test_the_beat_does_not_depend_on_how_a_batch_is_divided(tiny_data):
@@ -119,5 +141,6 @@ def test_the_beat_does_not_depend_on_how_a_batch_is_divided(tiny_data):
     parts = trainer(override(WITH_BEAT, ["run.micro_batch_size=1"]), tiny_data).steps
     for session in (whole, parts):
         session.discriminator_gradients(step=1)
-    slopes = [session.state.networks.discriminator.beat.scaled.grad for session in (whole, parts)]
-    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-3, atol=1e-4)
+    for name in ("beat", "key"):
+        one, other = (getattr(session.state.networks.discriminator, name).scaled.grad for session in (whole, parts))
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
