@@ -39,7 +39,7 @@ NOT_HERE = {
     r"^torchrun ": "starts eight processes: tests/training/test_parallel.py starts four",
     r"^make |^\.ci/run": "installs or tests everything, this test included",
     r"^(source|pip) ": "changes the environment in which the tests run",
-    r"^python examples/\w+/(render|fetch)\.py": "needs FluidSynth, or the internet",
+    r"^python examples/\w+/(render|fetch|train)\.py": "needs FluidSynth, the internet, or hours",
     r"^python benchmarks/": "measures for minutes",
     r"^python -m benchmarks\.lab (run|draw)": "trains for hours, or draws for seconds: tests/test_lab.py",
 }
