@@ -10,7 +10,7 @@ COMPILE := $(VENV)/bin/python -m compileall -qq -j 0 -x '/site-packages/.*/tests
 .PHONY: song studio test slow lint docs wheel evaluation clean
 
 song: $(VENV)/core.stamp
-	$(VENV)/bin/mp3net generate --duration 20 --force --out song.wav
+	$(VENV)/bin/mp3net generate --duration 60 --force --out song.wav
 	@echo "next: listen to song.wav; train on your own recordings as README.md says (the command is $(VENV)/bin/mp3net)"
 
 # The page to play with in the browser; `mp3net studio RUN` shows a training of your own.

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mp3net.data.dataset import CropDataset
 from mp3net.dsp.mdct import mdct
@@ -32,15 +33,18 @@ CURVES = {
     "score gap": ["distance/wasserstein", "score/gap"],
     "gradient penalty": ["penalty/gradient"],
     "level, dB re full scale of coefficients": ["level_db/real", "level_db/generated"],
+    "of the recordings' profile by beat and key": ["beat/followed", "key/followed"],
 }
 EVALUATIONS = {
     "octave flatness": ["evaluation/octave_flatness_real", "evaluation/octave_flatness"],
     "kernel distance, log-mel": ["evaluation/kernel_logmel"],
     "coverage, log-mel": ["evaluation/coverage_logmel"],
+    "a classifier's error on pairs": ["evaluation/pair_error"],
 }
 LOGARITHMIC = ("gradient penalty", "kernel distance, log-mel")
 CLIPS = 64
 PICTURED = 4
+COLOURS = 128
 
 
 def draw_judged(files: list[Path], panels: dict[str, Axes]) -> None:
@@ -54,6 +58,8 @@ def draw_judged(files: list[Path], panels: dict[str, Axes]) -> None:
             colour = f"C{next(colours)}"
             for title, names in EVALUATIONS.items():
                 column = names[-1].removeprefix("evaluation/")
+                if column not in own[0]:
+                    continue
                 tracks, values = zip(*[(int(line["tracks_seen"]) / 1000, float(line[column])) for line in own], strict=True)
                 if any(tracks):
                     panels[title].plot(tracks, values, label=f"{file.stem}: {run}", linewidth=1, color=colour)
@@ -63,8 +69,8 @@ def draw_judged(files: list[Path], panels: dict[str, Axes]) -> None:
 
 def curves(runs: list[Path], judged: list[Path]) -> Figure:
     """One panel per quantity, over the tracks seen; runs one after the other, each from its own zero."""
-    figure = Figure(figsize=(13, 6), layout="constrained")
-    panels = dict(zip(CURVES | EVALUATIONS, figure.subplots(2, 3).flat, strict=True))
+    figure = Figure(figsize=(17, 6), layout="constrained")
+    panels = dict(zip(CURVES | EVALUATIONS, figure.subplots(2, 4).flat, strict=True))
     for run in runs:
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         for title, names in (CURVES if judged else CURVES | EVALUATIONS).items():
@@ -117,7 +123,9 @@ def main() -> None:
     describe("generated", torch.from_numpy(np.stack(songs))[..., :whole_hops], num_bins)
     options.out.mkdir(parents=True, exist_ok=True)
     rows = [("real", list(real[:PICTURED].numpy())), ("generated", songs[:PICTURED])]
-    save_png(spectrogram_grid(rows, rate), options.out / "real-and-generated.png")
+    picture = options.out / "real-and-generated.png"
+    save_png(spectrogram_grid(rows, rate), picture)
+    Image.open(picture).convert("RGB").quantize(COLOURS).save(picture, optimize=True)
     save_png(curves(options.runs, options.judged), options.out / "training-curves.png")
 
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.reference RUN --data "piano chorales, 4.2 h"
 
-RUN was trained with a preset, nothing changed but run.* settings. It counts as good from the first evaluation on whose
-kernel distance and coverage are as below, and so is the median of it and the two that follow.
+RUN was trained with a preset, nothing changed but run.* settings and the schedule of the learning rate. It counts as good
+from the first evaluation on whose kernel distance and coverage are as below, and so is the median of it and the two that
+follow.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import mp3net.training
-from mp3net.config import PRESETS
+from mp3net.config import PRESETS, Config
 from mp3net.errors import Mp3netError
 from mp3net.files import write_json
 from mp3net.training.course import Point, read_course
@@ -42,16 +43,19 @@ def good_at(points: list[Point]) -> int:
     raise Mp3netError("this run never became good")
 
 
+def as_preset(config: Config, its: Config) -> Config:
+    """With what may differ taken from the preset."""
+    schedule = {"learning_rate_schedule": its.optimiser.learning_rate_schedule}
+    return config.model_copy(update={"run": its.run, "optimiser": config.optimiser.model_copy(update=schedule)})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", required=True, help="the data in a few words")
     options = parser.parse_args()
     origin = read_origin(options.run)
-    if (
-        origin.preset is None
-        or origin.config.model_copy(update={"run": PRESETS[origin.preset].run}) != PRESETS[origin.preset]
-    ):
+    if origin.preset is None or as_preset(origin.config, PRESETS[origin.preset]) != PRESETS[origin.preset]:
         raise Mp3netError(f"{options.run}: was not trained with a preset as it is")
     points = read_course(options.run).evaluated
     content = {

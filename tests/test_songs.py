@@ -19,7 +19,7 @@ from mp3net.dsp.beats import Beat
 from mp3net.errors import Mp3netError
 from mp3net.evaluation.structure import structure_features
 from mp3net.generation import SongSettings, read_origin
-from mp3net.generation.latents import MAX_SEED, PARTS_AROUND, around, between, latent, normal
+from mp3net.generation.latents import MAX_SEED, PARTS_AROUND, around, between, keep_the_beat, latent, normal
 from mp3net.generation.song_settings import checked
 from mp3net.model.build import build_generator
 
@@ -61,7 +61,7 @@ def test_one_by_one_or_in_batches(models, name):
     songs = [model.generate(seed, model.song_duration_s).audio for seed in range(4)]
     batch = model.render(torch.cat([model.latent(seed) for seed in range(4)])).numpy()
     for alone, together in zip(songs, batch, strict=True):
-        assert np.abs(alone - together).max() < 1e-5 * np.abs(alone).max()
+        assert np.abs(alone - together).max() < 3e-5 * np.abs(alone).max()
 
 
 def test_a_stream_in_bfloat16_is_close(models):
@@ -106,11 +106,25 @@ def test_what_a_stream_cannot_do(models):
 
 
 @pytest.mark.parametrize("name", ["bundled", "paper"])
-def test_a_morph_begins_and_ends_with_its_seeds(models, name):
+def test_a_morph_begins_and_ends_with_its_seeds(models, name, monkeypatch):
+    """But for where in its bar the last one is: the beat goes on."""
     model = models[name]
     rate, duration_s = model.config.audio.sample_rate_hz, None if name == "paper" else 12.0
-    morph = model.generate(3, duration_s, path=(8,)).audio
-    first, last = model.generate(3, duration_s).audio, model.generate(8, duration_s).audio
+    begun, begin = [], model.player.begin
+    with monkeypatch.context() as recorded:
+        recorded.setattr(model.player, "begin", lambda z: begun.append(z) or begin(z))
+        morph = model.generate(3, duration_s, path=(8,)).audio
+    first = model.generate(3, duration_s)
+    z = model._z(first.origin.settings if first.origin else SongSettings(seed=3, duration_s=duration_s), 8)
+    if name == "bundled":
+        place = model.config.model.beat_place + 1
+        moved = np.abs(begun[-1] - z[: len(begun[-1])]) > 1e-5
+        assert np.flatnonzero(moved).tolist() == [place]
+        z[place] = begun[-1][place]
+    with monkeypatch.context() as moved_on:
+        moved_on.setattr(model, "_z", lambda *_: z)
+        last = model.generate(8, duration_s).audio
+    first = first.audio
     second = slice(0, rate), slice(-rate, None)
     assert np.abs(morph[:, second[0]] - first[:, second[0]]).max() < 1e-5 * np.abs(first).max()
     assert np.abs(morph[:, second[1]] - last[:, second[1]]).max() < 1e-5 * np.abs(last).max()
@@ -160,17 +174,23 @@ def test_what_is_around_begins_with_the_clock(frames_per_part, per_bin):
         assert np.array_equal(few[: model.common_size], z[: model.common_size])
 
 
-def test_the_beat_goes_on_where_a_piece_begins():
-    model = preset("mp3net2-6s").model.model_copy(update={"beat_clocks": 6})
-    z = normal(4, model.latent_size(100 * model.frames_per_part))
+def test_the_beat_goes_on_from_step_to_step():
+    """Two steps of a path, made from pieces that begin anywhere: the second goes on where in its bar the first has ended."""
+    model = preset("mp3net2-6s").model
     beat_frames = np.linspace(15, 30, 33).astype(np.float32)
-    few, begins = around(z, model, 3000, 3100, beat_frames)
-    assert begins > 0
-    own = slice(model.common_size - 2, model.common_size)
-    whole, piece = (Beat.of(numbers[own], beat_frames).clocks(6, span, 1) for numbers, span in
-                    ((z, (3000, 3100)), (few, (3000 - begins, 3100 - begins))))  # fmt: skip
-    np.testing.assert_allclose(piece, whole, atol=1e-3)
-    assert np.array_equal(few[: own.start], z[: own.start])
+    beat = slice(model.beat_place, model.key_place)
+    first, second = (normal(seed, model.latent_size(256)) for seed in (4, 5))
+    was = first.copy(), second.copy()
+    bars = keep_the_beat(first, model, beat_frames, 0, 65, None)
+    assert np.array_equal(first, was[0])
+    assert bars == pytest.approx(float(Beat.of(first[beat], beat_frames).bars(np.array(65))))
+    later = keep_the_beat(second, model, beat_frames, 700, 765, bars)
+    tempo = Beat.of(second[beat], beat_frames)
+    assert float(tempo.bars(np.array(700))) % 1 == pytest.approx(bars % 1, abs=1e-4)
+    assert later % 1 == pytest.approx((bars + 65 / tempo.bar_frames) % 1, abs=1e-4)
+    assert tempo.bar_frames == Beat.of(was[1][beat], beat_frames).bar_frames
+    assert np.flatnonzero(second != was[1]).tolist() == [model.beat_place + 1]
+    assert keep_the_beat(second, model, None, 0, 65, None) is None
 
 
 def test_the_steps_of_a_morph_fade_into_each_other(models, monkeypatch):
@@ -197,8 +217,9 @@ def test_repeated_sections_are_heard_and_found_by_the_structure_metrics(models):
         alike = [float(np.corrcoef(a, b)[0, 1]) for a, b in zip(first, last, strict=True)]
         features = structure_features(audio, rate)
         found[form] = {"alike": alike} | {name: features[name].mean() for name in ("recurrence", "thirds_chroma")}
-    assert min(found["ABA"]["alike"]) > 0.95
-    assert max(found[""]["alike"]) < 0.8
+    # The beat goes on, so that a section returns at another place of its bar.
+    assert min(found["ABA"]["alike"]) > 0.82
+    assert max(found[""]["alike"]) < 0.77
     assert found["ABA"]["thirds_chroma"] > found[""]["thirds_chroma"] + 0.05
     assert found["ABA"]["recurrence"] > found[""]["recurrence"] + 0.05
 
@@ -217,7 +238,7 @@ def test_a_variation_goes_as_far_as_it_is_told():
 
 def test_the_same_manner_keeps_the_global_latent_and_the_phases():
     a, b = latent(SongSettings(seed=3), MODEL, 256), latent(SongSettings(seed=3, local_seed=9), MODEL, 256)
-    common = MODEL.global_dim + MODEL.phase_dim
+    common = MODEL.common_size
     assert np.array_equal(a[:common], b[:common])
     assert np.array_equal(b[common:], normal(9, len(b))[common:])
 
@@ -226,7 +247,7 @@ def test_truncation_scales_what_steers_and_nothing_else():
     a, b = latent(SongSettings(seed=3), MODEL, 128), latent(SongSettings(seed=3, truncation=0.5), MODEL, 128)
     expected = a.copy()
     expected[:128] *= 0.5
-    for part in (160, 160 + MODEL.part_size):
+    for part in (MODEL.common_size, MODEL.common_size + MODEL.part_size):
         expected[part : part + 128] *= 0.5
     np.testing.assert_array_equal(b, expected)
     np.testing.assert_array_equal(latent(SongSettings(seed=3, truncation=0.5), PAPER, 1024), 0.5 * normal(3, 128))

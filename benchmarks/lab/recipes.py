@@ -50,7 +50,9 @@ class Recipe:
             "run.evaluate_samples=0", f"run.sample_every_tracks={self.tracks}", "run.log_every_tracks=800",
             f"run.checkpoint_every_tracks={min(every, 4000)}", "run.keep_checkpoints=1",
         )  # fmt: skip
-        return override(preset(self.preset), [*self.settings, *own])
+        begun = preset(self.preset)
+        guides = UNGUIDED if begun.model.kind == "mp3net2" else ()
+        return override(begun, [*guides, *self.settings, *own])
 
     def judged_at(self) -> list[int]:
         """Tracks seen at which the recipe is judged."""
@@ -70,6 +72,8 @@ class Recipe:
 FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
 
+# All recipes here are from before there were clocks of beats and keys.
+UNGUIDED = ("model.beat_clocks=0", "model.keys=0")
 # The second family as it was before the lab changed it.
 WIDE = ("model.width=256", "model.deep_width=512")
 ONE_STYLE = ("model.global_share=1.0",)

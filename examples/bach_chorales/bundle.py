@@ -1,6 +1,11 @@
-"""Copy the latest snapshot of a run into the package, in half precision, with the card that says what it is.
+"""Copy the latest snapshot of a run into the package, in half precision, and write the card that says what it is.
 
-python examples/bach_chorales/bundle.py RUN --recipe "mp3net2-nano, then mp3net2-6s" --hours 1.5 --cores 1
+    python examples/bach_chorales/bundle.py RUN --recipe "mp3net2-nano, then mp3net2-6s" --cores 1
+    mp3net evaluate --data DATA --seconds 24 --out REPORT
+    python examples/bach_chorales/bundle.py RUN --card REPORT/report.json
+
+Hours, floating-point operations and curves are those of the run and of the runs that it began with. The report can only be
+made of what is bundled, so the card comes last.
 """
 
 from __future__ import annotations
@@ -9,40 +14,74 @@ import argparse
 import shutil
 from pathlib import Path
 
-from mp3net.files import read_json, write_json
-from mp3net.model.snapshot import CONFIG_FILE, DISCRIMINATOR_FILE, GENERATOR_FILE, open_snapshot
+from mp3net.apps.curves import judged_in
+from mp3net.export.card import LIMITS, Card, curve, readings
+from mp3net.files import read_json, write_json, write_text
+from mp3net.model.snapshot import CONFIG_FILE, DISCRIMINATOR_FILE, GENERATOR_FILE, Snapshot, open_snapshot
 from mp3net.model.weights import load_tensors, save_tensors
+from mp3net.training.stages import stages_of
 
 BUNDLED = Path(__file__).parents[2] / "src" / "mp3net" / "bundled"
+PIANO_ONLY = (
+    "It plays one piano in four-part chorales, mono at 11 kHz. Its sections do not return, and its phrases do not "
+    "end. " + LIMITS
+)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Make a run's latest snapshot the bundled one.")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--name", default="chorales")
-    parser.add_argument("--recipe", required=True, help="how it was trained, in a few words")
-    parser.add_argument("--hours", type=float, required=True, help="hours of training, of all stages")
-    parser.add_argument("--cores", type=int, required=True, help="CPU cores that they ran on")
-    options = parser.parse_args()
-    source = open_snapshot(options.run).folder
+def bundle(snapshot: Snapshot, options: argparse.Namespace) -> None:
     shutil.rmtree(BUNDLED, ignore_errors=True)
     BUNDLED.mkdir()
     for name in (GENERATOR_FILE, DISCRIMINATOR_FILE):
         # Matrices only: levels and biases are few, and small numbers lose most.
-        tensors = load_tensors(source / name)
+        tensors = load_tensors(snapshot.folder / name)
         packed = {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}
         save_tensors(BUNDLED / name, packed)
-    content = read_json(source / CONFIG_FILE)
+    content = read_json(snapshot.folder / CONFIG_FILE)
+    stages = stages_of(snapshot)
     content["metadata"] |= {
         "name": options.name,
         "recipe": options.recipe,
-        "training_hours": options.hours,
+        "training_hours": round(stages[-1].hours, 2),
         "training_cores": options.cores,
+        "training_flop": f"{sum(stage.flop for stage in stages):.2g}",
         "data": "Bach chorales from music21's corpus, rendered with FluidSynth and the FluidR3 GM piano",
         "licence": "MIT; music in the public domain, soundfont MIT (see examples/bach_chorales in the source of mp3net)",
     }
     write_json(BUNDLED / CONFIG_FILE, content)
-    print(f"{source} -> {BUNDLED}")
+    print(f"{snapshot.folder} -> {BUNDLED}: {stages[-1].hours:.2f} hours")
+
+
+def write_card(run: Snapshot, report: Path) -> None:
+    snapshot = open_snapshot(BUNDLED)
+    card = Card(
+        snapshot,
+        BUNDLED.name,
+        opened_by="",
+        readings=readings(report, snapshot.digest),
+        curve=curve(judged_in(stages_of(run))),
+        limits=PIANO_ONLY,
+    )
+    write_text(BUNDLED / "README.md", card.text())
+    print(BUNDLED / "README.md")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--name", default="chorales")
+    parser.add_argument("--recipe", help="how it was trained, in a few words")
+    parser.add_argument("--cores", type=int, help="CPU cores that it was trained on")
+    parser.add_argument(
+        "--card", type=Path, metavar="REPORT_JSON", help="write the card of what is bundled, with this report"
+    )
+    options = parser.parse_args()
+    snapshot = open_snapshot(options.run)
+    if options.card:
+        write_card(snapshot, options.card)
+    elif options.recipe and options.cores:
+        bundle(snapshot, options)
+    else:
+        parser.error("--recipe and --cores, or --card")
 
 
 if __name__ == "__main__":

@@ -21,15 +21,13 @@ RENDER = Path(__file__).parent / "render.py"
 SHORT_TRACKS, LONG_TRACKS = 67_600, 300_000
 SHORT_RATE = f"optimiser.learning_rate_schedule=[[11300, 1.0], [{SHORT_TRACKS}, 0.4]]"
 LONG_RATE = f"optimiser.learning_rate_schedule=[[0, 0.5], [{LONG_TRACKS // 2}, 0.5], [{LONG_TRACKS}, 0.1]]"
-GUIDES = ["model.beat_clocks=6", "model.keys=12"]
 
 
 def commands(out: Path, threads: int) -> list[list[str]]:
     """What is run, one after the other."""
     mp3net = [sys.executable, "-m", "mp3net"]
     music, data, short, long = (str(out / name) for name in ("music", "data", "short", "long"))
-    settings = [word for setting in GUIDES for word in ("--set", setting)]
-    train = [*mp3net, "train", data, "--threads", str(threads), *settings]
+    train = [*mp3net, "train", data, "--threads", str(threads)]
     return [
         [sys.executable, str(RENDER), "--out", music],
         [*mp3net, "prepare", music, "--out", data, "--preset", "mp3net2-6s"],

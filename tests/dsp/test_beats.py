@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from mp3net.dsp.beats import Beat, later
+from mp3net.dsp.beats import Beat, in_time
 from mp3net.model.mp3net2.meter import Beats
 
 QUANTILES = np.array([10.0, 20.0, 20.0, 25.0, 40.0], np.float32)
@@ -45,14 +45,18 @@ def test_clocks_go_round_twice_as_fast_each_and_too_fast_ones_are_silent():
 
 def test_a_song_that_begins_later_goes_on_with_the_beat():
     latent = np.array([0.7, -0.3], np.float32)
-    whole = Beat.of(latent, QUANTILES).clocks(3, (40, 60), hops=2)
-    rest = Beat.of(later(latent, QUANTILES, 80), QUANTILES).clocks(3, (0, 20), hops=2)
-    np.testing.assert_allclose(rest, whole, atol=1e-4)
-    assert later(latent, QUANTILES, 80).dtype == np.float32
-    on_the_bar = np.array([0.0, norm.ppf(0.5)], np.float32)
-    begun = later(on_the_bar, np.full(5, 20.0, np.float32), 40)
-    assert np.isfinite(begun).all()
-    assert abs((Beat.of(begun, QUANTILES).begin + 0.5) % 1 - 0.5) < 1e-5
+    own = Beat.of(latent, QUANTILES)
+    rest = in_time(latent, QUANTILES, 0, float(own.bars(np.array(80))))
+    np.testing.assert_allclose(
+        Beat.of(rest, QUANTILES).clocks(3, (0, 20), hops=2), own.clocks(3, (40, 60), hops=2), atol=1e-4
+    )
+    assert rest.dtype == np.float32
+    moved = Beat.of(in_time(latent, QUANTILES, 30, 7.625), QUANTILES)
+    assert float(moved.bars(np.array(30))) % 1 == pytest.approx(0.625, abs=1e-6)
+    assert moved.bar_frames == own.bar_frames
+    on_the_bar = in_time(latent, np.full(5, 20.0, np.float32), 40, 3.5)
+    assert np.isfinite(on_the_bar).all()
+    assert abs((Beat.of(on_the_bar, QUANTILES).begin + 0.5) % 1 - 0.5) < 1e-5
 
 
 def test_batches_have_the_same_clocks():

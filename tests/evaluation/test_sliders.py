@@ -118,6 +118,21 @@ def test_a_slider_is_found_where_it_is(instrument):
     assert {"density", "tempo"} <= set(found.left_out)
 
 
+def test_the_number_of_the_beat_becomes_the_slider_of_the_tempo(instrument, monkeypatch):
+    """With ears that hear its number as the tempo, and nothing else: two thirds of an octave for 2."""
+    place = instrument.config.model.beat_place
+    monkeypatch.setattr(instrument.player, "sound", lambda z, first, last: np.full((1, 8), z[place] / 3, np.float32))
+
+    def heard(audio: np.ndarray, rate_hz: int) -> dict[str, np.ndarray]:
+        return {name: audio[:, 0, 0] if name == "tempo" else np.zeros(len(audio)) for name in UNITS}
+
+    monkeypatch.setattr("mp3net.evaluation.directions.attributes", heard)
+    (slider,) = find_sliders(instrument, 96).sliders
+    assert slider.name == "tempo"
+    assert slider.direction[place] > 0.97 * np.linalg.norm(slider.direction)
+    np.testing.assert_allclose(slider.effects["tempo"], slider.direction[place] / 3, rtol=1e-5)
+
+
 def test_what_was_found_is_kept_and_moves_songs(instrument, mp3net):
     save_sliders(find_sliders(instrument, 96), instrument)
     content = json.loads((instrument.snapshot.folder / "sliders.json").read_text())
@@ -125,8 +140,9 @@ def test_what_was_found_is_kept_and_moves_songs(instrument, mp3net):
     model = MP3net.from_pretrained(instrument.snapshot.folder)
     direction = np.array(content["sliders"]["level"]["direction"], np.float32)
     plain, moved = (model._z(model.generate(3, sliders=chosen).origin.settings) for chosen in ({}, {"level": -1.5}))
-    np.testing.assert_allclose(moved[:8] - plain[:8], -1.5 * direction, atol=1e-5)
-    assert np.array_equal(moved[8:], plain[8:])
+    size = model.config.model.common_size
+    np.testing.assert_allclose(moved[:size] - plain[:size], -1.5 * direction, atol=1e-5)
+    assert np.array_equal(moved[size:], plain[size:])
     status, out, _ = mp3net("generate", model.snapshot.folder, "--slide", "level=-1.5", "--out", "a.wav")
     assert (status, "level -1.5" in out) == (0, True)
     assert mp3net("generate", model.snapshot.folder, "--like", "a.wav", "--out", "b.wav")[0] == 0

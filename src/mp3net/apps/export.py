@@ -67,10 +67,16 @@ def _onnx(request: Request) -> None:
 
 def _hub(request: Request) -> None:
     """A folder for the hub."""
+    from mp3net.apps.curves import judged_in
+    from mp3net.export.card import curve
     from mp3net.export.hub import export_hub
+    from mp3net.training.stages import stages_of
 
     out = request.out if request.out is not None else Path("hub")
-    for name in export_hub(MP3net.from_pretrained(request.snapshot), out, request.report):
+    model = MP3net.from_pretrained(request.snapshot)
+    assert model.snapshot is not None
+    lines = curve(judged_in(stages_of(model.snapshot)))
+    for name in export_hub(model, out, request.report, lines):
         print(out / name)
     print(f"next: read {out / 'README.md'}, then: hf upload OWNER/{out.resolve().name} {out}")
 

@@ -321,7 +321,9 @@ class ConsoleWatcher(Watcher):
             f"coverage {found['coverage_logmel']:.2f}  hum {found['checkerboard_db']:.1f} dB"
         )
         if "pair_error" in found:
-            self.say(f"{'':9} a classifier is wrong in {100 * found['pair_error']:.0f} % of pairs (real: 50 %)")
+            self.say(
+                f"{'':9} a classifier is wrong in {100 * found['pair_error']:.0f} % of pairs (50 %: no better than guessing)"
+            )
         if self.run_directory is not None:
             self.say(f"{'':9} {standing(self.run_directory, self.config)}")
 

@@ -24,7 +24,7 @@ BEATS_PER_BAR = 4
 QUANTILES = 33
 # The beat of networks that were not given one: that of 120 beats a minute in frames of 23 ms.
 USUAL_BEAT_FRAMES = 21.5
-# Half a bar is as far from its beginning as it can be; a song may not begin exactly where Phi has its ends.
+# A song begins at least this part of a bar after a bar line and before the next: at 0 and 1 the inverse of Phi is infinite.
 EDGE = 1e-6
 
 
@@ -60,8 +60,7 @@ class Beat:
         )
 
 
-def later(latent: np.ndarray, beat_frames: np.ndarray, frames: int) -> np.ndarray:
-    """The normal numbers (2,) of a song that begins so many frames after another one and goes on with its beat."""
-    beat = Beat.of(latent, beat_frames)
-    begin = min(max(float(beat.bars(np.array(frames))) % 1, EDGE), 1 - EDGE)
-    return np.array([latent[0], NormalDist().inv_cdf(begin)], latent.dtype)
+def in_time(latent: np.ndarray, beat_frames: np.ndarray, frame: int, bars: float) -> np.ndarray:
+    """The normal numbers (2,) of a song of the same tempo in which so many bars have gone by at a frame."""
+    begin = (bars - frame / Beat.of(latent, beat_frames).bar_frames) % 1
+    return np.array([latent[0], NormalDist().inv_cdf(min(max(begin, EDGE), 1 - EDGE))], latent.dtype)

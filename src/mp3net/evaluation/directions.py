@@ -16,7 +16,7 @@ from mp3net.evaluation.attributes import UNITS, attributes
 from mp3net.files import write_text
 from mp3net.generation import MP3net, SongSettings
 from mp3net.generation.latents import latent
-from mp3net.generation.steering import FILE
+from mp3net.generation.steering import FILE, steered_size
 
 # Directions that are considered, and how far songs are moved along each to learn their effects (standard deviation).
 DIRECTIONS, SPREAD = 32, 1.0
@@ -71,6 +71,17 @@ def principal_directions(weights: Mapping[str, np.ndarray], model: Any, count: i
     return np.asarray(vectors[:, ::-1][:, :count].T)
 
 
+def candidates(weights: Mapping[str, np.ndarray], model: Any) -> np.ndarray:
+    """Unit vectors in the leading latents: the principal directions, and the number that picks the beat if there is one."""
+    principal = principal_directions(weights, model, DIRECTIONS)
+    if not isinstance(model, Mp3net2Model) or not model.beat_clocks:
+        return principal
+    found = np.zeros((len(principal) + 1, model.common_size))
+    found[:-1, : model.global_dim] = principal
+    found[-1, model.beat_place] = 1.0
+    return found
+
+
 def find_sliders(model: MP3net, songs: int = 1500, progress: Progress | None = None) -> Found:
     """Learn from `songs` moved songs what the directions do, combine them, and measure each slider on a third as many.
 
@@ -79,7 +90,7 @@ def find_sliders(model: MP3net, songs: int = 1500, progress: Progress | None = N
     """
     songs = max(songs, 4 * DIRECTIONS)
     weights = {name: value.numpy() for name, value in model.generator.state_dict().items()}
-    directions = principal_directions(weights, model.config.model, DIRECTIONS)
+    directions = candidates(weights, model.config.model)
     total = 2 * songs + len(UNITS) * (songs // 3) * 2
     meter = _Meter(model, progress or (lambda done, of: None), total)
     random = np.random.default_rng(1)
@@ -111,7 +122,7 @@ def _measured(meter: _Meter, directions: dict[str, np.ndarray], songs: int, spre
         if not length:
             left_out[name] = "no direction changes it more than chance does"
             continue
-        direction = direction * min(1.0, FARTHEST_SHARE * len(direction) ** 0.5 / length)
+        direction = direction * min(1.0, FARTHEST_SHARE * steered_size(meter.model.config.model) ** 0.5 / length)
         up, down = (meter([(seed, sign * direction) for seed in seeds]) for sign in (1, -1))
         effects = {other: _interval((up[other] - down[other]) / 2) for other in UNITS}
         own, low, _ = effects[name]

@@ -62,10 +62,7 @@ class SecondGraph:
         graph = self.graph
         logs = np.log(self.weights["beat_frames"])
         latents = graph.slice(common, self.config.beat_place, self.config.key_place, axis=1)
-        share = graph.op(
-            "Add", graph.op("Erf", graph.op("Mul", latents, graph.constant(math.sqrt(0.5)))), graph.constant(1.0)
-        )
-        share = graph.op("Mul", share, graph.constant(0.5))
+        share = self._share_below(latents)
         place = graph.op("Mul", graph.slice(share, 0, 1, axis=1), graph.constant(len(logs) - 1.0))
         low = graph.op("Min", graph.op("Floor", place), graph.constant(len(logs) - 2.0))
         row = graph.op("Cast", low, to=TensorProto.INT64)
@@ -81,10 +78,7 @@ class SecondGraph:
         graph, place = self.graph, self.config.key_place
         upto = self.weights["key_shares"][None]
         latent = graph.slice(common, place, place + 1, axis=1)
-        share = graph.op(
-            "Add", graph.op("Erf", graph.op("Mul", latent, graph.constant(math.sqrt(0.5)))), graph.constant(1.0)
-        )
-        share = graph.op("Mul", share, graph.constant(0.5))
+        share = self._share_below(latent)
         edges = (
             np.concatenate([np.full((1, 1), -1.0), upto[:, :-1]], 1),
             np.concatenate([upto[:, :-1], np.full((1, 1), 2.0)], 1),
@@ -92,6 +86,12 @@ class SecondGraph:
         above = graph.op("GreaterOrEqual", share, graph.constant(edges[0]))
         below = graph.op("Less", share, graph.constant(edges[1]))
         return str(graph.op("Cast", graph.op("And", above, below), to=TensorProto.FLOAT))
+
+    def _share_below(self, latent: str) -> str:
+        """Phi(z) = (1 + erf(z / sqrt 2)) / 2 of normal numbers z."""
+        graph = self.graph
+        erf = graph.op("Erf", graph.op("Mul", latent, graph.constant(math.sqrt(0.5))))
+        return str(graph.op("Mul", graph.op("Add", erf, graph.constant(1.0)), graph.constant(0.5)))
 
     def _in_all_frames(self, noise: str, row: str) -> str:
         """A row (1, K) for every frame of the noise (T, ...)."""

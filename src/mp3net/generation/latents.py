@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mp3net.config import ModelConfig, Mp3net2Model
-from mp3net.dsp.beats import later
+from mp3net.dsp.beats import Beat, in_time
 from mp3net.errors import Mp3netError
 
 if TYPE_CHECKING:
@@ -131,14 +131,11 @@ def between(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     return np.float32(first) * a + np.float32(second) * b
 
 
-def around(
-    z: np.ndarray, model: ModelConfig, first: int, last: int, beat_frames: np.ndarray | None = None
-) -> tuple[np.ndarray, int]:
+def around(z: np.ndarray, model: ModelConfig, first: int, last: int) -> tuple[np.ndarray, int]:
     """What the frames from `first` to before `last` of a long track can be made from: the common latents with the parts up
     to `PARTS_AROUND` before and after, and the frame with which they begin. The paper's networks need all of z.
 
-    That frame is a multiple of the period of the partials' clock, so that tones go on where the next piece begins; and so
-    does the beat, whose quantiles in frames are `beat_frames`."""
+    That frame is a multiple of the period of the partials' clock, so that tones go on where the next piece begins."""
     if not isinstance(model, Mp3net2Model):
         return z, 0
     common, size, each = model.common_size, model.part_size, model.frames_per_part
@@ -146,11 +143,22 @@ def around(
     step = math.lcm(each, period) // each
     begin = max(first // each - PARTS_AROUND, 0) // step * step
     end = -(-last // each) + PARTS_AROUND
-    shared = z[:common].copy()
-    if beat_frames is not None:
-        beat = slice(model.beat_place, model.key_place)
-        shared[beat] = later(shared[beat], beat_frames, begin * each)
-    return np.concatenate([shared, z[common + begin * size : common + end * size]]), begin * each
+    return np.concatenate([z[:common], z[common + begin * size : common + end * size]]), begin * each
+
+
+def keep_the_beat(
+    z: np.ndarray, model: ModelConfig, beat_frames: np.ndarray | None, start: int, end: int, bars: float | None
+) -> float | None:
+    """Change z so that so many bars have gone by at frame `start`, and say how many at frame `end`, at the tempo of z.
+
+    Steps of a path differ in tempo: each on its own would be anywhere in its bar. Without bars, z begins as it would by
+    itself; without a beat (`beat_frames`, its quantiles in frames), nothing changes."""
+    if beat_frames is None or not isinstance(model, Mp3net2Model):
+        return None
+    beat = slice(model.beat_place, model.key_place)
+    if bars is not None:
+        z[beat] = in_time(z[beat], beat_frames, start, bars)
+    return float(Beat.of(z[beat], beat_frames).bars(np.array(end)))
 
 
 def _steering(z: np.ndarray, model: ModelConfig) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 import mp3net
 from mp3net.config import Config, Mp3net2Model, Precision
 from mp3net.errors import Mp3netError
-from mp3net.generation.latents import around, between, check, latent
+from mp3net.generation.latents import around, between, check, keep_the_beat, latent
 from mp3net.generation.places import place
 from mp3net.generation.players import InstantPlayer, Player
 from mp3net.generation.song_settings import SongSettings, checked
@@ -246,20 +246,20 @@ class MP3net:
 
     def _steps(self, settings: SongSettings) -> Iterator[np.ndarray]:
         """Along a path of seeds: every step is cut from a track of its own latents, and fades into the next. Of long tracks
-        only what is around the step is made, so that time grows with the duration and no faster."""
+        only what is around the step is made, so that time grows with the duration and no faster. The beat goes on."""
         points = [self._z(settings, seed) for seed in (settings.seed, *settings.path)]
         hops = self._hops(settings)
         count = self._num_steps(settings)
         edges = [round(hops * number / count) for number in range(count + 1)]
-        tail = np.zeros((self.config.audio.channels, 0), np.float32)
+        tail, bars = np.zeros((self.config.audio.channels, 0), np.float32), None
         for number, (start, end) in enumerate(pairwise(edges)):
             place = number / (count - 1) * (len(points) - 1)
             before = min(int(place), len(points) - 2)
             beyond = min(end + STEP_FADE_HOPS, hops)
-            (one, first), (other, _) = (
-                around(point, self.config.model, start, beyond + 1, self.player.beat_frames) for point in points[before:][:2]
-            )
-            begun = self.player.begin(between(one, other, place - before))
+            (one, first), (other, _) = (around(point, self.config.model, start, beyond + 1) for point in points[before:][:2])
+            z = between(one, other, place - before)
+            bars = keep_the_beat(z, self.config.model, self.player.beat_frames, start - first, end - first, bars)
+            begun = self.player.begin(z)
             piece = self.player.sound(begun, start - first, beyond + 1 - first)
             few = tail.shape[1]
             rise = np.linspace(0, 1, few, dtype=np.float32)

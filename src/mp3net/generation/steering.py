@@ -10,7 +10,7 @@ from shlex import quote
 
 import numpy as np
 
-from mp3net.config import Mp3net2Model
+from mp3net.config import Mp3net2Model, PaperModel
 from mp3net.errors import Mp3netError
 from mp3net.files import read_json
 from mp3net.model.snapshot import Snapshot
@@ -20,7 +20,8 @@ FILE = "sliders.json"
 
 @dataclass(frozen=True)
 class Sliders:
-    """What a song's leading latents, (G,) or (Z,), are moved by, by name, per unit."""
+    """What a song's leading latents are moved by, by name, per unit: the global ones, or all that parts have in common, or
+    the whole latent of the paper's networks."""
 
     directions: Mapping[str, np.ndarray]
     effects: Mapping[str, str]
@@ -42,7 +43,7 @@ def read_sliders(snapshot: Snapshot) -> Sliders:
     """Those beside a snapshot's weights. Errors: Mp3netError if there are none, the file is damaged, or belongs to other
     weights."""
     model = snapshot.config.model
-    size = model.global_dim if isinstance(model, Mp3net2Model) else model.latent_dim
+    sizes = {steered_size(model)} | ({model.common_size} if isinstance(model, Mp3net2Model) else set())
     path = snapshot.folder / FILE
     command = f"mp3net sliders {quote(str(snapshot.run or snapshot.folder))}"
     if not path.exists():
@@ -55,7 +56,7 @@ def read_sliders(snapshot: Snapshot) -> Sliders:
             str(name): f"{float(slider['effects'][name][0]):+.2g} {slider['unit']}"
             for name, slider in content["sliders"].items()
         }
-        sound = all(one.shape == (size,) and np.isfinite(one).all() for one in directions.values())
+        sound = all(one.ndim == 1 and len(one) in sizes and np.isfinite(one).all() for one in directions.values())
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         weights, directions, effects, sound = None, {}, {}, False
     if not sound:
@@ -63,6 +64,11 @@ def read_sliders(snapshot: Snapshot) -> Sliders:
     if weights != snapshot.digest:
         raise Mp3netError(f"{path}: belongs to other weights; find the sliders anew with: {command}")
     return Sliders(directions, effects, file_digest(path))
+
+
+def steered_size(model: Mp3net2Model | PaperModel) -> int:
+    """How many latents steer the manner of a song."""
+    return model.global_dim if isinstance(model, Mp3net2Model) else model.latent_dim
 
 
 def _for_now(snapshot: Snapshot) -> str:

@@ -1,0 +1,63 @@
+"""Which runs led to a snapshot, and what a model card says of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mp3net.apps.curves import judged_in
+from mp3net.config import Config, preset
+from mp3net.export.card import CURVE_ROWS, Judged, curve
+from mp3net.model.snapshot import open_snapshot
+from mp3net.training.origin import Origin
+from mp3net.training.plan import flop_per_track
+from mp3net.training.stages import stages_of
+
+SHORT, LONG = preset("mp3net2-nano"), preset("mp3net2-6s")
+
+
+def write_run(run: Path, config: Config, tracks: list[int], rate: float, init_from: str = "") -> None:
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps(Origin(config, "", init_from=init_from).to_json()))
+    lines: list[dict[str, float]] = [{"tracks_seen": count, "rate/tracks_per_s": rate} for count in tracks]
+    lines += [{"tracks_seen": tracks[-1], "evaluation/kernel_logmel": rate / 10, "evaluation/pair_error": 0.25}]
+    lines += [{"tracks_seen": tracks[-1], "evaluation/octave_flatness": 0.2, "evaluation/octave_flatness_real": 0.3}]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture
+def snapshot(tmp_path, untrained):
+    """One whose run saw 3,600 tracks at 1 per second and began with one of 36,000 at 20 per second, and has gone on since."""
+    write_run(tmp_path / "short", SHORT, [18_000, 36_000], 20.0)
+    write_run(tmp_path / "long", LONG, [1_800, 3_600, 7_200], 1.0, init_from=str(tmp_path / "short"))
+    opened = open_snapshot(untrained)
+    return replace(opened, folder=tmp_path / "long", metadata={"tracks_seen": 3_600})
+
+
+def test_the_runs_that_led_to_a_snapshot(snapshot):
+    short, long = stages_of(snapshot)
+    assert (short.config, long.config, short.tracks_seen, long.tracks_seen) == (SHORT, LONG, 36_000, 3_600)
+    assert short.hours == pytest.approx(0.5)
+    assert long.hours == pytest.approx(1.5), "the hours of the run before it belong to it, those after the snapshot do not"
+    assert long.flop == pytest.approx(3_600 * flop_per_track(LONG))
+    assert {point.tracks_seen for point in judged_in([short, long])} == {36_000}, "what came later is not of this snapshot"
+
+
+def test_runs_that_are_gone_and_runs_that_name_each_other(snapshot, tmp_path):
+    (tmp_path / "short").rename(tmp_path / "elsewhere")
+    assert [stage.config for stage in stages_of(snapshot)] == [LONG]
+    write_run(tmp_path / "short", SHORT, [10], 1.0, init_from=str(tmp_path / "long"))
+    assert [stage.config for stage in stages_of(snapshot)] == [SHORT, LONG]
+    assert stages_of(replace(snapshot, folder=tmp_path)) == []
+
+
+def test_a_card_has_the_curve_with_its_end():
+    readings = {"octave_flatness": 0.25, "octave_flatness_real": 0.3, "pair_error": 0.125}
+    lines = curve([Judged(1000 * count, 1.5, count / 2, readings) for count in range(1, 26)])
+    assert len(lines) - 2 == len(range(25, 0, -3)) <= CURVE_ROWS
+    assert lines[-1] == "| 25,000 of 1.5 s | 12.5 | 0.25 (recordings 0.3) |  |  | 0.125 |"
+    assert len({line.count("|") for line in lines}) == 1
+    assert curve([]) == []
