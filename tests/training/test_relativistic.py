@@ -214,7 +214,8 @@ def test_the_plan_counts_what_is_computed(tiny_data):
     assert played - nano == 2 * 64 * (256 * 1024 + 256 * 48 * 4) - 2 * 3 * 256 * 256 * 64
     # Held for 4 frames: 18 times amplitudes instead of 64, each for the bins of 8 frames, and no levels of 32 and 64 frames.
     rich = override(coefficients, ["model.partials_per_bin=2", "model.hold_frames=4"])
-    levels = 2 * 2 * 3 * 256 * 256 * 96 + 2 * 3 * 256 * 8 * 96 + 2 * 2 * 128 * 512  # two each; noise; modulation
+    # Two convolutions each; noise, beat and key; modulation.
+    levels = 2 * 2 * 3 * 256 * 256 * 96 + 2 * 3 * 256 * 33 * 96 + 2 * 2 * 128 * 512
     held = 2 * 256 * 48 * 4 * (18 * 8 - 64)
     assert forward_flop(rich)[0] == played - levels - 2 * (64 - 18) * 256 * 1024 + held
     # A view of 8 frames, 16 times per track: two numbers of 8 frames become two of 8 lines, and all lines are mixed.
