@@ -44,7 +44,7 @@ EVALUATIONS = {
 LOGARITHMIC = ("gradient penalty", "kernel distance, log-mel")
 CLIPS = 64
 PICTURED = 4
-COLOURS = 128
+COLOURS = 128  # of spectrograms: pictures of so many lines are large enough as they are
 
 
 def draw_judged(files: list[Path], panels: dict[str, Axes]) -> None:
@@ -93,6 +93,12 @@ def curves(runs: list[Path], judged: list[Path]) -> Figure:
     return figure
 
 
+def save_small(figure: Figure, path: Path) -> None:
+    """A PNG of COLOURS colours."""
+    save_png(figure, path)
+    Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
+
+
 def describe(name: str, clips: torch.Tensor, num_bins: int) -> None:
     coefficients = mdct(clips, num_bins, edges="crop")
     tones = tonality(coefficients).mean(dim=(1, 2, 3)).numpy()
@@ -123,9 +129,7 @@ def main() -> None:
     describe("generated", torch.from_numpy(np.stack(songs))[..., :whole_hops], num_bins)
     options.out.mkdir(parents=True, exist_ok=True)
     rows = [("real", list(real[:PICTURED].numpy())), ("generated", songs[:PICTURED])]
-    picture = options.out / "real-and-generated.png"
-    save_png(spectrogram_grid(rows, rate), picture)
-    Image.open(picture).convert("RGB").quantize(COLOURS).save(picture, optimize=True)
+    save_small(spectrogram_grid(rows, rate), options.out / "real-and-generated.png")
     save_png(curves(options.runs, options.judged), options.out / "training-curves.png")
 
 

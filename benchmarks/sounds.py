@@ -14,18 +14,17 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from pictures import save_small
 
 from mp3net.audio.encoding import write
 from mp3net.audio.reading import read
 from mp3net.evaluation.ladder import FAULTS
-from mp3net.figures import save_png, spectrogram_grid
+from mp3net.figures import spectrogram_grid
 from mp3net.generation import MP3net
 
 SONG_S, EXCERPT_S, RATE_HZ = 20.0, 10.0, 22050
 PEAK = 0.9
 PICTURED_SEEDS = (7, 8)
-PALETTE = 128  # colours: a picture of noise is large enough as it is
 FADE_S = 0.05
 
 
@@ -60,8 +59,7 @@ def songs_of(folder: Path, snapshots: dict[str, str], picture: Path | None) -> N
         rows.append((name.replace("-", " "), [song.audio for song in made]))
         print(folder / f"{name}.mp3")
     if picture:
-        save_png(spectrogram_grid(rows, rate), picture)
-        Image.open(picture).convert("RGB").quantize(PALETTE).save(picture, optimize=True)
+        save_small(spectrogram_grid(rows, rate), picture)
 
 
 def ladder(folder: Path, recording: Path, at_s: float) -> None:

@@ -1,8 +1,9 @@
 """Copy the latest snapshot of a run into the package, in half precision, and write the card that says what it is.
 
     python examples/bach_chorales/bundle.py RUN --recipe "mp3net2-nano, then mp3net2-6s" --cores 1
-    mp3net evaluate --data DATA --seconds 24 --out REPORT
-    python examples/bach_chorales/bundle.py RUN --card REPORT/report.json
+    mp3net evaluate --data DATA --out REPORT
+    mp3net evaluate --data DATA --seconds 24 --samples 96 --measures structure,logmel --out LONG_REPORT
+    python examples/bach_chorales/bundle.py RUN --card REPORT/report.json LONG_REPORT/report.json
 
 Hours, floating-point operations and curves are those of the run and of the runs that it began with. The report can only be
 made of what is bundled, so the card comes last.
@@ -51,13 +52,16 @@ def bundle(snapshot: Snapshot, options: argparse.Namespace) -> None:
     print(f"{snapshot.folder} -> {BUNDLED}: {stages[-1].hours:.2f} hours")
 
 
-def write_card(run: Snapshot, report: Path) -> None:
+def write_card(run: Snapshot, reports: list[Path]) -> None:
     snapshot = open_snapshot(BUNDLED)
+    found = []
+    for report in reports:
+        found += [f"Clips of {read_json(report)['clips']['length_s']:.1f} s:", "", *readings(report, snapshot.digest), ""]
     card = Card(
         snapshot,
         BUNDLED.name,
         opened_by="",
-        readings=readings(report, snapshot.digest),
+        readings=found[:-1],
         curve=curve(judged_in(stages_of(run))),
         limits=PIANO_ONLY,
     )
@@ -71,9 +75,8 @@ def main() -> None:
     parser.add_argument("--name", default="chorales")
     parser.add_argument("--recipe", help="how it was trained, in a few words")
     parser.add_argument("--cores", type=int, help="CPU cores that it was trained on")
-    parser.add_argument(
-        "--card", type=Path, metavar="REPORT_JSON", help="write the card of what is bundled, with this report"
-    )
+    help_card = "write the card of what is bundled, with these reports"
+    parser.add_argument("--card", type=Path, nargs="+", metavar="REPORT_JSON", help=help_card)
     options = parser.parse_args()
     snapshot = open_snapshot(options.run)
     if options.card:
