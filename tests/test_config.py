@@ -248,6 +248,7 @@ def test_settings_reach_into_unions_and_options():
         ("model.view_frames=[8, 8]", r"view_frames = \[8, 8\].*each at most once"),
         ("model.hold_frames=3", r"hold_frames = 3: with num_doublings = 4 choose from \[1, 2, 4, 8, 16\]"),
         ("model.partials_per_bin=0", r"phase_dim = 32 without partials"),
+        ("model.partial_places=7", r"partial_places = 7: fewer than the 8 partials of a bin"),
         ("model.attention_heads=7", r"deepest width 256 must be a multiple of 4 x attention_heads = 28"),
         ("audio.num_bins=255", "must be even"),
     ],
