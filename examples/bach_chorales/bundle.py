@@ -5,7 +5,8 @@
     mp3net evaluate --data DATA --seconds 24 --samples 96 --measures structure,logmel --out LONG_REPORT
     python examples/bach_chorales/bundle.py RUN --card REPORT/report.json LONG_REPORT/report.json
 
-Hours, floating-point operations and curves are those of the run and of the runs that it began with. The report can only be
+Hours, floating-point operations and curves are those of the run and of what it began with, and go into the snapshot's
+metadata, so that a later run that begins with it knows them. The report can only be
 made of what is bundled, so the card comes last.
 """
 
@@ -20,7 +21,7 @@ from mp3net.export.card import LIMITS, Card, curve, readings
 from mp3net.files import read_json, write_json, write_text
 from mp3net.model.snapshot import CONFIG_FILE, DISCRIMINATOR_FILE, GENERATOR_FILE, Snapshot, open_snapshot
 from mp3net.model.weights import load_tensors, save_tensors
-from mp3net.training.stages import stages_of
+from mp3net.training.stages import STAGES, stages_of
 
 BUNDLED = Path(__file__).parents[2] / "src" / "mp3net" / "bundled"
 PIANO_ONLY = (
@@ -45,6 +46,7 @@ def bundle(snapshot: Snapshot, options: argparse.Namespace) -> None:
         "training_hours": round(stages[-1].hours, 2),
         "training_cores": options.cores,
         "training_flop": f"{sum(stage.flop for stage in stages):.2g}",
+        STAGES: [stage.to_json() for stage in stages],
         "data": "Bach chorales from music21's corpus, rendered with FluidSynth and the FluidR3 GM piano",
         "licence": "MIT; music in the public domain, soundfont MIT (see examples/bach_chorales in the source of mp3net)",
     }

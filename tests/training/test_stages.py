@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 
 from mp3net.apps.curves import judged_in
 from mp3net.config import Config, preset
+from mp3net.errors import Mp3netError
 from mp3net.export.card import CURVE_ROWS, Judged, curve
 from mp3net.model.snapshot import open_snapshot
 from mp3net.training.origin import Origin
 from mp3net.training.plan import flop_per_track
-from mp3net.training.stages import stages_of
+from mp3net.training.stages import STAGES, stages_of
 
 SHORT, LONG = preset("mp3net2-nano"), preset("mp3net2-6s")
 
@@ -39,7 +41,8 @@ def snapshot(tmp_path, untrained):
 
 def test_the_runs_that_led_to_a_snapshot(snapshot):
     short, long = stages_of(snapshot)
-    assert (short.config, long.config, short.tracks_seen, long.tracks_seen) == (SHORT, LONG, 36_000, 3_600)
+    assert (short.tracks_seen, long.tracks_seen) == (36_000, 3_600)
+    assert (short.track_s, long.track_s) == pytest.approx((1.512, 5.977), abs=1e-3)
     assert short.hours == pytest.approx(0.5)
     assert long.hours == pytest.approx(1.5), "the hours of the run before it belong to it, those after the snapshot do not"
     assert long.flop == pytest.approx(3_600 * flop_per_track(LONG))
@@ -48,10 +51,37 @@ def test_the_runs_that_led_to_a_snapshot(snapshot):
 
 def test_runs_that_are_gone_and_runs_that_name_each_other(snapshot, tmp_path):
     (tmp_path / "short").rename(tmp_path / "elsewhere")
-    assert [stage.config for stage in stages_of(snapshot)] == [LONG]
+    assert [stage.tracks_seen for stage in stages_of(snapshot)] == [3_600]
     write_run(tmp_path / "short", SHORT, [10], 1.0, init_from=str(tmp_path / "long"))
-    assert [stage.config for stage in stages_of(snapshot)] == [SHORT, LONG]
+    assert [stage.tracks_seen for stage in stages_of(snapshot)] == [10, 3_600]
     assert stages_of(replace(snapshot, folder=tmp_path)) == []
+
+
+def test_a_snapshot_that_travels_takes_its_stages_along(snapshot, untrained, tmp_path):
+    """So does the next one, whose run began with it, and no run of the first need be there any more."""
+    published, config = tmp_path / "published", json.loads((untrained / "config.json").read_text())
+    shutil.copytree(untrained, published)
+    config["metadata"] |= {STAGES: [stage.to_json() for stage in stages_of(snapshot)], "tracks_seen": 3_600}
+    (published / "config.json").write_text(json.dumps(config))
+    before = stages_of(snapshot)
+    shutil.rmtree(tmp_path / "short")
+    shutil.rmtree(tmp_path / "long")
+    found = stages_of(open_snapshot(published))
+    assert [stage.hours for stage in found] == pytest.approx([stage.hours for stage in before])
+    assert [stage.flop for stage in found] == pytest.approx([stage.flop for stage in before])
+    assert curve(judged_in(found)) == curve(judged_in(before)) != []
+    write_run(tmp_path / "later", LONG, [3_600], 1.0, init_from=str(published))
+    later = stages_of(replace(snapshot, folder=tmp_path / "later", metadata={}))
+    assert [stage.hours for stage in later] == pytest.approx([0.5, 1.5, 2.5])
+    shutil.rmtree(published)
+    assert len(stages_of(replace(snapshot, folder=tmp_path / "later", metadata={}))) == 1
+
+
+@pytest.mark.parametrize("wrong", [5, [5], [{}], [{"tracks_seen": "x"}], "stages", {"a": 1}])
+def test_stages_that_cannot_be_read_are_named(wrong, untrained):
+    opened = open_snapshot(untrained)
+    with pytest.raises(Mp3netError, match=r"metadata.stages in its config.json cannot be read"):
+        stages_of(replace(opened, metadata={STAGES: wrong}))
 
 
 def test_a_card_has_the_curve_with_its_end():

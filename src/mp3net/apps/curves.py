@@ -15,11 +15,10 @@ def judged_in(stages: Sequence[Stage]) -> list[Judged]:
     return [
         Judged(
             point.tracks_seen,
-            stage.config.track_samples / stage.config.audio.sample_rate_hz,
+            stage.track_s,
             stage.hours_before + point.hours,
             {name.removeprefix(PREFIX): value for name, value in point.readings.items()},
         )
         for stage in stages
-        for point in stage.course.evaluated
-        if point.tracks_seen <= stage.tracks_seen
+        for point in stage.judged
     ]

@@ -1,22 +1,32 @@
-"""The runs that led to a snapshot, one from the weights of the other, and what they took."""
+"""The runs that led to a snapshot, one from the weights of the other, and what they took.
+
+A run knows what it began with, as long as that is where it was. A snapshot that travels takes its stages along, in its
+metadata, so that what begins with it knows them too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from mp3net.config import Config
-from mp3net.model.snapshot import Snapshot
-from mp3net.training.course import Course, read_course
-from mp3net.training.origin import find_run, read_origin
+from mp3net.errors import Mp3netError
+from mp3net.model.snapshot import Snapshot, open_snapshot
+from mp3net.training.course import Course, Point, read_course
+from mp3net.training.origin import Origin, find_run, read_origin
 from mp3net.training.plan import flop_per_track
+
+# Where a snapshot's metadata have them.
+STAGES = "stages"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One run, and the hours of training before it."""
+    """One run of tracks of so many seconds, and the hours of training before it."""
 
-    config: Config
+    track_s: float
+    flop_per_track: float
     course: Course
     tracks_seen: int
     """So far as it led to the snapshot; it may have gone on since."""
@@ -30,23 +40,79 @@ class Stage:
     @property
     def flop(self) -> float:
         """Floating-point operations of its tracks, as `plan.flop_per_track` counts them."""
-        return self.tracks_seen * flop_per_track(self.config)
+        return self.tracks_seen * self.flop_per_track
+
+    @property
+    def judged(self) -> list[Point]:
+        """The light evaluations that led to the snapshot."""
+        return [point for point in self.course.evaluated if point.tracks_seen <= self.tracks_seen]
+
+    def to_json(self) -> dict[str, Any]:
+        """What a snapshot takes along: readings of evaluations, without those of every step."""
+        return {
+            "track_s": self.track_s,
+            "flop_per_track": self.flop_per_track,
+            "tracks_seen": self.tracks_seen,
+            "hours": self.hours - self.hours_before,
+            "judged": [
+                {"tracks_seen": point.tracks_seen, "hours": point.hours, "readings": _evaluated(point)}
+                for point in self.judged
+            ],
+        }
 
 
 def stages_of(snapshot: Snapshot) -> list[Stage]:
-    """The run of a snapshot, after those that it began with, as far as they are still where they were; empty if the snapshot
-    lies in no run. Errors: Mp3netError if a file cannot be read."""
+    """The run of a snapshot, after those that it began with, as far as they are still where they were, and those that a
+    snapshot has taken along; empty if nothing is known. Errors: Mp3netError if a file cannot be read."""
     stages: list[Stage] = []
     runs: list[Path] = []
-    found = find_run(snapshot.folder)
-    while found is not None and found.resolve() not in runs:
+    place = snapshot.folder
+    while (found := find_run(place)) is not None and found.resolve() not in runs:
         runs.append(found.resolve())
-        origin, course = read_origin(found), read_course(found)
-        stages.append(Stage(origin.config, course, course.tracks_seen))
-        found = find_run(Path(origin.init_from)) if origin.init_from else None
+        origin = read_origin(found)
+        stages.append(_stage(origin, read_course(found)))
+        if not origin.init_from:
+            break
+        place = Path(origin.init_from)
     if stages:
         stages[0] = replace(stages[0], tracks_seen=int(snapshot.metadata.get("tracks_seen", stages[0].tracks_seen)))
+    return _after_each_other([*(_taken_along(snapshot, place) if found is None else []), *reversed(stages)])
+
+
+def _stage(origin: Origin, course: Course) -> Stage:
+    config = origin.config
+    return Stage(config.track_samples / config.audio.sample_rate_hz, flop_per_track(config), course, course.tracks_seen)
+
+
+def _taken_along(snapshot: Snapshot, place: Path) -> list[Stage]:
+    """The stages in the metadata of a snapshot that lies in no run."""
+    if place != snapshot.folder:
+        try:
+            snapshot = open_snapshot(place)
+        except Mp3netError:  # it was there when the run began, and is not now
+            return []
+    try:
+        return [_from_json(content) for content in snapshot.metadata.get(STAGES, [])]
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise Mp3netError(f"{snapshot.folder}: metadata.{STAGES} in its config.json cannot be read: {error!r}") from None
+
+
+def _from_json(content: dict[str, Any]) -> Stage:
+    tracks_seen, hours = int(content["tracks_seen"]), float(content["hours"])
+    judged = [
+        Point(int(point["tracks_seen"]), float(point["hours"]), {str(k): float(v) for k, v in point["readings"].items()})
+        for point in content["judged"]
+    ]
+    course = Course([Point(tracks_seen, hours, {})], judged)
+    return Stage(float(content["track_s"]), float(content["flop_per_track"]), course, tracks_seen)
+
+
+def _after_each_other(stages: Sequence[Stage]) -> list[Stage]:
     ordered: list[Stage] = []
-    for stage in reversed(stages):
+    for stage in stages:
         ordered.append(replace(stage, hours_before=ordered[-1].hours if ordered else 0.0))
     return ordered
+
+
+def _evaluated(point: Point) -> dict[str, float]:
+    return {name: value for name, value in point.readings.items() if name.startswith("evaluation/")}
