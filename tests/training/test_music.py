@@ -16,6 +16,7 @@ from mp3net.data.recordings import below
 from mp3net.model.build import build_networks
 from mp3net.model.mp3net2.harmony import transposed
 from mp3net.model.mp3net2.meter import beat_profile
+from mp3net.model.snapshot import open_snapshot, save_snapshot
 from mp3net.training.music import BarFit, fitted_keys, measure_music
 from tests.training.conftest import SECOND, trainer
 
@@ -144,3 +145,35 @@ def test_the_beat_does_not_depend_on_how_a_batch_is_divided(tiny_data):
     for name in ("beat", "key"):
         one, other = (getattr(session.state.networks.discriminator, name).scaled.grad for session in (whole, parts))
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+MOVING = override(WITH_BEAT, ["model.movement_lags=[1, 4]"])
+
+
+def test_how_recordings_move_is_measured_and_songs_are_drawn_to_it(tiny_data):
+    """The generator's pull is the estimate's product with the profile of its songs, times the weight."""
+    session = trainer(MOVING, tiny_data)
+    movement = session.state.networks.discriminator.movement
+    assert movement.recordings.shape == (2, 2, 16)
+    assert 0.01 < float(movement.recordings.min()) < float(movement.recordings.max()) < 1
+    terms = session.steps.iteration()
+    assert {"movement/gap", "movement/followed"} <= terms.keys()
+    steps = [float(value) for value in movement.scaled.detach().abs().flatten()]
+    assert min(steps) > 0, "the estimate is trained"
+    silent = trainer(override(MOVING, ["objective.movement_weight=0"]), tiny_data)
+    assert "movement/gap" not in silent.steps.iteration()
+
+
+def test_a_training_may_begin_with_networks_that_knew_nothing_of_movement(tiny_data, tmp_path):
+    before = trainer(WITH_BEAT, tiny_data)
+    weights = before.state.networks.generator.state_dict(), before.state.networks.discriminator.state_dict()
+    save_snapshot(tmp_path / "before", WITH_BEAT, *weights, {"tracks_seen": 0})
+    after = trainer(MOVING, tiny_data, init_from=open_snapshot(tmp_path / "before"))
+    discriminator = after.state.networks.discriminator
+    assert discriminator.movement.recordings.abs().max() > 0.01
+    assert torch.equal(discriminator.from_bins.weight, before.state.networks.discriminator.from_bins.weight)
+    assert torch.equal(discriminator.key.recordings, before.state.networks.discriminator.key.recordings)
+    weights = after.state.networks.generator.state_dict(), discriminator.state_dict()
+    save_snapshot(tmp_path / "after", MOVING, *weights, {"tracks_seen": 0})
+    back = trainer(WITH_BEAT, tiny_data, init_from=open_snapshot(tmp_path / "after"))
+    assert back.state.networks.discriminator.movement is None

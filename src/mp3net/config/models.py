@@ -79,7 +79,7 @@ class Mp3net2Model(Frozen):
     calibrated: ClassVar[bool] = True
     # Samples of a batch that are scored together.
     coupled_samples: ClassVar[int | None] = 1
-    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts"})
+    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts", "movement_lags"})
 
     kind: Literal["mp3net2"] = "mp3net2"
     num_parts: int = Field(1, ge=1, le=100_000, description="parts of a track in training, one local latent each")
@@ -110,6 +110,9 @@ class Mp3net2Model(Frozen):
     )
     keys: int = Field(
         0, ge=0, le=48, description="keys in which songs are, each a step of an octave from the next: 12; 0: no key"
+    )
+    movement_lags: Annotated[tuple[int, ...], Strict(False)] = Field(
+        (), description="frames after which levels of songs are drawn to have moved as far as those of recordings have"
     )
     hold_frames: int = Field(
         1, ge=1, description="frames per amplitude of a partial, a power of two; amplitudes fade linearly into the next"
@@ -164,6 +167,16 @@ class Mp3net2Model(Frozen):
         if self.hold_frames not in possible:
             raise ValueError(
                 f"hold_frames = {self.hold_frames}: with num_doublings = {self.num_doublings} choose from {possible}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lags_fit_a_part(self) -> Mp3net2Model:
+        lags = self.movement_lags
+        if len(set(lags)) < len(lags) or not all(1 <= lag < self.frames_per_part for lag in lags):
+            raise ValueError(
+                f"movement_lags = {list(lags)}: choose from 1 to {self.frames_per_part - 1}, shorter than a part, each at "
+                "most once"
             )
         return self
 

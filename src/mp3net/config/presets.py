@@ -24,7 +24,7 @@ def _second_family(audio: AudioConfig, num_parts: int, total_tracks: int, *, wid
     model = Mp3net2Model(
         num_parts=num_parts, width=width, deep_width=deep_width, global_share=0.25,
         partials_per_bin=8, phase_dim=32, view_frames=(8,), hearing_db=-12.0,
-        beat_clocks=6, keys=12,
+        beat_clocks=6, keys=12, movement_lags=(1, 2, 4, 8, 16),
     )  # fmt: skip
     optimiser = OptimiserConfig(
         learning_rate=2e-4,

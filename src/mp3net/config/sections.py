@@ -116,6 +116,9 @@ class Relativistic(Frozen):
         description="how strongly onsets are drawn to the clocks, as recordings' are to the beat; with beat_clocks",
     )
     key_weight: float = Field(40.0, ge=0, description="how strongly pitches are drawn to the song's key; with keys")
+    movement_weight: float = Field(
+        3.0, ge=0, description="how strongly levels are drawn to move as those of recordings do; with movement_lags"
+    )
     masking_noise: MaskingNoise | None = MaskingNoise()
 
     def cost_per_track(self, made: float, scored: float) -> float:

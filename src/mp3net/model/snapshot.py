@@ -56,9 +56,9 @@ class Snapshot:
         """The generator's weights by name, float32; Mp3netError if they are not of these names and shapes."""
         return load_arrays(self.folder / GENERATOR_FILE, shapes)
 
-    def load_discriminator(self, network: nn.Module) -> None:
-        """Fill `network`; Mp3netError if the snapshot has no discriminator or a different one."""
-        load_weights(network, self.folder / DISCRIMINATOR_FILE)
+    def load_discriminator(self, network: nn.Module, fresh: str = "") -> None:
+        """Fill `network`, but for its module `fresh`; Mp3netError if the snapshot has no discriminator or another one."""
+        load_weights(network, self.folder / DISCRIMINATOR_FILE, fresh)
 
     @property
     def digest(self) -> str:

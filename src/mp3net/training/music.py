@@ -1,4 +1,4 @@
-"""The beat and the key of recordings: which there are, and how onsets and pitches follow them."""
+"""The beat and the key of recordings: which there are, how onsets and pitches follow them, and how levels move."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
 from mp3net.model.mp3net2.meter import Beats, beat_profile, onsets
+from mp3net.model.mp3net2.movement import movement_profile
 
 # Long enough for a tempo, short enough for it to be steady.
 CROP_S = 12.0
@@ -37,13 +38,14 @@ FITTED = (1, 2, 4, 8, 16)
 @torch.no_grad()
 def measure_music(dataset: CropDataset, config: Config, networks: Networks) -> None:
     """Give networks with clocks the beat of recordings, and networks with keys their keys: how often each length and each
-    key is there, and the mean profile of what follows it. Crops of up to 12 s are taken to have one beat and one key."""
+    key is there, and the mean profile of what follows it. Crops of up to 12 s are taken to have one beat and one key.
+    Networks that are to move as recordings do get the mean profile of that."""
     model, generator, discriminator = config.model, networks.generator, networks.discriminator
-    if not isinstance(model, Mp3net2Model) or not (model.beat_clocks or model.keys):
+    if not isinstance(model, Mp3net2Model) or not (model.beat_clocks or model.keys or model.movement_lags):
         return
     assert isinstance(generator, Generator)
     assert isinstance(discriminator, Discriminator)
-    beats, beat_profiles, pitches = [], [], []
+    beats, beat_profiles, pitches, movements = [], [], [], []
     fit: BarFit | None = None
     for features in _features(dataset, config, discriminator.front_end):
         level = features[:, :, 0].mean(2)
@@ -55,9 +57,13 @@ def measure_music(dataset: CropDataset, config: Config, networks: Networks) -> N
             beat_profiles.append(beat_profile(level, bars.bars(times)))
         if model.keys:
             pitches.append(pitch_profile(features, config.audio, model.keys))
+        if model.movement_lags:
+            movements.append(movement_profile(level, model.movement_lags))
     if discriminator.beat is not None:
         generator.beat_frames.copy_(torch.quantile(torch.cat(beats), torch.linspace(0, 1, QUANTILES).to(beats[0])))
         discriminator.beat.recordings.copy_(torch.cat(beat_profiles).mean(0))
+    if discriminator.movement is not None:
+        discriminator.movement.recordings.copy_(torch.cat(movements).mean(0))
     if discriminator.key is not None:
         keys, profile = fitted_keys(torch.cat(pitches))
         generator.key_shares.copy_(keys.mean(0).cumsum(0))

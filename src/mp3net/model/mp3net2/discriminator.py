@@ -75,6 +75,8 @@ class Discriminator(nn.Module):
         self.score_track = ScoreHead(widths[-1])
         self.beat = ProfileGap(len(octaves(audio.num_bins)) + 1, HARMONICS, 2) if config.beat_clocks else None
         self.key = ProfileGap(config.keys, 2) if config.keys else None
+        lags = len(config.movement_lags)
+        self.movement = ProfileGap(lags, 2, audio.num_bins) if lags else None
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
@@ -83,7 +85,7 @@ class Discriminator(nn.Module):
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
         """The first `count` levels and what reads the features for them."""
         views = [view for level, view in self.views.items() if int(level) < count]
-        gaps = [gap for gap in (self.beat, self.key) if gap is not None]
+        gaps = [gap for gap in (self.beat, self.key, self.movement) if gap is not None]
         return [self.from_bins, *views, *self.levels[:count], *self.steps[:count], *gaps]
 
     def forward(self, coefficients: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from mp3net.model.mp3net2.gap import ProfileGap
 from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
 from mp3net.model.mp3net2.meter import beat_profile
+from mp3net.model.mp3net2.movement import movement_profile
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
 from mp3net.training.objectives.draws import TrackDraws
 
@@ -67,6 +68,7 @@ class RelativisticObjective(Objective):
         assert isinstance(config.objective, Relativistic)
         self.penalty_every = self.cycle_steps = config.objective.penalty_every
         self.beat_weight, self.key_weight = config.objective.beat_weight, config.objective.key_weight
+        self.movement_weight = config.objective.movement_weight
         self.audio = config.audio
 
     def summary(self, readings: Mapping[str, float]) -> str:
@@ -125,7 +127,8 @@ class RelativisticObjective(Objective):
         return self._scores(self._features(coefficients, draws))
 
     def _drawn(self, features: Tensor, latents: Tensor) -> Iterator[Drawn]:
-        """How songs follow what they go by, in the features (B, T, 6, C, F) of the songs of these latents."""
+        """How songs follow what they go by, and how they move, in the features (B, T, 6, C, F) of the songs of these
+        latents."""
         generator, discriminator = self.networks.generator, self._discriminator()
         assert isinstance(generator, Generator)
         beats, keys = generator.guides(latents)
@@ -136,6 +139,9 @@ class RelativisticObjective(Objective):
         if keys is not None and discriminator.key is not None and self.key_weight:
             profile = transposed(pitch_profile(features, self.audio, keys.shape[1]), keys)
             yield Drawn("key", discriminator.key, profile, self.key_weight)
+        if discriminator.movement is not None and self.movement_weight:
+            profile = movement_profile(features[:, :, 0].mean(2), discriminator.config.movement_lags)
+            yield Drawn("movement", discriminator.movement, profile, self.movement_weight)
 
     def _discriminator(self) -> Discriminator:
         network = self.networks.discriminator
