@@ -26,7 +26,6 @@ KINDS: dict[str, tuple[str, list[str]]] = {
     "second": ("mp3net2-nano", [*SMALL, "model.local_dim=8"]),
     "coefficients": ("mp3net2-nano", [*SMALL, "model.local_dim=8", "model.partials_per_bin=0", "model.phase_dim=0"]),
     "beat and key": ("mp3net2-nano", [*SMALL, "model.local_dim=8", "model.beat_clocks=3", "model.keys=12"]),
-    "partials at places": ("mp3net2-nano", [*SMALL, "model.local_dim=8", "model.partial_places=16"]),
     "paper": ("nano-1.5s", ["model.num_blocks=2", "audio.num_bins=16", "model.latent_dim=8"]),
 }
 VALUES: list[Any] = [

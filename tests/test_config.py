@@ -251,7 +251,6 @@ def test_settings_reach_into_unions_and_options():
         ("model.movement_lags=[0, 4]", r"movement_lags = \[0, 4\]: choose from 1 to 63, shorter than a part"),
         ("model.movement_lags=[64]", r"movement_lags = \[64\]: choose from 1 to 63"),
         ("model.movement_lags=[4, 4]", r"each at most once"),
-        ("model.partial_places=7", r"partial_places = 7: fewer than the 8 partials of a bin"),
         ("model.attention_heads=7", r"deepest width 256 must be a multiple of 4 x attention_heads = 28"),
         ("audio.num_bins=255", "must be even"),
     ],

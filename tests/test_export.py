@@ -21,7 +21,6 @@ from mp3net.errors import Mp3netError
 from mp3net.export import onnx as module
 from mp3net.export.onnx import export_onnx
 from mp3net.model.build import build_generator
-from tests.model.small_networks import scattered
 
 PLAY = Path(__file__).parents[1] / "examples" / "onnx" / "play.py"
 SMALL = ["model.width=32", "model.deep_width=32", "audio.num_bins=64"]
@@ -31,8 +30,6 @@ KINDS = {
     "one style, two blocks": ("mp3net2-6s", [*SMALL, "model.global_share=1.0", "model.blocks_per_level=2"]),
     "phases that begin alike": ("mp3net2-nano", [*SMALL, "model.phase_dim=0", "model.partials_per_bin=4"]),
     "an odd block": ("mp3net2-nano", [*SMALL[:2], "audio.num_bins=100", "audio.window=sine"]),
-    "partials at places": ("mp3net2-6s", [*SMALL, "model.partial_places=32"]),
-    "at few places": ("mp3net2-nano", [*SMALL, "model.partial_places=16"]),
     "beat": ("mp3net2-6s", [*SMALL, "model.beat_clocks=6"]),
     "beat and key": ("mp3net2-6s", [*SMALL, "model.beat_clocks=6", "model.keys=12"]),
     "paper": ("micro-6s", ["model.channel_cap=16"]),
@@ -51,7 +48,6 @@ def fresh(kind: str) -> MP3net:
                 parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
         if (beat_frames := dict(generator.named_buffers()).get("beat_frames")) is not None:
             beat_frames.copy_(torch.linspace(15.0, 30.0, len(beat_frames)))
-    scattered(generator)
     return MP3net(generator.eval().requires_grad_(False), config)
 
 

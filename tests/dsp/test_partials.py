@@ -11,8 +11,6 @@ import torch
 from mp3net.dsp import constants, tables
 from mp3net.dsp.mdct import mdct
 from mp3net.dsp.partials import clock, clock_period, render
-from mp3net.dsp.tables import Tuning
-from mp3net.errors import Mp3netError
 
 FRAMES = 12
 
@@ -49,53 +47,6 @@ def test_a_constant_amplitude_is_a_steady_sine(num_bins, per_bin):
         assert float((made - gain * expected).abs().max() / made.abs().max()) < 7e-4
     assert max(gains) / min(gains) == pytest.approx(1, abs=2e-3)
     assert min(gains) > 0
-
-
-def chosen(num_bins: int, per_bin: int, grid: int) -> Tuning:
-    """Some places of each bin."""
-    drawn = np.random.RandomState(3)
-    return Tuning.of(np.stack([np.sort(drawn.permutation(grid)[:per_bin]) for _ in range(num_bins)]), grid)
-
-
-@pytest.mark.parametrize(("num_bins", "per_bin", "grid"), [(36, 1, 4), (64, 3, 32), (100, 2, 7)])
-def test_partials_sound_where_their_places_are(num_bins, per_bin, grid):
-    tuning = chosen(num_bins, per_bin, grid)
-    gains, count = [], num_bins * per_bin
-    for number in (0, 1, count // 7, count // 2 + 1, count - 2, count - 1):
-        phase = 0.4 + number
-        z = one(num_bins, per_bin, number, complex(math.cos(phase), math.sin(phase)))
-        made = render(z, tuning=tuning)
-        place = number // per_bin + (tuning.places[number] + 0.5) / grid
-        expected = sine(num_bins, place, phase)
-        gains.append(float((made * expected).sum() / expected.square().sum()))
-        assert float((made - gains[-1] * expected).abs().max() / made.abs().max()) < 1e-3
-    assert max(gains) / min(gains) == pytest.approx(1, abs=2e-3)
-
-
-def test_all_places_taken_are_even_spacing():
-    tuning = Tuning.of(np.tile(np.arange(3.0, dtype=np.float32), (18, 1)), 3)
-    assert tuning == Tuning.even(18, 3)
-    z = amplitudes(18, 3)
-    assert torch.equal(render(z, tuning=tuning), render(z))
-    assert float((render(z, tuning=chosen(18, 3, 5)) - render(z)).std()) > 0.1
-    assert tables.spaced(2, 8, 32).tolist() == [[2, 6, 10, 14, 18, 22, 26, 30]] * 2
-
-
-def test_half_a_period_changes_the_sign_of_every_partial():
-    tuning = chosen(20, 3, 32)
-    cosine, sine_ = clock(130, torch.zeros(20, 3, dtype=torch.float64), tuning=tuning)
-    for turn in (cosine, sine_):
-        torch.testing.assert_close(turn[64:128], -turn[:64], atol=1e-13, rtol=0)
-        torch.testing.assert_close(turn[128:], turn[:2], atol=1e-13, rtol=0)
-
-
-@pytest.mark.parametrize("wrong", [4.0, -1.0, 0.5, math.nan, math.inf])
-def test_other_places_are_refused(wrong):
-    places = np.tile(np.array([0.0, 2.0], np.float32), (5, 1))
-    assert Tuning.of(places, 4).numbers[1].tolist() == [4, 6]
-    places[3, 1] = wrong
-    with pytest.raises(Mp3netError, match="no whole numbers from 0 to 3: the weights are damaged"):
-        Tuning.of(places, 4)
 
 
 def test_a_pitch_between_two_partials_is_an_amplitude_that_turns():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from mp3net.config import AudioConfig, Config, Mp3net2Model, OptimiserConfig, Relativistic
-from mp3net.model.build import Generator, build_networks
-from mp3net.model.mp3net2 import generator as mp3net2
+from mp3net.model.build import build_networks
 
 AUDIO = AudioConfig(sample_rate_hz=8000, channels=2, num_bins=16)
 MODEL = Mp3net2Model(
@@ -38,19 +37,6 @@ def with_beat(clocks: int = 3, keys: int = 12):
     """With phases, styles of parts, clocks of beats and keys."""
     settings = {"beat_clocks": clocks, "keys": keys, "global_share": 0.25, "local_dim": 6}
     return CONFIG.model_copy(update={"model": with_phases().model.model_copy(update=settings)})
-
-
-def with_places(grid: int = 5):
-    """With phases, and partials at places that are not evenly spaced once `scattered` has been there."""
-    return CONFIG.model_copy(update={"model": with_phases().model.model_copy(update={"partial_places": grid})})
-
-
-@torch.no_grad()
-def scattered(generator: Generator) -> None:
-    """Give partials that have places other ones."""
-    if isinstance(generator, mp3net2.Generator) and generator.config.partial_places:
-        drawn = torch.rand(generator.num_bins, generator.config.partial_places, generator=source(7)).argsort(1)
-        generator.partials.copy_(drawn[:, : generator.config.partials_per_bin].sort(1).values)
 
 
 def with_phases(phase_dim: int = 32, per_bin: int = 3, hold_frames: int = 1):

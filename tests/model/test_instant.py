@@ -16,14 +16,13 @@ from mp3net.generation.latents import normal
 from mp3net.model.build import build_generator
 from mp3net.model.mp3net2 import instant
 from mp3net.model.mp3net2.instant import InstantGenerator
-from tests.model.small_networks import CONFIG, MODEL, scattered, source, with_beat, with_phases, with_places
+from tests.model.small_networks import CONFIG, MODEL, source, with_beat, with_phases
 
 KINDS = {
     "coefficients": CONFIG,
     "two blocks per level": CONFIG.model_copy(update={"model": MODEL.model_copy(update={"blocks_per_level": 2})}),
     "partials": with_phases(phase_dim=0, per_bin=2),
     "free phases": with_phases(),
-    "partials at places": with_places(),
     "styles of parts": override(with_phases(), ["model.global_share=0.25", "model.local_dim=6"]),
     "beat": with_beat(keys=0),
     "key": with_beat(clocks=0),
@@ -35,7 +34,6 @@ def both(config):
     generator = build_generator(config)
     generator.initialise(source())
     torch.nn.init.normal_(generator.attention.to_out.weight, std=0.3, generator=source(1))
-    scattered(generator)
     with torch.no_grad():
         generator.bin_levels.uniform_(0.5, 2, generator=source(2))
         if config.model.beat_clocks:

@@ -14,7 +14,7 @@ from mp3net.dsp.partials import clock, render
 from mp3net.model.build import build_generator
 from mp3net.model.mp3net2 import generator as generator_module
 from mp3net.model.mp3net2.generator import expanded
-from tests.model.small_networks import CONFIG, MODEL, networks, noise, scattered, source, with_phases, with_places
+from tests.model.small_networks import CONFIG, MODEL, networks, noise, source, with_phases
 
 
 def test_the_head_of_partials_and_the_levels_of_the_bins():
@@ -69,23 +69,6 @@ def test_held_amplitudes_need_no_levels_beyond_their_own():
     angles = generator._angles(z[:, MODEL.global_dim : MODEL.global_dim + 32])
     turns = clock(22, amplitudes[:, :, :, 0], angles, 2, first=-1)
     torch.testing.assert_close(made, render(amplitudes, turns=turns, hold_frames=2)[..., 3:-3, :], atol=1e-12, rtol=0)
-
-
-def test_partials_are_played_at_their_places_also_when_these_change():
-    generator = networks(with_places(5)).generator
-    assert generator.partials.tolist() == [[0, 2, 4]] * 16
-    outputs: list[torch.Tensor] = []
-    generator.to_bins.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    z = noise(2, generator.config.latent_size(40))
-    before = generator(z).detach()
-    scattered(generator)
-    made = generator(z).detach()
-    assert float((made - before).std()) > 0.1 * float(before.std())
-    tuning = tables.Tuning.of(generator.partials.numpy(), 5)
-    amplitudes = expanded(outputs[1].reshape(2, 40, 2, 2, 16, 3).transpose(1, 2))
-    angles = generator._angles(z[:, MODEL.global_dim : MODEL.global_dim + 32])
-    turns = clock(40, amplitudes[:, :, :, 0], angles, tuning=tuning)
-    torch.testing.assert_close(made, render(amplitudes.detach(), turns=turns, tuning=tuning), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("hold", [1, 2, 4])

@@ -99,9 +99,6 @@ class Mp3net2Model(Frozen):
     partials_per_bin: int = Field(
         0, ge=0, le=8, description="the generator gives slow amplitudes of so many partials per bin; 0: the coefficients"
     )
-    partial_places: int = Field(
-        0, ge=0, le=64, description="places per bin, of which partials take those where recordings have theirs; 0: evenly"
-    )
     phase_dim: int = Field(
         0, ge=0, le=256, description="the latent of the phases at which partials begin; 0: all begin alike"
     )
@@ -154,15 +151,9 @@ class Mp3net2Model(Frozen):
 
     @model_validator(mode="after")
     def _partials_are_held_by_a_level(self) -> Mp3net2Model:
-        without = {"phase_dim": 0, "hold_frames": 1, "partial_places": 0}
-        for name, value in ((name, getattr(self, name)) for name in without):
-            if value != without[name] and not self.partials_per_bin:
-                raise ValueError(f"{name} = {value} without partials: set partials_per_bin, or {name} = {without[name]}")
-        if self.partial_places and self.partial_places < self.partials_per_bin:
-            raise ValueError(
-                f"partial_places = {self.partial_places}: fewer than the {self.partials_per_bin} partials of a bin "
-                "(partials_per_bin)"
-            )
+        for name, value, without in (("phase_dim", self.phase_dim, 0), ("hold_frames", self.hold_frames, 1)):
+            if value != without and not self.partials_per_bin:
+                raise ValueError(f"{name} = {value} without partials: set partials_per_bin, or {name} = {without}")
         possible = [2**level for level in range(self.num_doublings + 1)]
         if self.hold_frames not in possible:
             raise ValueError(
@@ -203,11 +194,6 @@ class Mp3net2Model(Frozen):
     def num_frames(self) -> int:
         """Frames of a track in training."""
         return self.num_parts * self.frames_per_part
-
-    @property
-    def partial_grid(self) -> int:
-        """Places per bin that partials can have: all have one if they are evenly spaced."""
-        return self.partial_places or self.partials_per_bin
 
     @property
     def part_size(self) -> int:

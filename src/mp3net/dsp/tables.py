@@ -1,20 +1,18 @@
 """The tables of the transforms, in float64, by numpy alone: what makes sound without PyTorch has the same as the networks.
 
-Each function makes one table from the number of bins N, or from where partials lie, and a few choices; `dsp/constants.py`
-keeps them as tensors and `single` as arrays. Equations: `dsp/mdct.py` and `dsp/partials.py`, which use them.
+Each function makes one table from the number of bins N and a few choices; `dsp/constants.py` keeps them as tensors and
+`single` as arrays. Equations: `dsp/mdct.py` and `dsp/partials.py`, which use them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from mp3net.config import WindowName
-from mp3net.errors import Mp3netError
 
 # Bins on either side that hear a partial: what the Vorbis window lets through beyond them is less than -60 dB.
 REACH_BINS = 8
@@ -26,51 +24,10 @@ GROUP_BINS = 16
 TURN_RADIANS = 2.0
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """Where partials lie: partial r of bin k at nu = k + (i + 1/2) / P bins, i being one of the bin's P places.
-
-    `places` are the i of all partials, R of each bin in rising order, one bin after the other. All partials turn by whole
-    parts of 2 pi / 4 P per frame, so that their clock begins anew after 4 P frames, and with its sign changed after 2 P.
-    """
-
-    num_bins: int
-    per_bin: int
-    grid: int
-    places: tuple[int, ...]
-
-    @classmethod
-    def even(cls, num_bins: int, per_bin: int) -> Tuning:
-        """At (r + 1/2) / R of each bin: P = R, and all places are taken."""
-        return cls(num_bins, per_bin, per_bin, tuple(range(per_bin)) * num_bins)
-
-    @classmethod
-    def of(cls, places: np.ndarray, grid: int) -> Tuning:
-        """Places (F, R), whole numbers from 0 to P - 1. Errors: Mp3netError if they are anything else."""
-        if not (np.isin(places, np.arange(grid)).all() and places.ndim == 2):
-            raise Mp3netError(f"the places of partials are no whole numbers from 0 to {grid - 1}: the weights are damaged")
-        return cls(len(places), places.shape[1], grid, tuple(np.ravel(places).astype(int).tolist()))
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """(F, R): o = k P + i, the places counted from the lowest bin on."""
-        return np.array(self.places).reshape(self.num_bins, self.per_bin) + self.grid * np.arange(self.num_bins)[:, None]
-
-    @property
-    def period_frames(self) -> int:
-        """After so many frames the clock begins anew."""
-        return 4 * self.grid
-
-
-def spaced(num_bins: int, per_bin: int, grid: int) -> np.ndarray:
-    """(F, R) places for R partials per bin that are as even as P places allow."""
-    return np.tile(np.floor((np.arange(per_bin) + 0.5) * grid / per_bin).astype(np.float32), (num_bins, 1))
-
-
 @cache
-def single(make: Callable[..., np.ndarray], basis: int | Tuning, *choices: Hashable) -> np.ndarray:
-    """make(basis, *choices) in single precision, kept and not to be changed."""
-    value = make(basis, *choices)
+def single(make: Callable[..., np.ndarray], num_bins: int, *choices: Hashable) -> np.ndarray:
+    """make(num_bins, *choices) in single precision, kept and not to be changed."""
+    value = make(num_bins, *choices)
     value = value.astype(np.complex64 if np.iscomplexobj(value) else np.float32)
     value.setflags(write=False)
     return value
@@ -104,11 +61,11 @@ def dct4_twiddle(num_bins: int) -> np.ndarray:
     return turns
 
 
-def clock_period(tuning: Tuning) -> np.ndarray:
-    """(2, 4 P, F, R), cos and sin: pi nu_o t is (2 o + 1) t parts of 2 pi / 4 P, reduced as an integer to stay exact."""
-    parts = tuning.period_frames
-    turns = np.arange(parts)[:, None, None] * (2 * tuning.numbers + 1) % parts
-    by_bin = 2 * math.pi / parts * turns.astype(float)
+def clock_period(num_bins: int, per_bin: int) -> np.ndarray:
+    """(2, 4 R, F, R), cos and sin: pi nu_o t is (2 o + 1) t parts of 2 pi / 4 R, reduced as an integer to stay exact."""
+    parts = 4 * per_bin
+    turns = np.outer(np.arange(parts), 2 * np.arange(num_bins * per_bin) + 1) % parts
+    by_bin = (2 * math.pi / parts * turns.astype(float)).reshape(parts, num_bins, per_bin)
     return np.stack([np.cos(by_bin), np.sin(by_bin)])
 
 
@@ -123,59 +80,60 @@ def fades(hold_frames: int) -> np.ndarray:
     return faded
 
 
-def responses(tuning: Tuning, window_name: WindowName, hold_frames: int) -> np.ndarray:
+def responses(num_bins: int, per_bin: int, window_name: WindowName, hold_frames: int) -> np.ndarray:
     """(2, blocks, R x bins heard, frames x bins of a block): what multiplies amplitudes turned to their own frame, zero
     beyond the reach. The frames are those in which an amplitude sounds: each has its fade and the turn that is left."""
-    block = min(BLOCK_BINS, tuning.num_bins)
-    starts = np.arange(0, tuning.num_bins, block)[:, None, None]
+    block = min(BLOCK_BINS, num_bins)
+    starts = np.arange(0, num_bins, block)[:, None, None]
     bins = starts + np.arange(block)
     heard = starts - REACH_BINS + np.arange(block + 2 * REACH_BINS)[:, None]
-    partials, pieces = _near(heard, bins, tuning, window_name)
+    partials, pieces = _near(heard, bins, num_bins, per_bin, window_name)
     fade = fades(hold_frames)
     frame = np.arange(len(fade)) - hold_frames // 2
-    turn = fade * np.exp(1j * (math.pi * (partials + 0.5) / tuning.grid * frame))  # (blocks, partials, frames)
+    turn = fade * np.exp(1j * (math.pi * (partials + 0.5) / per_bin * frame))  # (blocks, partials, frames)
     parts = turn[..., None] * pieces[:, :, None]
     return np.stack([parts.real, -parts.imag]).reshape(2, len(starts), partials.shape[1], -1)
 
 
-def spread(tuning: Tuning, window_name: WindowName, group: int) -> np.ndarray:
+def spread(num_bins: int, per_bin: int, window_name: WindowName, group: int) -> np.ndarray:
     """(2, groups, R x bins of a group, group + 2 x reach): the same by the partials, for amplitudes of one frame. The bins
     that hear a group of so many bins begin as far below its first as partials reach."""
-    starts = np.arange(0, tuning.num_bins, group)[:, None, None]
+    starts = np.arange(0, num_bins, group)[:, None, None]
     bins = starts - REACH_BINS + np.arange(group + 2 * REACH_BINS)
-    _, pieces = _near(starts + np.arange(group)[:, None], bins, tuning, window_name)
+    _, pieces = _near(starts + np.arange(group)[:, None], bins, num_bins, per_bin, window_name)
     return np.stack([pieces.real, -pieces.imag])
 
 
-def _near(own: np.ndarray, bins: np.ndarray, tuning: Tuning, window_name: WindowName) -> tuple[np.ndarray, np.ndarray]:
+def _near(
+    own: np.ndarray, bins: np.ndarray, num_bins: int, per_bin: int, window_name: WindowName
+) -> tuple[np.ndarray, np.ndarray]:
     """The partials (n, R x a, 1) of some bins (n, a, 1), and what other bins (n, 1, b) hear of them within the reach."""
-    num_bins = tuning.num_bins
     near = (np.abs(bins - own) <= REACH_BINS) & (bins >= 0) & (bins < num_bins) & (own >= 0) & (own < num_bins)
-    partials = tuning.numbers[own[..., 0].clip(0, num_bins - 1)].reshape(len(own), -1, 1)
-    pieces = response(partials, bins, num_bins, tuning.grid, window_name) * np.repeat(near, tuning.per_bin, 1)
+    partials = (own * per_bin + np.arange(per_bin)).reshape(len(own), -1, 1)
+    pieces = response(partials, bins, num_bins, per_bin, window_name) * np.repeat(near, per_bin, 1)
     pieces /= math.sqrt((np.abs(pieces) ** 2).sum() / num_bins)  # independent amplitudes of variance 1: mean square 1
     return partials, pieces
 
 
-def response(partial: np.ndarray, bins: np.ndarray, num_bins: int, grid: int, window_name: WindowName) -> np.ndarray:
+def response(partial: np.ndarray, bins: np.ndarray, num_bins: int, per_bin: int, window_name: WindowName) -> np.ndarray:
     """What bin k, in broadcast arrays, hears of partial o: the MDCT, complex and without its scale, of
-    exp(j pi nu_o (n - N + 1/2) / N), nu_o = (o + 1/2) / P.
+    exp(j pi nu_o (n - N + 1/2) / N), nu_o = (o + 1/2) / R.
 
     With the window's spectrum D(x) = sum_n w_n exp(j pi x (n + 1/2) / N) and the cosine of the MDCT as two exponentials,
 
         1/2 exp(-j pi (nu + (k + 1/2) / 2)) D(nu - k - 1/2)  +  1/2 exp(-j pi (nu - (k + 1/2) / 2)) D(nu + k + 1/2).
 
-    D is needed at multiples of 1 / 2P only: one Fourier transform, which repeats after 4 N P of them with its sign changed.
+    D is needed at multiples of 1 / 2R only: one Fourier transform, which repeats after 4 N R of them with its sign changed.
     """
-    length = 4 * num_bins * grid
+    length = 4 * num_bins * per_bin
     shape = window(num_bins, window_name)
     spectrum = np.fft.ifft(shape, length) * length * np.exp(1j * math.pi / length * np.arange(length))
-    twice = 2 * partial + 1  # 2 P nu
-    middle = grid * (2 * bins + 1)  # 2 P (k + 1/2)
+    twice = 2 * partial + 1  # 2 R nu
+    middle = per_bin * (2 * bins + 1)  # 2 R (k + 1/2)
     below = spectrum[np.abs(twice - middle) % length]
     below = np.where(twice < middle, below.conj(), below)  # D(-x) is the conjugate of D(x)
     above = spectrum[(twice + middle) % length]
-    turn = math.pi / (2 * grid)
+    turn = math.pi / (2 * per_bin)
     half = middle / 2
     both = np.exp(-1j * turn * (twice + half)) * below + np.exp(-1j * turn * (twice - half)) * above
     heard: np.ndarray = both / 2

@@ -124,11 +124,11 @@ def compared(model: MP3net, path: Path) -> tuple[float, dict[str, float]]:
 
 
 def _check_second(model: Mp3net2Model) -> None:
-    if model.hold_frames > 1 or (model.partial_grid and model.frames_per_part % (2 * model.partial_grid)):
+    if model.hold_frames > 1 or (model.partials_per_bin and model.frames_per_part % (4 * model.partials_per_bin)):
         raise Mp3netError(
-            "export: amplitudes that are held, and parts that are no whole half periods of the partials' clock, are not "
-            f"written; here model.hold_frames = {model.hold_frames}, {model.frames_per_part} frames per part and "
-            f"{2 * model.partial_grid} in half a period (twice model.partial_places, or model.partials_per_bin)"
+            "export: amplitudes that are held, and parts that are no whole periods of the partials' clock, are not written; "
+            f"here model.hold_frames = {model.hold_frames}, {model.frames_per_part} frames per part and "
+            f"model.partials_per_bin = {model.partials_per_bin}"
         )
 
 

@@ -20,9 +20,6 @@ class SecondGraph:
 
     def __init__(self, graph: Graph, config: Mp3net2Model, audio: AudioConfig, weights: Mapping[str, np.ndarray]) -> None:
         self.graph, self.config, self.audio, self.weights = graph, config, audio, weights
-        self.tuning = tables.Tuning.even(audio.num_bins, config.partials_per_bin)
-        if config.partial_places:
-            self.tuning = tables.Tuning.of(weights["partials"], config.partial_places)
 
     def coefficients(self, z: str) -> str:
         graph, config = self.graph, self.config
@@ -216,29 +213,16 @@ class SecondGraph:
         made = self._part(body, "part_x", cosine, sine)
         parts = graph.reshape(x, -1, config.frames_per_part, config.level_widths[-1])
         loop = graph.op("Scan", parts, body=body.body(["part_x"], [made]), num_scan_inputs=1)
-        if config.frames_per_part % self.tuning.period_frames:
-            loop = graph.op("Mul", loop, self._signs(parts))
         # (n, C, F, frames) -> (C, F, T)
         ordered = graph.op("Transpose", loop, perm=[1, 2, 0, 3])
         return graph.reshape(ordered, self.audio.channels, self.audio.num_bins, -1)
 
-    def _signs(self, parts: str) -> str:
-        """(n, 1, 1, 1): half a period of the partials' clock turns all of them by an odd number of halves, so that what is
-        made of every other part has the other sign."""
-        graph = self.graph
-        numbers = graph.op("Range", graph.constant(0), graph.size(parts, 0), graph.constant(1))
-        odd = graph.op("Cast", graph.op("Mod", numbers, graph.constant(2)), to=TensorProto.FLOAT)
-        signs = graph.op("Sub", graph.constant(1.0), graph.op("Mul", odd, graph.constant(2.0)))
-        return graph.reshape(signs, -1, 1, 1, 1)
-
     def _clock(self, common: str) -> tuple[str, str]:
-        """cos and sin (groups, R x bins, frames of a part) of the partials, with phases, in the first part. Half periods or
-        whole ones fit in it."""
+        """cos and sin (groups, R x bins, frames of a part) of the partials, with phases: whole periods fit in a part."""
         graph, config, audio = self.graph, self.config, self.audio
         per_bin, frames = config.partials_per_bin, config.frames_per_part
-        times = np.arange(frames) % self.tuning.period_frames
-        period = tables.clock_period(self.tuning)[:, times].reshape(2, frames, -1)
-        cosine, sine = (self._padded(turn.T, 0) for turn in period)
+        period = tables.clock_period(audio.num_bins, per_bin).reshape(2, 4 * per_bin, -1)
+        cosine, sine = (self._padded(np.tile(turn, (frames // len(turn), 1)).T, 0) for turn in period)
         shape = self._groups, -1, frames
         if not config.phase_dim:
             return graph.constant(cosine.reshape(shape)), graph.constant(sine.reshape(shape))
@@ -268,7 +252,7 @@ class SecondGraph:
         u, v = body.op("Mul", u, gain), body.op("Mul", v, gain)
         real = body.op("Sub", body.op("Mul", u, cosine), body.op("Mul", v, sine))
         imaginary = body.op("Add", body.op("Mul", u, sine), body.op("Mul", v, cosine))
-        spread = tables.spread(self.tuning, audio.window, tables.GROUP_BINS)
+        spread = tables.spread(audio.num_bins, config.partials_per_bin, audio.window, tables.GROUP_BINS)
         heard = np.concatenate([*spread * (EXPANDED_GAIN * a_squared)], 1).transpose(0, 2, 1)  # (groups, bins, 2 partials)
         made = body.op("MatMul", body.constant(heard), body.op("Concat", real, imaginary, axis=2))
         # What groups give to the bins around them overlaps by half: (C, groups + 1, bins of a group, t).

@@ -139,7 +139,7 @@ def around(z: np.ndarray, model: ModelConfig, first: int, last: int) -> tuple[np
     if not isinstance(model, Mp3net2Model):
         return z, 0
     common, size, each = model.common_size, model.part_size, model.frames_per_part
-    period = 4 * model.partial_grid or 1
+    period = 4 * model.partials_per_bin or 1
     step = math.lcm(each, period) // each
     begin = max(first // each - PARTS_AROUND, 0) // step * step
     end = -(-last // each) + PARTS_AROUND

@@ -24,7 +24,6 @@ from mp3net.training.progress import Clock, Means
 from mp3net.training.state import TrainingState, build_state
 from mp3net.training.steps import Steps
 from mp3net.training.tracker import Tracker
-from mp3net.training.tuning import measure_tuning
 from mp3net.training.verdict import FIRST_TRACKS
 from mp3net.training.watcher import Watcher
 
@@ -83,7 +82,6 @@ class Trainer:
             state.begin_with(init_from)
         elif restored is None and self.config.model.calibrated and self.ranks.first:
             state.networks.calibrate(measure_bin_levels(self.dataset, self.config))
-            measure_tuning(self.dataset, self.config, state.networks)
         if restored is None and self.ranks.first:
             measure_music(self.dataset, self.config, state.networks)
         state.share(self.ranks, self.device)

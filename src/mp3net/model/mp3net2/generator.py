@@ -16,7 +16,6 @@ from mp3net.dsp.beats import QUANTILES, USUAL_BEAT_FRAMES
 from mp3net.dsp.constants import constant
 from mp3net.dsp.keys import evenly
 from mp3net.dsp.partials import clock, clock_period, render
-from mp3net.dsp.tables import Tuning
 from mp3net.model.mp3net2.harmony import key_channels
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
@@ -73,7 +72,6 @@ class Generator(nn.Module):
     """
 
     bin_levels: Tensor
-    partials: Tensor
     beat_frames: Tensor
     key_shares: Tensor
 
@@ -105,10 +103,6 @@ class Generator(nn.Module):
         # Amplitudes are slow: they need no neighbouring frames.
         self.to_bins = FrameConv(widths[-1], outputs, 1 if config.partials_per_bin else 3, OUTPUT_GAIN * ACTIVE_GAIN)
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
-        if config.partial_places:
-            places = tables.spaced(audio.num_bins, config.partials_per_bin, config.partial_places)
-            self.register_buffer("partials", torch.from_numpy(places))
-        self._tuned: tuple[tuple[int, ...], Tuning] | None = None
         if config.beat_clocks:
             self.register_buffer("beat_frames", torch.full((QUANTILES,), USUAL_BEAT_FRAMES))
         if config.keys:
@@ -117,18 +111,6 @@ class Generator(nn.Module):
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
         initialise(self, source)
-
-    @property
-    def tuning(self) -> Tuning:
-        """Where the partials lie, read again when their places have changed; evenly where they are not known."""
-        config = self.config
-        if not config.partial_places or type(self.partials) is not Tensor:
-            return Tuning.even(self.num_bins, config.partials_per_bin)
-        changes = 0 if self.partials.is_inference() else self.partials._version
-        state = self.partials.data_ptr(), changes
-        if self._tuned is None or self._tuned[0] != state:
-            self._tuned = state, Tuning.of(self.partials.cpu().numpy(), config.partial_places)
-        return self._tuned[1]
 
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
         """The last `count` levels and what turns them into coefficients."""
@@ -235,13 +217,12 @@ class Generator(nn.Module):
         x = self._last_level(opening, there)
         # Before the first amplitude and after the last one they go on as they are.
         x = torch.cat([*[x[:, :1]] * (there.first - sounding.first), x, *[x[:, -1:]] * (sounding.last - there.last)], 1)
-        tuning = self.tuning
-        period = clock_period(tuning.grid, hold)
+        period = clock_period(per_bin, hold)
         most = max(NUMBERS_RENDERED // len(self.to_bins.bias) // period, 1) * period
         like = at_least_float32(x).new_empty(self.num_bins, per_bin)
         with torch.autocast(x.device.type, enabled=False):
             angles = self._angles(at_least_float32(opening.phases))
-            cosine, sine = clock(min(most, x.shape[1]), like, angles, hold, sounding.first, tuning)
+            cosine, sine = clock(min(most, x.shape[1]), like, angles, hold, sounding.first)
         pieces = []
         for piece in torch.split(x, most, 1):
             amplitudes = at_least_float32(self.to_bins(piece))
@@ -249,19 +230,19 @@ class Generator(nn.Module):
             few = slice(piece.shape[1])
             with torch.autocast(x.device.type, enabled=False):
                 turns = cosine[..., few, :, :], sine[..., few, :, :]
-                pieces.append(render(expanded(amplitudes), self.window, turns, hold, tuning))
+                pieces.append(render(expanded(amplitudes), self.window, turns, hold))
         if hold == 1:
             return torch.cat(pieces, 2)
         return joined(pieces, hold)[:, :, wanted.within((sounding.first + 1) * hold)]
 
     def _played_at_once(self, opening: Opening, wanted: Span) -> Tensor:
         """The same without gradients, and faster, times the levels of the bins."""
-        head = Head(self.to_bins, self.audio, self.tuning, self.bin_levels)
+        head = Head(self.to_bins, self.audio, self.config.partials_per_bin, self.bin_levels)
         x = self._last_level(opening, wanted)
-        like = at_least_float32(x).new_empty(self.num_bins, self.config.partials_per_bin)
+        like = at_least_float32(x).new_empty(self.num_bins, head.per_bin)
         with torch.autocast(x.device.type, enabled=False):
             angles = self._angles(at_least_float32(opening.phases))
-            turns = [turn.flatten(-2) for turn in clock(head.residues, like, angles, first=wanted.first, tuning=head.tuning)]
+            turns = [turn.flatten(-2) for turn in clock(head.residues, like, angles, first=wanted.first)]
         made = []
         for number, frames in enumerate(x):
             cosine, sine = (turn if angles is None else turn[number, 0] for turn in turns)

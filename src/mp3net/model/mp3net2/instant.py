@@ -17,7 +17,6 @@ from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.dsp import tables
 from mp3net.dsp.beats import QUANTILES, Beat
 from mp3net.dsp.keys import key_channels
-from mp3net.dsp.tables import Tuning
 from mp3net.model.mp3net2.spans import Span, level_spans
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR, LEAKY_SLOPE, MAPPING_DIM, ROTARY_BASE
 
@@ -35,7 +34,7 @@ class Guides(NamedTuple):
 
 @dataclass(frozen=True)
 class Opening:
-    """A track that has been begun, as in `generator.py`; `clock` are cos and sin of the partials, (2, 4 P, F R)."""
+    """A track that has been begun, as in `generator.py`; `clock` are cos and sin of the partials, (2, 4 R, F R)."""
 
     deepest: np.ndarray
     attention: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -52,9 +51,6 @@ class InstantGenerator:
     def __init__(self, config: Mp3net2Model, audio: AudioConfig, weights: Mapping[str, np.ndarray]) -> None:
         self.config, self.audio = config, audio
         self.weights = weights
-        self.tuning = Tuning.even(audio.num_bins, config.partials_per_bin)
-        if config.partial_places:
-            self.tuning = Tuning.of(weights["partials"], config.partial_places)
 
     @staticmethod
     def shapes(config: Mp3net2Model, audio: AudioConfig) -> dict[str, tuple[int, ...]]:
@@ -76,8 +72,6 @@ class InstantGenerator:
         outputs = audio.channels * audio.num_bins * (2 * config.partials_per_bin or 1)
         layers["to_bins"] = (widths[-1] * (1 if config.partials_per_bin else 3), outputs)
         found: dict[str, tuple[int, ...]] = {"bin_levels": (audio.num_bins,)}
-        if config.partial_places:
-            found["partials"] = (audio.num_bins, config.partials_per_bin)
         if config.beat_clocks:
             found["beat_frames"] = (QUANTILES,)
         if config.keys:
@@ -94,7 +88,8 @@ class InstantGenerator:
     def prepare(self) -> None:
         """Make the tables that the first section would have to wait for."""
         if self.config.partials_per_bin:
-            tables.single(tables.responses, self.tuning, self.audio.window, 1)
+            num_bins, per_bin = self.audio.num_bins, self.config.partials_per_bin
+            tables.single(tables.responses, num_bins, per_bin, self.audio.window, 1)
             self._clock(np.zeros(self.config.phase_dim, np.float32))
 
     def open(self, z: np.ndarray) -> Opening:
@@ -223,11 +218,11 @@ class InstantGenerator:
         return updated
 
     def _clock(self, phases: np.ndarray) -> np.ndarray:
-        """cos and sin (2, 4 P, F R) of pi nu_o t + angle_o; empty without partials."""
+        """cos and sin (2, 4 R, F R) of pi nu_o t + angle_o; empty without partials."""
         num_bins, per_bin = self.audio.num_bins, self.config.partials_per_bin
         if not per_bin:
             return np.zeros((2, 0, 0), np.float32)
-        cosine, sine = tables.single(tables.clock_period, self.tuning).reshape(2, self.tuning.period_frames, -1)
+        cosine, sine = tables.single(tables.clock_period, num_bins, per_bin).reshape(2, 4 * per_bin, -1)
         if len(phases):
             angles = phases @ tables.single(tables.phase_turns, num_bins, per_bin, len(phases))
             begin, across = np.cos(angles), np.sin(angles)
@@ -238,7 +233,7 @@ class InstantGenerator:
         """Amplitudes of partials, rendered: (C, T, F)."""
         per_bin, channels, num_bins = self.config.partials_per_bin, self.audio.channels, self.audio.num_bins
         x = self._last_level(opening, wanted)
-        responses = tables.single(tables.responses, self.tuning, self.audio.window, 1)
+        responses = tables.single(tables.responses, num_bins, per_bin, self.audio.window, 1)
         real, imaginary = responses * np.float32(EXPANDED_GAIN * EXPANDED_TO**2)
         blocks, block = len(real), real.shape[-1]
         made = np.empty((channels, len(x), blocks * block), np.float32)

@@ -4,9 +4,9 @@ Amplitudes of partials are twenty times as many numbers as the coefficients made
 processor's cache: the layer gives those of a group of bins, which are expanded where they lie and added to what the bins
 nearby hear.
 
-They are not turned one by one either. After 2 P frames the clock exp(j pi nu_o t), nu_o = (o + 1/2) / P, is the same but
-for its sign, that of exp(j pi (2 o + 1)) = -1. So the turns of 2 P frames, with the track's own phases, go into what the
-partials are multiplied by, one set for each residue t mod 2 P; frames are sorted by it, and what is summed gets the sign.
+They are not turned one by one either. After 2 R frames the clock exp(j pi nu_o t), nu_o = (o + 1/2) / R, is the same but
+for its sign, that of exp(j pi (2 o + 1)) = -1. So the turns of 2 R frames, with the track's own phases, go into what the
+partials are multiplied by, one set for each residue t mod 2 R; frames are sorted by it, and what is summed gets the sign.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from torch import Tensor
 from mp3net.config import AudioConfig
 from mp3net.dsp import tables
 from mp3net.dsp.constants import constant
-from mp3net.dsp.tables import Tuning
 from mp3net.model.mp3net2.layers import FrameConv
 from mp3net.model.mp3net2.values import EXPANDED_GAIN, EXPANDED_TO, EXPANSION_FLOOR
 
@@ -36,11 +35,11 @@ class Head:
 
     to_bins: FrameConv
     audio: AudioConfig
-    tuning: Tuning
+    per_bin: int
     levels: Tensor
 
     def __call__(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-        """`turns` are cos and sin (2 P, F R) of the clock at the first 2 P frames of x, with the track's own phases."""
+        """`turns` are cos and sin (2 R, F R) of the clock at the first 2 R frames of x, with the track's own phases."""
         frames, like = len(x), turns[0]
         rows = -(-frames // self.residues)
         kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
@@ -59,12 +58,12 @@ class Head:
 
     @property
     def residues(self) -> int:
-        return 2 * self.tuning.grid
+        return 2 * self.per_bin
 
     def _tiles(self, rows: int) -> Iterator[tuple[slice, slice]]:
         """Residues and which of their rows are computed together."""
         on_cpu = self.to_bins.bias.device.type == "cpu"
-        outputs = 2 * self.audio.channels * tables.GROUP_BINS * self.tuning.per_bin
+        outputs = 2 * self.audio.channels * tables.GROUP_BINS * self.per_bin
         most = (NUMBERS_ON_CPU if on_cpu else NUMBERS_ELSEWHERE) // outputs
         each, few = max(most // rows, 1), max(min(most, rows), 1)
         for first in range(0, self.residues, each):
@@ -74,19 +73,20 @@ class Head:
     def _grouped(self, outputs: Tensor) -> Tensor:
         """What belongs to the layer's outputs (2 C F R, ...) -> (groups, 2 C R x bins of a group, ...)."""
         channels, rest = self.audio.channels, outputs.shape[1:]
-        beyond = -self.audio.num_bins % tables.GROUP_BINS * self.tuning.per_bin
+        beyond = -self.audio.num_bins % tables.GROUP_BINS * self.per_bin
         split = F.pad(outputs.view(channels, 2, -1, *rest), (0, 0) * len(rest) + (0, beyond))
-        groups = split.view(channels, 2, -1, tables.GROUP_BINS * self.tuning.per_bin, *rest).movedim(2, 0)
+        groups = split.view(channels, 2, -1, tables.GROUP_BINS * self.per_bin, *rest).movedim(2, 0)
         return groups.flatten(1, 3)
 
     def _heard(self, turns: tuple[Tensor, Tensor]) -> Tensor:
-        """(groups, 2 P, 2 R x bins of a group, bins nearby): for u + jv = z, what bins hear of z exp(j phi).
+        """(groups, 2 R, 2 R x bins of a group, bins nearby): for u + jv = z, what bins hear of z exp(j phi).
 
         With a response m - jn of the table (m, n),  Re (m - jn) (u + jv) exp(j phi) = u (m cos + n sin) + v (n cos - m sin).
         """
-        spread = constant(tables.spread, self.tuning, turns[0], self.audio.window, tables.GROUP_BINS)
-        real, imaginary = spread[:, :, None] * (EXPANDED_GAIN * EXPANDED_TO**2)
-        beyond = -self.audio.num_bins % tables.GROUP_BINS * self.tuning.per_bin
+        real, imaginary = constant(
+            tables.spread, self.audio.num_bins, turns[0], self.per_bin, self.audio.window, tables.GROUP_BINS
+        )[:, :, None] * (EXPANDED_GAIN * EXPANDED_TO**2)
+        beyond = -self.audio.num_bins % tables.GROUP_BINS * self.per_bin
         cosine, sine = (F.pad(turn, (0, beyond)).view(len(turn), len(real), -1).transpose(0, 1)[..., None] for turn in turns)
         both: Tensor = real.new_empty(*cosine.shape[:2], 2, *real.shape[2:])
         torch.mul(real, cosine, out=both[:, :, 0]).addcmul_(imaginary, sine)
@@ -94,7 +94,7 @@ class Head:
         return both.flatten(2, 3)
 
     def _in_order(self, sums: Tensor) -> Tensor:
-        """Sums (2 P, rows, C, bins with those beyond) -> coefficients (C, T, F), with their signs and levels."""
+        """Sums (2 R, rows, C, bins with those beyond) -> coefficients (C, T, F), with their signs and levels."""
         inside = sums[..., tables.REACH_BINS : tables.REACH_BINS + self.audio.num_bins].permute(2, 1, 0, 3)
         sign = 1 - 2 * (torch.arange(inside.shape[1], device=sums.device) % 2).to(sums.dtype)
         made = sums.new_empty(inside.shape)
