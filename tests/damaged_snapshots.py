@@ -21,7 +21,14 @@ from mp3net.generation import MP3net
 from mp3net.model.build import build_networks
 from mp3net.model.snapshot import save_snapshot
 
-SMALL = ["model.width=16", "model.deep_width=16", "audio.num_bins=16", "model.num_doublings=2", "model.global_dim=8"]
+SMALL = [
+    "model.width=16",
+    "model.deep_width=16",
+    "audio.num_bins=16",
+    "model.num_doublings=2",
+    "model.movement_lags=[3]",
+    "model.global_dim=8",
+]
 KINDS: dict[str, tuple[str, list[str]]] = {
     "second": ("mp3net2-nano", [*SMALL, "model.local_dim=8"]),
     "coefficients": ("mp3net2-nano", [*SMALL, "model.local_dim=8", "model.partials_per_bin=0", "model.phase_dim=0"]),

@@ -1,9 +1,9 @@
-"""The recipe of the bundled snapshot, from nothing: render, prepare, train on short tracks, then on longer ones, judge.
+"""The recipe of the bundled snapshot, from nothing: render, prepare, train in stages, judge.
 
     python examples/bach_chorales/train.py --out chorales
 
 writes music, data, runs and a report below `chorales`. It takes twelve to fifteen hours of one CPU core and 4 GB, and can
-be listened to and looked at meanwhile: `mp3net studio chorales/short`. What is done is not done again, so the same command
+be listened to and looked at meanwhile: `mp3net studio chorales/1-short`. What is done is not done again, so the same command
 goes on after an interruption, and `--show` prints its commands without running them, to be changed and run by hand. Needs
 what render.py needs.
 """
@@ -15,38 +15,48 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 RENDER = Path(__file__).parent / "render.py"
-# Most of what can be learned about single notes is learned four times as fast on tracks of 1.5 s.
-SHORT_TRACKS, LONG_TRACKS = 67_600, 300_000
-SHORT_RATE = f"optimiser.learning_rate_schedule=[[11300, 1.0], [{SHORT_TRACKS}, 0.4]]"
-LONG_RATE = f"optimiser.learning_rate_schedule=[[0, 0.5], [{LONG_TRACKS // 2}, 0.5], [{LONG_TRACKS}, 0.1]]"
+# The first two stages are from before songs were drawn to move as recordings do.
+STILL = "model.movement_lags=[]"
+
+
+class Stage(NamedTuple):
+    """One training, with the weights of the one before it; `rate` has factors of the learning rate after so many tracks."""
+
+    name: str
+    preset: str
+    tracks: int
+    rate: str
+    settings: tuple[str, ...] = ()
+
+
+STAGES = (
+    # Most of what can be learned about single notes is learned four times as fast on tracks of 1.5 s.
+    Stage("1-short", "mp3net2-nano", 67_600, "[[11300, 1.0], [67600, 0.4]]", (STILL,)),
+    Stage("2-long", "mp3net2-6s", 24_000, "[[0, 0.5], [24000, 0.5]]", (STILL,)),
+    Stage("3-steady", "mp3net2-6s", 300_000, "[[0, 0.5], [150000, 0.5], [300000, 0.1]]"),
+)
 
 
 def commands(out: Path, threads: int) -> list[list[str]]:
     """What is run, one after the other."""
     mp3net = [sys.executable, "-m", "mp3net"]
-    music, data, short, long = (str(out / name) for name in ("music", "data", "short", "long"))
-    train = [*mp3net, "train", data, "--threads", str(threads)]
-    return [
+    music, data = str(out / "music"), str(out / "data")
+    found = [
         [sys.executable, str(RENDER), "--out", music],
         [*mp3net, "prepare", music, "--out", data, "--preset", "mp3net2-6s"],
-        [*train, "--preset", "mp3net2-nano", "--out", short, "--tracks", str(SHORT_TRACKS), "--set", SHORT_RATE],
-        [
-            *train,
-            "--preset",
-            "mp3net2-6s",
-            "--init-from",
-            short,
-            "--out",
-            long,
-            "--tracks",
-            str(LONG_TRACKS),
-            "--set",
-            LONG_RATE,
-        ],
-        [*mp3net, "evaluate", long, "--data", data, "--out", str(out / "report")],
     ]
+    begins_with: list[str] = []
+    for stage in STAGES:
+        run = str(out / stage.name)
+        train = [*mp3net, "train", data, "--threads", str(threads), "--preset", stage.preset, *begins_with]
+        settings = (f"optimiser.learning_rate_schedule={stage.rate}", *stage.settings)
+        set_them = [word for setting in settings for word in ("--set", setting)]
+        found.append([*train, "--out", run, "--tracks", str(stage.tracks), *set_them])
+        begins_with = ["--init-from", run]
+    return [*found, [*mp3net, "evaluate", begins_with[1], "--data", data, "--out", str(out / "report")]]
 
 
 def main() -> int:
