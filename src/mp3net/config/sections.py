@@ -117,7 +117,7 @@ class Relativistic(Frozen):
     )
     key_weight: float = Field(40.0, ge=0, description="how strongly pitches are drawn to the song's key; with keys")
     movement_weight: float = Field(
-        3.0, ge=0, description="how strongly levels are drawn to move as those of recordings do; with movement_lags"
+        10.0, ge=0, description="how strongly levels are drawn to move as those of recordings do; with movement_lags"
     )
     masking_noise: MaskingNoise | None = MaskingNoise()
 
