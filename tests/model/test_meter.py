@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+import math
 
 import pytest
 import torch
@@ -58,6 +59,16 @@ def test_four_clicks_a_bar_are_the_fourth_harmonic():
     assert strength[[0, 1, 2, 4, 5]] == pytest.approx(0.0, abs=1e-9)
     late = beat_profile(clicks(320, list(range(15, 320, 20))), bars)[0, 0]  # an eighth too late
     torch.testing.assert_close(late[3], torch.tensor([0.0, -1.0], dtype=torch.float64), atol=1e-3, rtol=0)
+
+
+def test_a_wide_gap_pulls_no_more_than_the_longest():
+    estimate = ProfileGap(2, 3).double()
+    profile = noise(4, 2, 3).requires_grad_(True)
+    for length, longest, expected in ((0.1, 0.2, 0.1), (5.0, 0.2, 0.2), (5.0, math.inf, 5.0), (0.0, 0.2, 0.0)):
+        with torch.no_grad():
+            estimate.scaled.copy_(length / 10 * torch.nn.functional.normalize(noise(2, 3, seed=1), dim=None))
+        (slope,) = torch.autograd.grad(estimate.pull(profile, longest), profile)
+        assert float(slope.sum(0).norm()) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_estimate_is_the_mean_gap_and_pulls_songs_along_it():

@@ -160,6 +160,13 @@ def test_how_recordings_move_is_measured_and_songs_are_drawn_to_it(tiny_data):
     assert {"movement/gap", "movement/followed"} <= terms.keys()
     steps = [float(value) for value in movement.scaled.detach().abs().flatten()]
     assert min(steps) > 0, "the estimate is trained"
+    slopes = []
+    for wide in (1.0, 100.0):
+        with torch.no_grad():
+            movement.scaled.fill_(wide)
+        session.steps.generator_gradients()
+        slopes.append(session.state.networks.generator.to_bins.weight.grad.clone())
+    torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-6)
     silent = trainer(override(MOVING, ["objective.movement_weight=0"]), tiny_data)
     assert "movement/gap" not in silent.steps.iteration()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -33,9 +35,12 @@ class ProfileGap(nn.Module):
         """Profiles of songs (B, ...) -> the mean squared error of the estimate."""
         return (self.gap - (profile - self.recordings)).square().flatten(1).sum(1).mean()
 
-    def pull(self, profile: Tensor) -> Tensor:
-        """Profiles of songs -> the mean <g, h>, which the generator lowers."""
-        return (self.gap.detach() * profile).flatten(1).sum(1).mean()
+    def pull(self, profile: Tensor, longest: float = math.inf) -> Tensor:
+        """Profiles of songs -> the mean <g, h>, which the generator lowers; g is shortened to the length `longest`."""
+        gap = self.gap.detach()
+        gap = gap * (longest / gap.norm().clamp(min=1e-12)).clamp(max=1.0)
+        pull: Tensor = (gap * profile).flatten(1).sum(1).mean()
+        return pull
 
     @torch.no_grad()
     def followed(self, profile: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -48,13 +49,20 @@ def squared_slope(scores: Tensor, features: Tensor, signs: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1)
 
 
+# Beyond this gap songs are not drawn more strongly to move as recordings do. Sound that is not music yet moves so
+# differently that learning to move would come before learning to sound (docs/results.md).
+LONGEST_MOVEMENT_GAP = 0.2
+
+
 class Drawn(NamedTuple):
-    """What songs are drawn to: its name, the estimate of how far they are from it, their profiles, and how strongly."""
+    """What songs are drawn to: its name, the estimate of how far they are from it, their profiles, how strongly, and up to
+    which gap the more strongly the further they are away."""
 
     name: str
     estimate: ProfileGap
     profile: Tensor
     weight: float
+    longest: float = math.inf
 
 
 class RelativisticObjective(Objective):
@@ -104,7 +112,7 @@ class RelativisticObjective(Objective):
                 "slope/real": of_real.mean().detach(),
                 "slope/fake": of_fake.mean().detach(),
             }
-        for name, estimate, profile, _ in drawn:
+        for name, estimate, profile, *_ in drawn:
             loss = loss + estimate.error(profile)
             terms |= {f"{name}/followed": estimate.followed(profile), f"{name}/gap": estimate.gap.detach().square().sum()}
         backward(loss)
@@ -118,8 +126,8 @@ class RelativisticObjective(Objective):
         features = self._features(self.played(latents), draws)
         loss = pairing_loss(self._scores(features), real_scores)
         terms = {"loss/generator": loss.detach()}
-        for _, estimate, profile, weight in self._drawn(features, latents):
-            loss = loss + weight * estimate.pull(profile)
+        for _, estimate, profile, weight, longest in self._drawn(features, latents):
+            loss = loss + weight * estimate.pull(profile, longest)
         backward(loss)
         return terms
 
@@ -141,7 +149,7 @@ class RelativisticObjective(Objective):
             yield Drawn("key", discriminator.key, profile, self.key_weight)
         if discriminator.movement is not None and self.movement_weight:
             profile = movement_profile(features[:, :, 0].mean(2), discriminator.config.movement_lags)
-            yield Drawn("movement", discriminator.movement, profile, self.movement_weight)
+            yield Drawn("movement", discriminator.movement, profile, self.movement_weight, LONGEST_MOVEMENT_GAP)
 
     def _discriminator(self) -> Discriminator:
         network = self.networks.discriminator
