@@ -220,11 +220,13 @@ def test_sliders_of_a_run_belong_to_its_latest_checkpoint(mp3net, tmp_path, untr
 def test_the_bundled_sliders_do_what_they_say():
     """Up and down by one unit: every slider changes what it is called after, as far as its file says."""
     model = MP3net.from_pretrained()
-    stated = json.loads((BUNDLED / "sliders.json").read_text())["sliders"]
-    assert len(stated) >= 2
-    for name, slider in stated.items():
+    sliders = json.loads((BUNDLED / "sliders.json").read_text())["sliders"]
+    assert len(sliders) >= 2
+    for name, slider in sliders.items():
         change = []
         for seed in range(500, 532):
             up, down = (model.generate(seed, 8.0, sliders={name: amount}).audio[None] for amount in (1.0, -1.0))
             change.append(attributes(up, RATE)[name][0] - attributes(down, RATE)[name][0])
-        assert 0.3 < np.mean(change) / (2 * slider["effects"][name][0]) < 1.8, name
+        stated = 2 * slider["effects"][name][0]
+        chance = 2 * np.std(change) / len(change) ** 0.5
+        assert 0.3 * stated < np.mean(change) < 1.8 * stated + chance, name
