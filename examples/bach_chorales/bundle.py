@@ -3,11 +3,11 @@
     python examples/bach_chorales/bundle.py RUN --recipe "mp3net2-nano, then mp3net2-6s" --cores 1
     mp3net evaluate --data DATA --out REPORT
     mp3net evaluate --data DATA --seconds 24 --samples 96 --measures structure,logmel --out LONG_REPORT
-    python examples/bach_chorales/bundle.py RUN --card REPORT/report.json LONG_REPORT/report.json
+    python examples/bach_chorales/bundle.py --card REPORT/report.json LONG_REPORT/report.json
 
-Hours, floating-point operations and curves are those of the run and of what it began with, and go into the snapshot's
-metadata, so that a later run that begins with it knows them. The report can only be
-made of what is bundled, so the card comes last.
+Hours of one core, floating-point operations and curves are those of the run and of what it began with, and go into the
+snapshot's metadata, so that a later run that begins with it knows them. The report can only be made of what is bundled, so
+the card comes last.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ def bundle(snapshot: Snapshot, options: argparse.Namespace) -> None:
         packed = {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}
         save_tensors(BUNDLED / name, packed)
     content = read_json(snapshot.folder / CONFIG_FILE)
-    stages = stages_of(snapshot)
+    *before, last = stages_of(snapshot)
+    stages = [*before, last.on_cores(options.cores)]
     content["metadata"] |= {
         "name": options.name,
         "recipe": options.recipe,
         "training_hours": round(stages[-1].hours, 2),
-        "training_cores": options.cores,
+        "training_cores": 1,
         "training_flop": f"{sum(stage.flop for stage in stages):.2g}",
         STAGES: [stage.to_json() for stage in stages],
         "data": "Bach chorales from music21's corpus, rendered with FluidSynth and the FluidR3 GM piano",
@@ -54,7 +55,7 @@ def bundle(snapshot: Snapshot, options: argparse.Namespace) -> None:
     print(f"{snapshot.folder} -> {BUNDLED}: {stages[-1].hours:.2f} hours")
 
 
-def write_card(run: Snapshot, reports: list[Path]) -> None:
+def write_card(reports: list[Path]) -> None:
     snapshot = open_snapshot(BUNDLED)
     found = []
     for report in reports:
@@ -64,7 +65,7 @@ def write_card(run: Snapshot, reports: list[Path]) -> None:
         BUNDLED.name,
         opened_by="",
         readings=found[:-1],
-        curve=curve(judged_in(stages_of(run))),
+        curve=curve(judged_in(stages_of(snapshot))),
         limits=PIANO_ONLY,
     )
     write_text(BUNDLED / "README.md", card.text())
@@ -73,20 +74,19 @@ def write_card(run: Snapshot, reports: list[Path]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--name", default="chorales")
     parser.add_argument("--recipe", help="how it was trained, in a few words")
-    parser.add_argument("--cores", type=int, help="CPU cores that it was trained on")
+    parser.add_argument("--cores", type=int, help="CPU cores that the last run had; hours are those of one core")
     help_card = "write the card of what is bundled, with these reports"
     parser.add_argument("--card", type=Path, nargs="+", metavar="REPORT_JSON", help=help_card)
     options = parser.parse_args()
-    snapshot = open_snapshot(options.run)
     if options.card:
-        write_card(snapshot, options.card)
-    elif options.recipe and options.cores:
-        bundle(snapshot, options)
+        write_card(options.card)
+    elif options.run and options.recipe and options.cores:
+        bundle(open_snapshot(options.run), options)
     else:
-        parser.error("--recipe and --cores, or --card")
+        parser.error("RUN, --recipe and --cores, or --card")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,14 @@ def test_a_snapshot_that_travels_takes_its_stages_along(snapshot, untrained, tmp
     assert len(stages_of(replace(snapshot, folder=tmp_path / "later", metadata={}))) == 1
 
 
+def test_hours_of_one_core(snapshot):
+    *_, long = stages_of(snapshot)
+    twice = long.on_cores(2)
+    assert twice.hours - twice.hours_before == pytest.approx(2 * (long.hours - long.hours_before))
+    assert twice.to_json()["hours"] == pytest.approx(2 * long.to_json()["hours"])
+    assert twice.flop == long.flop
+
+
 @pytest.mark.parametrize("wrong", [5, [5], [{}], [{"tracks_seen": "x"}], "stages", {"a": 1}])
 def test_stages_that_cannot_be_read_are_named(wrong, untrained):
     opened = open_snapshot(untrained)

@@ -47,6 +47,14 @@ class Stage:
         """The light evaluations that led to the snapshot."""
         return [point for point in self.course.evaluated if point.tracks_seen <= self.tracks_seen]
 
+    def on_cores(self, count: int) -> Stage:
+        """The same in hours of one core, of a run that had so many."""
+        logged, evaluated = (
+            [replace(point, hours=count * point.hours) for point in points]
+            for points in (self.course.logged, self.course.evaluated)
+        )
+        return replace(self, course=replace(self.course, logged=logged, evaluated=evaluated))
+
     def to_json(self) -> dict[str, Any]:
         """What a snapshot takes along: readings of evaluations, without those of every step."""
         return {
