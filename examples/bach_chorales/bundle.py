@@ -25,8 +25,8 @@ from mp3net.training.stages import STAGES, stages_of
 
 BUNDLED = Path(__file__).parents[2] / "src" / "mp3net" / "bundled"
 PIANO_ONLY = (
-    "It plays one piano in four-part chorales, mono at 11 kHz. Its sections do not return, and its phrases do not "
-    "end. " + LIMITS
+    "It plays one piano, in the manner of four-part chorales, mono at 11 kHz. It has no melody; its sections do not return, "
+    "and its phrases do not end. " + LIMITS
 )
 
 

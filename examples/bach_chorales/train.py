@@ -2,7 +2,7 @@
 
     python examples/bach_chorales/train.py --out chorales
 
-writes music, data, runs and a report below `chorales`. It takes twelve to fifteen hours of one CPU core and 4 GB, and can
+writes music, data, runs and a report below `chorales`. It takes about fifteen hours of one CPU core and 4 GB, and can
 be listened to and looked at meanwhile: `mp3net studio chorales/1-short`. What is done is not done again, so the same command
 goes on after an interruption, and `--show` prints its commands without running them, to be changed and run by hand. Needs
 what render.py needs.
