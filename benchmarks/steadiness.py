@@ -5,7 +5,8 @@
 
 Clips of 5.9 s of the lab's seeds, 48 each. Ripple: the median change from frame to frame of the magnitude of bins that are
 louder than the mean of their clip, in dB, and the share of these changes that rise, for bins 6-9, 10-15, 16-31 and 32-63.
-Notes: as basic-pitch hears them, the quartiles of their lengths in s for three registers, and the share longer than 0.7 s.
+Notes: as basic-pitch hears them, for three registers how many per second, the quartiles of their lengths in s, and the share
+longer than 0.7 s.
 `--without-noise` also makes the same songs without any noise in the generator's blocks.
 """
 
@@ -28,6 +29,7 @@ COUNT = 48
 BANDS = ((6, 10), (10, 16), (16, 32), (32, 64))
 REGISTERS = ((40, 52), (52, 64), (64, 76))
 LONG_S = 0.7
+WINDOW = "vorbis"
 
 
 def made(model: MP3net, duration_s: float, noise: bool) -> torch.Tensor:
@@ -45,7 +47,7 @@ def made(model: MP3net, duration_s: float, noise: bool) -> torch.Tensor:
 
 def ripple(coefficients: torch.Tensor) -> str:
     """For each band the median change in dB, and the share that rises."""
-    i, q = baseband(coefficients, "vorbis")
+    i, q = baseband(coefficients, WINDOW)
     magnitude = (i.square() + q.square()).sqrt()[:, 0].numpy()
     shown = []
     for low, high in BANDS:
@@ -58,14 +60,15 @@ def ripple(coefficients: torch.Tensor) -> str:
 
 
 def notes(audio: np.ndarray, rate: int) -> str:
-    """For each register the quartiles of lengths, and the share of long notes."""
+    """For each register notes per second, the quartiles of lengths, and the share of long notes."""
     sounding, beginning = NoteModel()(audio, rate)
     heard = [note for clip in zip(sounding, beginning, strict=True) for note in find_notes(*clip)]
     shown = []
     for low, high in REGISTERS:
         lengths = np.array([note.length_s for note in heard if low <= note.pitch < high] or [0.0])
         quartiles = " ".join(f"{value:.2f}" for value in np.quantile(lengths, (0.25, 0.5, 0.75)))
-        shown.append(f"{quartiles} s, {100 * (lengths > LONG_S).mean():.1f} %")
+        per_s = len(lengths) * rate / audio[:, 0].size
+        shown.append(f"{per_s:.1f}/s, {quartiles} s, {100 * (lengths > LONG_S).mean():.1f} %")
     return "; ".join(shown)
 
 
@@ -79,14 +82,16 @@ def main() -> None:
     audio = next(iter(models.values())).config.audio
     samples = round(CLIPS["6s"][0] * audio.sample_rate_hz)
     real = real_clips(options.data, "heldout", samples, COUNT, REFERENCE_SEED)
-    print("recordings: ripple", ripple(mdct(torch.from_numpy(real).float(), audio.num_bins, edges="zeros")))
+    print("recordings: ripple", ripple(mdct(torch.from_numpy(real).float(), audio.num_bins, WINDOW, edges="zeros")))
     print("recordings: notes", notes(real, audio.sample_rate_hz), flush=True)
     for name, model in models.items():
         for noise in (True, False) if options.without_noise else (True,):
             what = name if noise else f"{name}, without noise"
             coefficients = made(model, samples / audio.sample_rate_hz, noise)
             print(f"{what}: ripple", ripple(coefficients))
-            print(f"{what}: notes", notes(imdct(coefficients)[..., :samples].numpy(), audio.sample_rate_hz), flush=True)
+            print(
+                f"{what}: notes", notes(imdct(coefficients, WINDOW)[..., :samples].numpy(), audio.sample_rate_hz), flush=True
+            )
 
 
 if __name__ == "__main__":

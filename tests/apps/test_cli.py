@@ -447,6 +447,7 @@ def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
     train += [item for setting in settings for item in ("--set", setting)]
     status, out, _ = mp3net(*train, "--out", "runs/short")
     assert status == 0
+    assert "warning: fresh networks learn to move before they learn to sound; begin with the weights" in out
     assert "1 discriminator step per generator step" in out
     assert re.search(r"samples to listen to every 8,000 tracks \(\d.*\), a checkpoint every 8,000 \(\d", out)
     assert "finished at 16 tracks" in out

@@ -151,7 +151,7 @@ MOVING = override(WITH_BEAT, ["model.movement_lags=[1, 4]"])
 
 
 def test_how_recordings_move_is_measured_and_songs_are_drawn_to_it(tiny_data):
-    """The generator's pull is the estimate's product with the profile of its songs, times the weight."""
+    """The estimate is trained; a gap beyond the longest pulls no more; without weight there is none."""
     session = trainer(MOVING, tiny_data)
     movement = session.state.networks.discriminator.movement
     assert movement.recordings.shape == (2, 2, 16)

@@ -73,6 +73,10 @@ def test_a_snapshot_that_travels_takes_its_stages_along(snapshot, untrained, tmp
     write_run(tmp_path / "later", LONG, [3_600], 1.0, init_from=str(published))
     later = stages_of(replace(snapshot, folder=tmp_path / "later", metadata={}))
     assert [stage.hours for stage in later] == pytest.approx([0.5, 1.5, 2.5])
+    run = json.loads((tmp_path / "later" / "run.json").read_text())
+    for weights, known in ((open_snapshot(published).digest, 3), ("0123456789ab", 1)):
+        (tmp_path / "later" / "run.json").write_text(json.dumps(run | {"init_weights": weights}))
+        assert len(stages_of(replace(snapshot, folder=tmp_path / "later", metadata={}))) == known
     shutil.rmtree(published)
     assert len(stages_of(replace(snapshot, folder=tmp_path / "later", metadata={}))) == 1
 

@@ -20,7 +20,7 @@ from mp3net.apps.console import plain_console
 from mp3net.apps.device import choose_device, local_device
 from mp3net.apps.ending import ENDING_SIGNALS, ignored, leave, terminals
 from mp3net.apps.forecast import describe
-from mp3net.config import PRESETS, Config, override, preset, presets_for, read_config
+from mp3net.config import PRESETS, Config, Mp3net2Model, override, preset, presets_for, read_config
 from mp3net.data.dataset import CropDataset, check_audio
 from mp3net.data.storage import Store, is_remote, open_store
 from mp3net.errors import Mp3netError
@@ -97,8 +97,8 @@ def run(request: Request) -> None:
             say(f"the first {earlier['until_tracks']:,} tracks saw the data as it was before it changed ({state})")
         for problem in trainer.problems:
             say(f"warning: {problem}")
-        if snapshot is not None and trainer.state.tracks_seen == 0:
-            say(f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})")
+        if trainer.state.tracks_seen == 0 and (begun := _begun(config, snapshot)):
+            say(begun)
         if trainer.state.tracks_seen >= config.run.total_tracks:
             say(f"{out}: finished, {counted(trainer.state.tracks_seen, 'track')} seen. Raise --tracks to go on")
             return
@@ -217,6 +217,18 @@ def _beginning(request: Request, choice: Choice) -> Snapshot | None:
             "--train-blocks leaves the other blocks as they are, and here they would be random: begin with --init-from"
         )
     return None
+
+
+def _begun(config: Config, snapshot: Snapshot | None) -> str:
+    """What is to be said of how a fresh run begins, if anything."""
+    if snapshot is not None:
+        return f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})"
+    if isinstance(config.model, Mp3net2Model) and config.model.movement_lags:
+        return (
+            "warning: fresh networks learn to move before they learn to sound; begin with the weights of a shorter preset "
+            "(--init-from), or add --set 'model.movement_lags=[]'"
+        )
+    return ""
 
 
 def _run_directory(request: Request, choice: Choice, dataset: CropDataset, snapshot: Snapshot | None) -> RunDirectory:

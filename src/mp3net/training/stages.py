@@ -74,17 +74,17 @@ def stages_of(snapshot: Snapshot) -> list[Stage]:
     snapshot has taken along; empty if nothing is known. Errors: Mp3netError if a file cannot be read."""
     stages: list[Stage] = []
     runs: list[Path] = []
-    place = snapshot.folder
+    place, weights = snapshot.folder, ""
     while (found := find_run(place)) is not None and found.resolve() not in runs:
         runs.append(found.resolve())
         origin = read_origin(found)
         stages.append(_stage(origin, read_course(found)))
         if not origin.init_from:
             break
-        place = Path(origin.init_from)
+        place, weights = Path(origin.init_from), origin.init_weights
     if stages:
         stages[0] = replace(stages[0], tracks_seen=int(snapshot.metadata.get("tracks_seen", stages[0].tracks_seen)))
-    return _after_each_other([*(_taken_along(snapshot, place) if found is None else []), *reversed(stages)])
+    return _after_each_other([*(_taken_along(snapshot, place, weights) if found is None else []), *reversed(stages)])
 
 
 def _stage(origin: Origin, course: Course) -> Stage:
@@ -92,12 +92,14 @@ def _stage(origin: Origin, course: Course) -> Stage:
     return Stage(config.track_samples / config.audio.sample_rate_hz, flop_per_track(config), course, course.tracks_seen)
 
 
-def _taken_along(snapshot: Snapshot, place: Path) -> list[Stage]:
-    """The stages in the metadata of a snapshot that lies in no run."""
+def _taken_along(snapshot: Snapshot, place: Path, weights: str) -> list[Stage]:
+    """The stages in the metadata of a snapshot that lies in no run; none if it is gone, or by now has other weights."""
     if place != snapshot.folder:
         try:
             snapshot = open_snapshot(place)
-        except Mp3netError:  # it was there when the run began, and is not now
+            if weights not in ("", snapshot.digest):
+                return []
+        except (Mp3netError, OSError):
             return []
     try:
         return [_from_json(content) for content in snapshot.metadata.get(STAGES, [])]
