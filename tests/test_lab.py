@@ -86,9 +86,11 @@ def test_the_digest_knows_what_changes_a_result() -> None:
 
 @pytest.mark.parametrize(("recipe", "name"), [("song-52-styled", "mp3net2-nano"), ("song-6s-later", "mp3net2-6s")])
 def test_the_presets_are_the_best_recipe(recipe: str, name: str) -> None:
-    """But for the schedule of the rate, which depends on the number of tracks, and beat, key and movement, which came later."""
+    """But for the schedule of the rate, which depends on the number of tracks, and what songs are drawn to, which came later."""
     best, offered = RECIPES[recipe].config(0), preset(name)
-    assert best.model == offered.model.model_copy(update={"beat_clocks": 0, "keys": 0, "movement_lags": ()})
+    assert best.model == offered.model.model_copy(
+        update={"beat_clocks": 0, "keys": 0, "movement_lags": (), "interval_lags": ()}
+    )
     assert best.objective == offered.objective
     assert best.audio == offered.audio
     same = {"learning_rate_schedule": ()}

@@ -21,7 +21,7 @@ from mp3net.export.card import LIMITS, Card, curve, readings
 from mp3net.files import read_json, write_json, write_text
 from mp3net.model.snapshot import CONFIG_FILE, DISCRIMINATOR_FILE, GENERATOR_FILE, Snapshot, open_snapshot
 from mp3net.model.weights import load_tensors, save_tensors
-from mp3net.training.stages import STAGES, stages_of
+from mp3net.training.stages import STAGES, after_each_other, stages_of
 
 BUNDLED = Path(__file__).parents[2] / "src" / "mp3net" / "bundled"
 PIANO_ONLY = (
@@ -39,8 +39,10 @@ def bundle(snapshot: Snapshot, options: argparse.Namespace) -> None:
         packed = {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}
         save_tensors(BUNDLED / name, packed)
     content = read_json(snapshot.folder / CONFIG_FILE)
-    *before, last = stages_of(snapshot)
-    stages = [*before, last.on_cores(options.cores)]
+    stages = stages_of(snapshot)
+    first = len(stages) - len(options.cores)
+    stages[first:] = [stage.on_cores(cores) for stage, cores in zip(stages[first:], options.cores, strict=True)]
+    stages = after_each_other(stages)
     content["metadata"] |= {
         "name": options.name,
         "recipe": options.recipe,
@@ -77,7 +79,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--name", default="chorales")
     parser.add_argument("--recipe", help="how it was trained, in a few words")
-    parser.add_argument("--cores", type=int, help="CPU cores that the last run had; hours are those of one core")
+    help_cores = "CPU cores that the last runs had, the latest last; hours are those of one core"
+    parser.add_argument("--cores", type=int, nargs="+", help=help_cores)
     help_card = "write the card of what is bundled, with these reports"
     parser.add_argument("--card", type=Path, nargs="+", metavar="REPORT_JSON", help=help_card)
     options = parser.parse_args()

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 RENDER = Path(__file__).parent / "render.py"
 # Songs are drawn to move as recordings do once they have notes.
-STILL = "model.movement_lags=[]"
+STILL = ("model.movement_lags=[]", "model.interval_lags=[]")
 
 
 class Stage(NamedTuple):
@@ -35,7 +35,7 @@ class Stage(NamedTuple):
 STAGES = (
     # Most of what can be learned about single notes is learned four times as fast on tracks of 1.5 s.
     Stage("1-short", "mp3net2-nano", 67_600, "[[11300, 1.0], [67600, 0.4]]"),
-    Stage("2-long", "mp3net2-6s", 24_000, "[[0, 0.5], [24000, 0.5]]", (STILL,)),
+    Stage("2-long", "mp3net2-6s", 24_000, "[[0, 0.5], [24000, 0.5]]", STILL),
     Stage("3-steady", "mp3net2-6s", 300_000, "[[0, 0.5], [150000, 0.5], [300000, 0.1]]"),
 )
 

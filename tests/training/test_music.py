@@ -147,40 +147,55 @@ def test_the_beat_does_not_depend_on_how_a_batch_is_divided(tiny_data):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-MOVING = override(WITH_BEAT, ["model.movement_lags=[1, 4]"])
+MOVING = override(WITH_BEAT, ["model.movement_lags=[1, 4]", "model.interval_lags=[0, 2, 5]"])
 
 
-def test_how_recordings_move_is_measured_and_songs_are_drawn_to_it(tiny_data):
-    """The estimate is trained; a gap beyond the longest pulls no more; without weight there is none."""
+@pytest.mark.parametrize(
+    ("name", "shape", "weight"), [("movement", (2, 2, 16), "movement"), ("intervals", (3, 49), "interval")]
+)
+def test_how_recordings_are_is_measured_and_songs_are_drawn_to_it(tiny_data, name, shape, weight):
+    """The estimate is trained, and pulls the generator; without weight there is none."""
+    session = trainer(MOVING, tiny_data)
+    estimate = session.state.networks.discriminator.estimates[name]
+    assert estimate.recordings.shape == shape
+    assert 0.01 < float(estimate.recordings.min()) < float(estimate.recordings.max()) < 1
+    terms = session.steps.iteration()
+    assert {f"{name}/gap", f"{name}/followed"} <= terms.keys()
+    assert float(estimate.scaled.detach().abs().median()) > 0, "the estimate is trained"
+    slopes = slopes_by_gap(session, estimate, (0.0, 0.01))
+    assert float((slopes[1] - slopes[0]).norm()) > 1e-3 * float(slopes[0].norm())
+    silent = trainer(override(MOVING, [f"objective.{weight}_weight=0"]), tiny_data)
+    assert f"{name}/gap" not in silent.steps.iteration()
+
+
+def test_a_gap_of_movement_beyond_the_longest_pulls_no_more(tiny_data):
     session = trainer(MOVING, tiny_data)
     movement = session.state.networks.discriminator.movement
-    assert movement.recordings.shape == (2, 2, 16)
-    assert 0.01 < float(movement.recordings.min()) < float(movement.recordings.max()) < 1
-    terms = session.steps.iteration()
-    assert {"movement/gap", "movement/followed"} <= terms.keys()
-    steps = [float(value) for value in movement.scaled.detach().abs().flatten()]
-    assert min(steps) > 0, "the estimate is trained"
+    torch.testing.assert_close(*slopes_by_gap(session, movement, (1.0, 100.0)), rtol=1e-3, atol=1e-6)
+
+
+def slopes_by_gap(session, estimate, wide: tuple[float, float]) -> list[torch.Tensor]:
+    """What the generator is told when every number of the scaled estimate is this one."""
     slopes = []
-    for wide in (1.0, 100.0):
+    for value in wide:
         with torch.no_grad():
-            movement.scaled.fill_(wide)
+            estimate.scaled.fill_(value)
         session.steps.generator_gradients()
         slopes.append(session.state.networks.generator.to_bins.weight.grad.clone())
-    torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-6)
-    silent = trainer(override(MOVING, ["objective.movement_weight=0"]), tiny_data)
-    assert "movement/gap" not in silent.steps.iteration()
+    return slopes
 
 
-def test_a_training_may_begin_with_networks_that_knew_nothing_of_movement(tiny_data, tmp_path):
+def test_a_training_may_begin_with_networks_that_knew_nothing_of_movement_and_intervals(tiny_data, tmp_path):
     before = trainer(WITH_BEAT, tiny_data)
     weights = before.state.networks.generator.state_dict(), before.state.networks.discriminator.state_dict()
     save_snapshot(tmp_path / "before", WITH_BEAT, *weights, {"tracks_seen": 0})
     after = trainer(MOVING, tiny_data, init_from=open_snapshot(tmp_path / "before"))
     discriminator = after.state.networks.discriminator
     assert discriminator.movement.recordings.abs().max() > 0.01
+    assert discriminator.intervals.recordings.abs().max() > 0.01
     assert torch.equal(discriminator.from_bins.weight, before.state.networks.discriminator.from_bins.weight)
     assert torch.equal(discriminator.key.recordings, before.state.networks.discriminator.key.recordings)
     weights = after.state.networks.generator.state_dict(), discriminator.state_dict()
     save_snapshot(tmp_path / "after", MOVING, *weights, {"tracks_seen": 0})
     back = trainer(WITH_BEAT, tiny_data, init_from=open_snapshot(tmp_path / "after"))
-    assert back.state.networks.discriminator.movement is None
+    assert back.state.networks.discriminator.estimates.keys() == {"beat", "key"}

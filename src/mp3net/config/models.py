@@ -79,7 +79,7 @@ class Mp3net2Model(Frozen):
     calibrated: ClassVar[bool] = True
     # Samples of a batch that are scored together.
     coupled_samples: ClassVar[int | None] = 1
-    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts", "movement_lags"})
+    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts", "movement_lags", "interval_lags"})
 
     kind: Literal["mp3net2"] = "mp3net2"
     num_parts: int = Field(1, ge=1, le=100_000, description="parts of a track in training, one local latent each")
@@ -110,6 +110,9 @@ class Mp3net2Model(Frozen):
     )
     movement_lags: Annotated[tuple[int, ...], Strict(False)] = Field(
         (), description="frames after which levels of songs are drawn to have moved as far as those of recordings have"
+    )
+    interval_lags: Annotated[tuple[int, ...], Strict(False)] = Field(
+        (), description="frames between pitches whose intervals are drawn to come as often as in recordings; 0: chords"
     )
     hold_frames: int = Field(
         1, ge=1, description="frames per amplitude of a partial, a power of two; amplitudes fade linearly into the next"
@@ -163,12 +166,15 @@ class Mp3net2Model(Frozen):
 
     @model_validator(mode="after")
     def _lags_fit_a_part(self) -> Mp3net2Model:
-        lags = self.movement_lags
-        if len(set(lags)) < len(lags) or not all(1 <= lag < self.frames_per_part for lag in lags):
-            raise ValueError(
-                f"movement_lags = {list(lags)}: choose from 1 to {self.frames_per_part - 1}, shorter than a part, each at "
-                "most once"
-            )
+        # Intervals are of pitches, which take two frames.
+        for name, lags, first, last in (
+            ("movement_lags", self.movement_lags, 1, self.frames_per_part - 1),
+            ("interval_lags", self.interval_lags, 0, self.frames_per_part - 2),
+        ):
+            if len(set(lags)) < len(lags) or not all(first <= lag <= last for lag in lags):
+                raise ValueError(
+                    f"{name} = {list(lags)}: choose from {first} to {last}, shorter than a part, each at most once"
+                )
         return self
 
     @property

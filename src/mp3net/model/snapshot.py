@@ -56,8 +56,8 @@ class Snapshot:
         """The generator's weights by name, float32; Mp3netError if they are not of these names and shapes."""
         return load_arrays(self.folder / GENERATOR_FILE, shapes)
 
-    def load_discriminator(self, network: nn.Module, fresh: str = "") -> None:
-        """Fill `network`, but for its module `fresh`; Mp3netError if the snapshot has no discriminator or another one."""
+    def load_discriminator(self, network: nn.Module, fresh: tuple[str, ...] = ()) -> None:
+        """Fill `network`, but for its modules `fresh`; Mp3netError if the snapshot has no discriminator or another one."""
         load_weights(network, self.folder / DISCRIMINATOR_FILE, fresh)
 
     @property

@@ -41,17 +41,18 @@ def load_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
     return {name: value.astype(np.float32, copy=False) for name, value in arrays.items()}
 
 
-def load_weights(network: nn.Module, path: Path, fresh: str = "") -> None:
+def load_weights(network: nn.Module, path: Path, fresh: tuple[str, ...] = ()) -> None:
     """Copy the weights of a file into `network`, keeping its memory format and device; half precision is widened. A network
     without data (of the device "meta") takes the file's as its own: so a strange configuration takes no memory.
-    What belongs to the module `fresh` of the network stays as it is, whatever the file has of it.
+    What belongs to the modules `fresh` of the network stays as it is, whatever the file has of it.
 
     Errors: Mp3netError that lists what is missing, unexpected or of another shape or kind.
     """
     wanted, tensors = network.state_dict(), load_tensors(path)
     if fresh:
+        begins = tuple(f"{module}." for module in fresh)
         wanted, tensors = (
-            {name: value for name, value in found.items() if not name.startswith(f"{fresh}.")} for found in (wanted, tensors)
+            {name: value for name, value in found.items() if not name.startswith(begins)} for found in (wanted, tensors)
         )
     _compare(path, {name: (tuple(value.shape), _kind(value)) for name, value in wanted.items()}, tensors)
     without_data = any(value.is_meta for value in wanted.values())

@@ -1,8 +1,9 @@
-"""The beat and the key of recordings: which there are, how onsets and pitches follow them, and how levels move."""
+"""The beat, key, movement and intervals of recordings: which there are, and how what is heard follows them."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
@@ -18,6 +19,7 @@ from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
+from mp3net.model.mp3net2.intervals import interval_profile
 from mp3net.model.mp3net2.meter import Beats, beat_profile, onsets
 from mp3net.model.mp3net2.movement import movement_profile
 
@@ -39,35 +41,51 @@ FITTED = (1, 2, 4, 8, 16)
 def measure_music(dataset: CropDataset, config: Config, networks: Networks) -> None:
     """Give networks with clocks the beat of recordings, and networks with keys their keys: how often each length and each
     key is there, and the mean profile of what follows it. Crops of up to 12 s are taken to have one beat and one key.
-    Networks that are to move as recordings do get the mean profile of that."""
-    model, generator, discriminator = config.model, networks.generator, networks.discriminator
-    if not isinstance(model, Mp3net2Model) or not (model.beat_clocks or model.keys or model.movement_lags):
+    Networks that are to move as recordings do, or to have their intervals, get the mean profile of that."""
+    generator, discriminator = networks.generator, networks.discriminator
+    if not isinstance(discriminator, Discriminator) or not discriminator.estimates:
         return
     assert isinstance(generator, Generator)
-    assert isinstance(discriminator, Discriminator)
-    beats, beat_profiles, pitches, movements = [], [], [], []
-    fit: BarFit | None = None
+    found: defaultdict[str, list[Tensor]] = defaultdict(list)
+    heard = _Heard(config)
     for features in _features(dataset, config, discriminator.front_end):
-        level = features[:, :, 0].mean(2)
-        if model.beat_clocks:
-            fit = fit or BarFit(_candidates(config).to(level), level.shape[1])
-            bars = fit(level)
-            times = torch.arange(level.shape[1], device=level.device, dtype=level.dtype) + 0.5
-            beats.append(bars.bar_frames / BEATS_PER_BAR)
-            beat_profiles.append(beat_profile(level, bars.bars(times)))
-        if model.keys:
-            pitches.append(pitch_profile(features, config.audio, model.keys))
-        if model.movement_lags:
-            movements.append(movement_profile(level, model.movement_lags))
+        for name, value in heard(features):
+            found[name].append(value)
+    of_crops = {name: torch.cat(values) for name, values in found.items()}
     if discriminator.beat is not None:
-        generator.beat_frames.copy_(torch.quantile(torch.cat(beats), torch.linspace(0, 1, QUANTILES).to(beats[0])))
-        discriminator.beat.recordings.copy_(torch.cat(beat_profiles).mean(0))
-    if discriminator.movement is not None:
-        discriminator.movement.recordings.copy_(torch.cat(movements).mean(0))
+        beats = of_crops["beat length"]
+        generator.beat_frames.copy_(torch.quantile(beats, torch.linspace(0, 1, QUANTILES).to(beats)))
     if discriminator.key is not None:
-        keys, profile = fitted_keys(torch.cat(pitches))
+        keys, profile = fitted_keys(of_crops["pitches"])
         generator.key_shares.copy_(keys.mean(0).cumsum(0))
         discriminator.key.recordings.copy_(profile)
+    for name, estimate in discriminator.estimates.items():
+        if name in of_crops:
+            estimate.recordings.copy_(of_crops[name].mean(0))
+
+
+class _Heard:
+    """What there is to hear in the features (1, T, 6, C, F) of a crop, by name: as far as the configuration asks for it."""
+
+    def __init__(self, config: Config) -> None:
+        assert isinstance(config.model, Mp3net2Model)
+        self.model, self.config = config.model, config
+        self.fit: BarFit | None = None
+
+    def __call__(self, features: Tensor) -> Iterator[tuple[str, Tensor]]:
+        model, audio, level = self.model, self.config.audio, features[:, :, 0].mean(2)
+        if model.beat_clocks:
+            self.fit = self.fit or BarFit(_candidates(self.config).to(level), level.shape[1])
+            bars = self.fit(level)
+            times = torch.arange(level.shape[1], device=level.device, dtype=level.dtype) + 0.5
+            yield "beat length", bars.bar_frames / BEATS_PER_BAR
+            yield "beat", beat_profile(level, bars.bars(times))
+        if model.keys:
+            yield "pitches", pitch_profile(features, audio, model.keys)
+        if model.movement_lags:
+            yield "movement", movement_profile(level, model.movement_lags)
+        if model.interval_lags:
+            yield "intervals", interval_profile(features, audio, model.interval_lags)
 
 
 def fitted_keys(profiles: Tensor) -> tuple[Tensor, Tensor]:

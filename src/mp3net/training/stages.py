@@ -84,7 +84,7 @@ def stages_of(snapshot: Snapshot) -> list[Stage]:
         place, weights = Path(origin.init_from), origin.init_weights
     if stages:
         stages[0] = replace(stages[0], tracks_seen=int(snapshot.metadata.get("tracks_seen", stages[0].tracks_seen)))
-    return _after_each_other([*(_taken_along(snapshot, place, weights) if found is None else []), *reversed(stages)])
+    return after_each_other([*(_taken_along(snapshot, place, weights) if found is None else []), *reversed(stages)])
 
 
 def _stage(origin: Origin, course: Course) -> Stage:
@@ -117,7 +117,8 @@ def _from_json(content: dict[str, Any]) -> Stage:
     return Stage(float(content["track_s"]), float(content["flop_per_track"]), course, tracks_seen)
 
 
-def _after_each_other(stages: Sequence[Stage]) -> list[Stage]:
+def after_each_other(stages: Sequence[Stage]) -> list[Stage]:
+    """The same, each after the hours of those before it."""
     ordered: list[Stage] = []
     for stage in stages:
         ordered.append(replace(stage, hours_before=ordered[-1].hours if ordered else 0.0))

@@ -83,8 +83,9 @@ class TrainingState:
         """Start from a snapshot's networks; its generator is the averaged one. Errors: Mp3netError if it does not fit."""
         check_start(snapshot, self.config)
         snapshot.load_generator(self.networks.generator)
-        # Its estimate of how songs move is found anew within some dozens of steps, and may be one over other lags.
-        snapshot.load_discriminator(self.networks.discriminator, fresh="movement")
+        # Its estimates of how songs move and of their intervals are found anew within some dozens of steps, and may be over
+        # other lags.
+        snapshot.load_discriminator(self.networks.discriminator, fresh=("movement", "intervals"))
         self.networks.agree_on_levels()
         self.ema = averaged(self.networks.generator, self.config)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mp3net.config import AudioConfig, Mp3net2Model
 from mp3net.model.mp3net2.front_end import FEATURES, FrontEnd
 from mp3net.model.mp3net2.gap import ProfileGap
+from mp3net.model.mp3net2.intervals import NUM_INTERVALS
 from mp3net.model.mp3net2.layers import (
     ACTIVE_GAIN,
     Attention,
@@ -77,6 +78,8 @@ class Discriminator(nn.Module):
         self.key = ProfileGap(config.keys, 2) if config.keys else None
         lags = len(config.movement_lags)
         self.movement = ProfileGap(lags, 2, audio.num_bins) if lags else None
+        lags = len(config.interval_lags)
+        self.intervals = ProfileGap(lags, NUM_INTERVALS) if lags else None
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
@@ -85,8 +88,13 @@ class Discriminator(nn.Module):
     def blocks_near_audio(self, count: int) -> list[nn.Module]:
         """The first `count` levels and what reads the features for them."""
         views = [view for level, view in self.views.items() if int(level) < count]
-        gaps = [gap for gap in (self.beat, self.key, self.movement) if gap is not None]
-        return [self.from_bins, *views, *self.levels[:count], *self.steps[:count], *gaps]
+        return [self.from_bins, *views, *self.levels[:count], *self.steps[:count], *self.estimates.values()]
+
+    @property
+    def estimates(self) -> dict[str, ProfileGap]:
+        """The estimates of how mean profiles of songs differ from those of recordings, by name, as far as there are any."""
+        named = {"beat": self.beat, "key": self.key, "movement": self.movement, "intervals": self.intervals}
+        return {name: estimate for name, estimate in named.items() if estimate is not None}
 
     def forward(self, coefficients: Tensor) -> Tensor:
         return self.judge(self.front_end(coefficients))

@@ -26,15 +26,17 @@ def key_channels(latents: Tensor, shares_upto: Tensor) -> Tensor:
     return passed - torch.cat([passed[:, 1:], passed.new_zeros(len(passed), 1)], 1)
 
 
-def octaves_of_bins(features: Tensor, audio: AudioConfig) -> tuple[Tensor, Tensor]:
-    """The front-end's features (B, T, 6, C, F) -> of all bins with pitches, the octaves above the middle C at which they
-    sound, by how their phase turns, and their weights: (B, T - 1, bins) each.
+def octaves_of_bins(
+    features: Tensor, audio: AudioConfig, lowest_hz: float = LOWEST_HZ, highest_hz: float = HIGHEST_HZ
+) -> tuple[Tensor, Tensor]:
+    """The front-end's features (B, T, 6, C, F) -> of all bins within these frequencies, the octaves above the middle C at
+    which they sound, by how their phase turns, and their weights: (B, T - 1, bins) each.
 
     A partial in bin k turns by pi d per frame where it lies d bins above the bin's middle; so its frequency is known much
     more exactly than by its bin. The weight is the root of the levels of both frames, as the features have it."""
     bin_hz = audio.sample_rate_hz / (2 * audio.num_bins)
-    first = max(math.ceil(LOWEST_HZ / bin_hz), 1)
-    last = max(min(int(HIGHEST_HZ / bin_hz), audio.num_bins), first + 1)
+    first = max(math.ceil(lowest_hz / bin_hz), 1)
+    last = max(min(int(highest_hz / bin_hz), audio.num_bins), first + 1)
     along, across = features[:, 1:, 3:5, :, first:last].mean(3).unbind(2)
     weight = (along.square() + across.square() + SILENCE).sqrt()
     offset = (torch.atan2(across, along + SILENCE) / math.pi).clamp(-0.5, 0.5)

@@ -16,6 +16,7 @@ from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.gap import ProfileGap
 from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
+from mp3net.model.mp3net2.intervals import interval_profile
 from mp3net.model.mp3net2.meter import beat_profile
 from mp3net.model.mp3net2.movement import movement_profile
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
@@ -76,7 +77,7 @@ class RelativisticObjective(Objective):
         assert isinstance(config.objective, Relativistic)
         self.penalty_every = self.cycle_steps = config.objective.penalty_every
         self.beat_weight, self.key_weight = config.objective.beat_weight, config.objective.key_weight
-        self.movement_weight = config.objective.movement_weight
+        self.movement_weight, self.interval_weight = config.objective.movement_weight, config.objective.interval_weight
         self.audio = config.audio
 
     def summary(self, readings: Mapping[str, float]) -> str:
@@ -135,8 +136,8 @@ class RelativisticObjective(Objective):
         return self._scores(self._features(coefficients, draws))
 
     def _drawn(self, features: Tensor, latents: Tensor) -> Iterator[Drawn]:
-        """How songs follow what they go by, and how they move, in the features (B, T, 6, C, F) of the songs of these
-        latents."""
+        """How songs follow what they go by, how they move, and which intervals they have, in the features (B, T, 6, C, F) of
+        the songs of these latents."""
         generator, discriminator = self.networks.generator, self._discriminator()
         assert isinstance(generator, Generator)
         beats, keys = generator.guides(latents)
@@ -150,6 +151,9 @@ class RelativisticObjective(Objective):
         if discriminator.movement is not None and self.movement_weight:
             profile = movement_profile(features[:, :, 0].mean(2), discriminator.config.movement_lags)
             yield Drawn("movement", discriminator.movement, profile, self.movement_weight, LONGEST_MOVEMENT_GAP)
+        if discriminator.intervals is not None and self.interval_weight:
+            profile = interval_profile(features, self.audio, discriminator.config.interval_lags)
+            yield Drawn("intervals", discriminator.intervals, profile, self.interval_weight)
 
     def _discriminator(self) -> Discriminator:
         network = self.networks.discriminator

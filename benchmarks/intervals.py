@@ -1,0 +1,91 @@
+"""Which intervals songs have, beside those of recordings.
+
+    python benchmarks/intervals.py DATA RUN...
+
+Clips of 5.9 s of the lab's seeds, 96 each. First as basic-pitch hears them: the shares, in percent, of the time that two
+notes sound together, by their interval modulo the octave; notes per second; and of pairs of notes that begin within a
+second of each other, the shares of each distance of up to an octave. Then as training compares them
+(`model/mp3net2/intervals.py`, with the networks' own front-end and without masking noise): the squared distance of the
+mean profile from that of training recordings, and for each lag the root mean square over intervals of the difference in
+standard errors, 1 if nothing differs but the clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from lab.judges import REFERENCE_SEED, real_clips, songs
+from lab.worker import CLIPS
+
+from mp3net.dsp.mdct import mdct
+from mp3net.evaluation.notes import NoteModel, find_notes, intervals
+from mp3net.generation import MP3net
+from mp3net.model.build import build_networks
+from mp3net.model.mp3net2.discriminator import Discriminator
+from mp3net.model.mp3net2.intervals import interval_profile
+from mp3net.model.snapshot import open_snapshot
+
+COUNT, TRAINING_SEED = 96, 7
+LAGS = (0, 8, 16, 32)
+
+
+def heard(audio: np.ndarray, rate: int) -> str:
+    """What basic-pitch says of clips (n, 1, S)."""
+    found = [find_notes(*clip) for clip in zip(*NoteModel()(audio, rate), strict=True)]
+    together = np.sum([intervals(notes) for notes in found], 0)
+    steps = np.zeros(13)
+    for notes in found:
+        for number, note in enumerate(notes):
+            for later in notes[number + 1 :]:
+                if 0.05 < later.start_s - note.start_s < 1 and abs(later.pitch - note.pitch) <= 12:
+                    steps[abs(later.pitch - note.pitch)] += 1
+    shares, followed = (" ".join(f"{100 * value / many.sum():.1f}" for value in many) for many in (together, steps))
+    per_s = sum(map(len, found)) * rate / audio[:, 0].size
+    return f"together {shares}; {per_s:.1f} notes/s; within a second {followed}"
+
+
+def profiles(audio: np.ndarray, networks: Discriminator, run: Path) -> torch.Tensor:
+    """Profiles (n, lags, 49) of clips."""
+    settings = open_snapshot(run).config.audio
+    with torch.inference_mode():
+        coefficients = mdct(torch.from_numpy(audio).float(), settings.num_bins, settings.window, edges="crop")
+        return torch.cat([interval_profile(networks.front_end(one[None]), settings, LAGS) for one in coefficients])
+
+
+def compared(real: torch.Tensor, made: torch.Tensor) -> str:
+    difference = made.mean(0) - real.mean(0)
+    errors = ((real.var(0) + made.var(0)) / COUNT).sqrt()
+    by_lag = (difference / errors).square().mean(1).sqrt()
+    return f"gap {float(difference.square().sum()):.5f}; by lag {' '.join(f'{value:.1f}' for value in by_lag.tolist())}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", help="snapshots of the second family; the first one's front-end hears")
+    options = parser.parse_args()
+    first = open_snapshot(options.runs[0])
+    discriminator = build_networks(first.config).discriminator
+    first.load_discriminator(discriminator)
+    assert isinstance(discriminator, Discriminator)
+    rate = first.config.audio.sample_rate_hz
+    samples = round(CLIPS["6s"][0] * rate) // first.config.audio.num_bins * first.config.audio.num_bins
+    clips = {"training recordings": real_clips(options.data, "train", samples, COUNT, TRAINING_SEED)}
+    clips["held out"] = real_clips(options.data, "heldout", samples, COUNT, REFERENCE_SEED)
+    for run in options.runs:
+        clips[str(run)] = songs(MP3net.from_pretrained(run), samples / rate, COUNT)[..., :samples]
+    real = None
+    for name, audio in clips.items():
+        print(f"{name}: {heard(audio.astype(np.float32), rate)}", flush=True)
+        profile = profiles(audio.astype(np.float32), discriminator, options.runs[0])
+        if real is None:
+            real = profile
+        else:
+            print(f"{name}: {compared(real, profile)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
