@@ -33,7 +33,7 @@ def test_it_is_what_the_definition_says():
     a = [
         [
             sum(
-                w**4 * max(0.0, 1 - abs(12 * p - semitone))
+                w**8 * max(0.0, 1 - abs(12 * p - semitone))
                 for p, w in zip(octaves[1, t].tolist(), weight[1, t].tolist(), strict=True)
             )
             for semitone in semitones

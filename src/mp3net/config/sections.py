@@ -120,7 +120,7 @@ class Relativistic(Frozen):
         10.0, ge=0, description="how strongly levels are drawn to move as those of recordings do; with movement_lags"
     )
     interval_weight: float = Field(
-        10.0, ge=0, description="how strongly intervals are drawn to come as often as in recordings; with interval_lags"
+        30.0, ge=0, description="how strongly intervals are drawn to come as often as in recordings; with interval_lags"
     )
     masking_noise: MaskingNoise | None = MaskingNoise()
 

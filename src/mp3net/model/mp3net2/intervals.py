@@ -24,7 +24,7 @@ SEMITONES = 12
 WIDEST = 2 * SEMITONES
 NUM_INTERVALS = 2 * WIDEST + 1
 # How much the loudest count: of the compressed levels of the features, fundamentals are little above the rest.
-EMPHASIS = 4
+EMPHASIS = 8
 # Share of pairs below which rarer makes little difference, and the strength of all pairs where there is nothing to hear.
 RARE, LEAST_STRENGTH = 1e-3, 1e-2
 
@@ -33,7 +33,7 @@ def strengths(features: Tensor, audio: AudioConfig) -> Tensor:
     """The front-end's features (B, T, 6, C, F) -> how strongly each semitone sounds (B, T - 1, semitones), lowest first.
 
     A bin in which a partial sounds, by its frequency (`octaves_of_bins`), counts for the two nearest semitones, the nearer
-    the more, with the fourth power of its weight."""
+    the more, with the eighth power of its weight."""
     octaves, weight = octaves_of_bins(features, audio, LOWEST_HZ, HIGHEST_HZ)
     lowest = math.floor(SEMITONES * math.log2(LOWEST_HZ / MIDDLE_HZ))
     highest = math.ceil(SEMITONES * math.log2(HIGHEST_HZ / MIDDLE_HZ))
