@@ -6,8 +6,9 @@ Clips of 5.9 s of the lab's seeds, 96 each. First as basic-pitch hears them: the
 notes sound together, by their interval modulo the octave; notes per second; and of pairs of notes that begin within a
 second of each other, the shares of each distance of up to an octave. Then as training compares them
 (`model/mp3net2/intervals.py`, with the networks' own front-end and without masking noise): the squared distance of the
-mean profile from that of training recordings, and for each lag the root mean square over intervals of the difference in
-standard errors, 1 if nothing differs but the clips.
+mean profile from that of training recordings; for each lag the root mean square over intervals of the difference in
+standard errors, 1 if nothing differs but the clips; and how often each interval of chords, from 0 to 12 semitones, sounds
+in songs for every time in training recordings.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mp3net.evaluation.notes import NoteModel, find_notes, intervals
 from mp3net.generation import MP3net
 from mp3net.model.build import build_networks
 from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.intervals import interval_profile
+from mp3net.model.mp3net2.intervals import RARE, WIDEST, interval_profile
 from mp3net.model.snapshot import open_snapshot
 
 COUNT, TRAINING_SEED = 96, 7
@@ -58,8 +59,11 @@ def profiles(audio: np.ndarray, networks: Discriminator, run: Path) -> torch.Ten
 def compared(real: torch.Tensor, made: torch.Tensor) -> str:
     difference = made.mean(0) - real.mean(0)
     errors = ((real.var(0) + made.var(0)) / COUNT).sqrt()
-    by_lag = (difference / errors).square().mean(1).sqrt()
-    return f"gap {float(difference.square().sum()):.5f}; by lag {' '.join(f'{value:.1f}' for value in by_lag.tolist())}"
+    away = (difference / errors).square().mean(1).sqrt()
+    of_real, of_songs = (profile.mean(0)[0, WIDEST : WIDEST + 13].square() - RARE for profile in (real, made))
+    by_lag = " ".join(f"{value:.1f}" for value in away.tolist())
+    ratios = " ".join(f"{value:.2f}" for value in (of_songs / of_real).tolist())
+    return f"gap {float(difference.square().sum()):.4f}; by lag {by_lag}; of each interval {ratios}"
 
 
 def main() -> None:
