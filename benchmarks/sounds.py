@@ -4,7 +4,7 @@
     python benchmarks/sounds.py docs/sounds --of minute-6=RUN/checkpoints/tracks-000000008000 --of ...
     python benchmarks/sounds.py docs/sounds --ladder RECORDING --at SECONDS
 
-RECORDING may be given away (examples/wesnoth_music); its licence belongs into docs/sounds/LICENCE.txt. Every browser plays
+RECORDING may be given away (examples/wesnoth_music); its licence belongs in docs/sounds/LICENCE.txt. Every browser plays
 MP3 files.
 """
 

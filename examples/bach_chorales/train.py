@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RENDER = Path(__file__).parent / "render.py"
-# Songs are drawn to move as recordings do once they have notes.
+# Songs are drawn to move as recordings do, and to their intervals, once they have notes.
 STILL = ("model.movement_lags=[]", "model.interval_lags=[]")
 
 
@@ -62,7 +62,7 @@ def commands(out: Path, threads: int) -> list[list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Train on Bach's chorales as the bundled snapshot was trained.")
     parser.add_argument("--out", type=Path, required=True, help="folder for music, data, runs and report")
-    parser.add_argument("--threads", type=int, default=1, help="of the trainings; more than one help little")
+    parser.add_argument("--threads", type=int, default=1, help="of the trainings; more than one helps little")
     parser.add_argument("--show", action="store_true", help="print the commands instead of running them")
     options = parser.parse_args()
     for command in commands(options.out, options.threads):

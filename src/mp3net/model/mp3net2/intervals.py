@@ -1,8 +1,8 @@
 """Which intervals sound together and follow each other, so that the harmony of songs is as rich as that of recordings.
 
-A generator finds the chords that are heard most often and stays with them: octaves, fifths and thirds. The seconds and
-sevenths of passing notes and suspensions, each rare, come half as often as in recordings, and a discriminator whose slope is
-penalised hardly hears what is missing from a song that is right at every moment.
+A generator finds the chords that are heard most often and stays with them: octaves, fifths and thirds. The whole tones
+and minor sevenths of passing notes and suspensions, each rare, come half as often as in recordings, and a discriminator whose
+slope is penalised hardly hears what is missing from a song that is right at every moment.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def interval_profile(features: Tensor, audio: AudioConfig, lags: Sequence[int]) 
     With the strengths a_p(t) of semitones, and the sum c_i over frames t and semitones p of a_p(t) a_{p + i}(t + lag), the
     roots of the shares
 
-        h_i = sqrt(c_i / sum of all pairs + 0.001),    i = -24 ... 24,
+        h_i = sqrt(c_i / (sum of all pairs + 0.01) + 0.001),    i = -24 ... 24.
 
-    because squared distances of roots weigh what is rare as what is common: about as surely as it differs. Lag 0 has the
-    intervals of chords, greater ones those of melodies and of one chord after the other.
+    The root makes the noise of all shares about equal, so that a squared distance counts rare intervals as much as common
+    ones. Lag 0 has the intervals of chords, greater ones those of melodies and of one chord after the other.
     """
     strength = strengths(features, audio)
     made = []
