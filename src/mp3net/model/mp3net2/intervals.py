@@ -1,8 +1,8 @@
 """Which intervals sound together and follow each other, so that the harmony of songs is as rich as that of recordings.
 
 A generator finds the chords that are heard most often and stays with them: octaves, fifths and thirds. The whole tones
-and minor sevenths of passing notes and suspensions, each rare, come half as often as in recordings, and a discriminator whose
-slope is penalised hardly hears what is missing from a song that is right at every moment.
+and minor sevenths of passing notes and suspensions, each rare, come half as often as in recordings, and a discriminator
+whose slope is penalised hardly hears what is missing from a song that is right at every moment.
 """
 
 from __future__ import annotations
