@@ -14,9 +14,10 @@ from mp3net.config import Config, preset
 from mp3net.errors import Mp3netError
 from mp3net.export.card import CURVE_ROWS, Judged, curve
 from mp3net.model.snapshot import open_snapshot
+from mp3net.training.course import Course, Point
 from mp3net.training.origin import Origin
 from mp3net.training.plan import flop_per_track
-from mp3net.training.stages import STAGES, stages_of
+from mp3net.training.stages import STAGES, Stage, stages_of
 
 SHORT, LONG = preset("mp3net2-nano"), preset("mp3net2-6s")
 
@@ -47,6 +48,14 @@ def test_the_runs_that_led_to_a_snapshot(snapshot):
     assert long.hours == pytest.approx(1.5), "the hours of the run before it belong to it, those after the snapshot do not"
     assert long.flop == pytest.approx(3_600 * flop_per_track(LONG))
     assert {point.tracks_seen for point in judged_in([short, long])} == {36_000}, "what came later is not of this snapshot"
+
+
+def test_tracks_of_one_length_are_counted_on():
+    def run(track_s: float, tracks: int) -> Stage:
+        return Stage(track_s, 1.0, Course([], [Point(tracks, 0.5, {})]), tracks)
+
+    counted = judged_in([run(1.5, 100), run(6.0, 40), run(6.0, 20), run(1.5, 7)])
+    assert [(point.track_s, point.tracks_seen) for point in counted] == [(1.5, 100), (6.0, 40), (6.0, 60), (1.5, 7)]
 
 
 def test_runs_that_are_gone_and_runs_that_name_each_other(snapshot, tmp_path):

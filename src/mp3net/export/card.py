@@ -128,7 +128,7 @@ def _what(config: Config) -> str:
 
 def _training(config: Config, metadata: Mapping[str, Any]) -> str:
     facts: dict[str, Any] = {
-        "tracks seen": f"{metadata['tracks_seen']:,}" if isinstance(metadata.get("tracks_seen"), int) else None,
+        "tracks of the last run": f"{metadata['tracks_seen']:,}" if isinstance(metadata.get("tracks_seen"), int) else None,
         "recipe": metadata.get("recipe"),
         "hours": metadata.get("training_hours"),
         "cores": metadata.get("training_cores"),
