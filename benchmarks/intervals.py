@@ -21,6 +21,7 @@ import torch
 from lab.judges import REFERENCE_SEED, real_clips, songs
 from lab.worker import CLIPS
 
+from mp3net.config import AudioConfig
 from mp3net.dsp.mdct import mdct
 from mp3net.evaluation.notes import NoteModel, find_notes, intervals
 from mp3net.generation import MP3net
@@ -48,12 +49,11 @@ def heard(audio: np.ndarray, rate: int) -> str:
     return f"together {shares}; {per_s:.1f} notes/s; within a second {followed}"
 
 
-def profiles(audio: np.ndarray, networks: Discriminator, run: Path) -> torch.Tensor:
+def profiles(audio: np.ndarray, discriminator: Discriminator, settings: AudioConfig) -> torch.Tensor:
     """Profiles (n, lags, 49) of clips."""
-    settings = open_snapshot(run).config.audio
     with torch.inference_mode():
         coefficients = mdct(torch.from_numpy(audio).float(), settings.num_bins, settings.window, edges="crop")
-        return torch.cat([interval_profile(networks.front_end(one[None]), settings, LAGS) for one in coefficients])
+        return torch.cat([interval_profile(discriminator.front_end(one[None]), settings, LAGS) for one in coefficients])
 
 
 def compared(real: torch.Tensor, made: torch.Tensor) -> str:
@@ -84,7 +84,7 @@ def main() -> None:
     real = None
     for name, audio in clips.items():
         print(f"{name}: {heard(audio.astype(np.float32), rate)}", flush=True)
-        profile = profiles(audio.astype(np.float32), discriminator, options.runs[0])
+        profile = profiles(audio.astype(np.float32), discriminator, first.config.audio)
         if real is None:
             real = profile
         else:

@@ -41,6 +41,8 @@ def bundle(snapshot: Snapshot, options: argparse.Namespace) -> None:
     content = read_json(snapshot.folder / CONFIG_FILE)
     stages = stages_of(snapshot)
     first = len(stages) - len(options.cores)
+    if first < 0:
+        raise SystemExit(f"--cores has {len(options.cores)} numbers, but only {len(stages)} runs led to {snapshot.folder}")
     stages[first:] = [stage.on_cores(cores) for stage, cores in zip(stages[first:], options.cores, strict=True)]
     stages = after_each_other(stages)
     content["metadata"] |= {

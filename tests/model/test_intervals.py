@@ -62,7 +62,7 @@ def test_a_chord_has_its_intervals_both_ways(chord):
     there = {high - low for low in chord for high in chord if high >= low}
     others = [float(up[interval]) for interval in range(WIDEST + 1) if not {interval - 1, interval, interval + 1} & there]
     assert min(float(up[interval]) for interval in there) > 5 * max(others)
-    assert float(up.argmax()) == 0
+    assert int(up.argmax()) == 0
     assert float(up[0]) == pytest.approx(1 / len(chord), abs=0.17)
 
 
@@ -89,5 +89,4 @@ def test_slopes_are_finite_in_silence():
     assert bool(silent.grad.isfinite().all())
     assert float(silent.grad.abs().max()) < 1e-3
     other = noise(1, 6, 6, 1, 256).double()[..., :40].requires_grad_(True)
-    small = AUDIO.model_copy(update={"num_bins": 256})
-    assert torch.autograd.gradcheck(lambda x: interval_profile(x, small, (0, 2)), other, fast_mode=True, atol=1e-4)
+    assert torch.autograd.gradcheck(lambda x: interval_profile(x, AUDIO, (0, 2)), other, fast_mode=True, atol=1e-4)
