@@ -13,8 +13,10 @@ from mp3net.config import DataConfig, override
 from mp3net.data.dataset import CropDataset
 from mp3net.data.preparation import prepare
 from mp3net.data.recordings import below
+from mp3net.dsp.mdct import mdct
 from mp3net.model.build import build_networks
 from mp3net.model.mp3net2.harmony import transposed
+from mp3net.model.mp3net2.intervals import interval_profile
 from mp3net.model.mp3net2.meter import beat_profile
 from mp3net.model.snapshot import open_snapshot, save_snapshot
 from mp3net.training.music import BarFit, fitted_keys, measure_music
@@ -166,6 +168,21 @@ def test_how_recordings_are_is_measured_and_songs_are_drawn_to_it(tiny_data, nam
     assert float((slopes[1] - slopes[0]).norm()) > 1e-3 * float(slopes[0].norm())
     silent = trainer(override(MOVING, [f"objective.{weight}_weight=0"]), tiny_data)
     assert f"{name}/gap" not in silent.steps.iteration()
+
+
+def test_intervals_are_measured_in_pieces_as_long_as_tracks(tmp_path):
+    """Of crops of 12 s, which hold many short tracks, the mean of roots would be that of longer pieces."""
+    config = override(MOVING, ["objective.masking_noise=null"])
+    data = clicking([0.6, 0.6, 0.7, 0.45], tmp_path / "clicks")
+    networks = build_networks(config)
+    measure_music(data, config, networks)
+    front_end = networks.discriminator.front_end
+    source = CropDataset(data.store, (config.model.num_frames + 1) * config.audio.hop_length)
+    pieces = mdct(source.batch(1, 0, 400), config.audio.num_bins, config.audio.window, edges="crop")
+    assert pieces.shape[2] == config.model.num_frames
+    expected = interval_profile(front_end(pieces), config.audio, config.model.interval_lags).mean(0)
+    measured = networks.discriminator.intervals.recordings
+    torch.testing.assert_close(measured, expected, atol=0.05, rtol=0)  # 0.48 of the whole crops
 
 
 def test_a_gap_of_movement_beyond_the_longest_pulls_no_more(tiny_data):

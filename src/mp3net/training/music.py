@@ -85,7 +85,14 @@ class _Heard:
         if model.movement_lags:
             yield "movement", movement_profile(level, model.movement_lags)
         if model.interval_lags:
-            yield "intervals", interval_profile(features, audio, model.interval_lags)
+            yield "intervals", interval_profile(self._tracks(features), audio, model.interval_lags)
+
+    def _tracks(self, features: Tensor) -> Tensor:
+        """Features (1, T, 6, C, F) -> as many whole tracks (n, frames, 6, C, F) as they have. The mean of the roots of shares
+        depends on how long the pieces are: what is rare is in few short ones, and has less of a root in these."""
+        frames = self.model.num_frames
+        count = features.shape[1] // frames
+        return features[0, : count * frames].unflatten(0, (count, frames))
 
 
 def fitted_keys(profiles: Tensor) -> tuple[Tensor, Tensor]:
