@@ -27,6 +27,7 @@ SMALL = [
     "audio.num_bins=16",
     "model.num_doublings=2",
     "model.movement_lags=[3]",
+    "model.loudness_lags=[2]",
     "model.interval_lags=[2]",
     "model.global_dim=8",
 ]

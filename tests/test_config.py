@@ -251,6 +251,7 @@ def test_settings_reach_into_unions_and_options():
         ("model.movement_lags=[0, 4]", r"movement_lags = \[0, 4\]: choose from 1 to 63, shorter than a part"),
         ("model.movement_lags=[64]", r"movement_lags = \[64\]: choose from 1 to 63"),
         ("model.movement_lags=[4, 4]", r"each at most once"),
+        ("model.loudness_lags=[0, 64]", r"loudness_lags = \[0, 64\]: choose from 1 to 63"),
         ("model.interval_lags=[-1]", r"interval_lags = \[-1\]: choose from 0 to 62, shorter than a part"),
         ("model.interval_lags=[0, 63]", r"interval_lags = \[0, 63\]: choose from 0 to 62"),
         ("model.interval_lags=[0, 0]", r"each at most once"),

@@ -72,8 +72,9 @@ class Recipe:
 FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
 
-# All recipes here are from before there were clocks of beats, keys, movement and intervals.
-UNGUIDED = ("model.beat_clocks=0", "model.keys=0", "model.movement_lags=[]", "model.interval_lags=[]")
+# All recipes here are from before there were clocks of beats, keys, movement, loudness and intervals.
+FREE = tuple(f"model.{name}_lags=[]" for name in ("movement", "loudness", "interval"))
+UNGUIDED = ("model.beat_clocks=0", "model.keys=0", *FREE)
 # The second family as it was before the lab changed it.
 WIDE = ("model.width=256", "model.deep_width=512")
 ONE_STYLE = ("model.global_share=1.0",)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 RENDER = Path(__file__).parent / "render.py"
 # Songs are drawn to move as recordings do, and to their intervals, once they have notes.
-STILL = ("model.movement_lags=[]", "model.interval_lags=[]")
+STILL = ("model.movement_lags=[]", "model.loudness_lags=[]", "model.interval_lags=[]")
 
 
 class Stage(NamedTuple):

@@ -439,7 +439,8 @@ def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
     write_folder(tmp_path / "music")
     assert mp3net("prepare", "music", "--out", "data", "--sample-rate", 8000, "--channels", 1, "--workers", 2)[0] == 0
     settings = [
-        "audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_doublings=2", "model.movement_lags=[1, 4]", "model.interval_lags=[0, 4]",
+        "audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_doublings=2", "model.movement_lags=[1, 4]",
+        "model.loudness_lags=[2]", "model.interval_lags=[0, 4]",
         "model.width=16", "model.deep_width=16", "model.global_dim=4", "model.local_dim=4", "optimiser.batch_size=4",
         "run.evaluate_samples=0",
     ]  # fmt: skip

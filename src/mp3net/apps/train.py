@@ -223,10 +223,12 @@ def _begun(config: Config, snapshot: Snapshot | None) -> str:
     """What is to be said of how a fresh run begins, if anything."""
     if snapshot is not None:
         return f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})"
-    if isinstance(config.model, Mp3net2Model) and (config.model.movement_lags or config.model.interval_lags):
+    model = config.model
+    if isinstance(model, Mp3net2Model) and (model.movement_lags or model.loudness_lags or model.interval_lags):
         return (
             "warning: fresh networks learn to move before they learn to sound; begin with the weights of a shorter preset "
-            "(--init-from), or add --set 'model.movement_lags=[]' --set 'model.interval_lags=[]'"
+            "(--init-from), or add --set 'model.movement_lags=[]' --set 'model.loudness_lags=[]' "
+            "--set 'model.interval_lags=[]'"
         )
     return ""
 

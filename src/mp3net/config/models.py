@@ -79,7 +79,7 @@ class Mp3net2Model(Frozen):
     calibrated: ClassVar[bool] = True
     # Samples of a batch that are scored together.
     coupled_samples: ClassVar[int | None] = 1
-    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts", "movement_lags", "interval_lags"})
+    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts", "movement_lags", "loudness_lags", "interval_lags"})
 
     kind: Literal["mp3net2"] = "mp3net2"
     num_parts: int = Field(1, ge=1, le=100_000, description="parts of a track in training, one local latent each")
@@ -110,6 +110,9 @@ class Mp3net2Model(Frozen):
     )
     movement_lags: Annotated[tuple[int, ...], Strict(False)] = Field(
         (), description="frames after which levels of songs are drawn to have moved as far as those of recordings have"
+    )
+    loudness_lags: Annotated[tuple[int, ...], Strict(False)] = Field(
+        (), description="frames after which the loudness of songs is drawn to have changed as far as that of recordings has"
     )
     interval_lags: Annotated[tuple[int, ...], Strict(False)] = Field(
         (), description="frames between pitches whose intervals are drawn to come as often as in recordings; 0: chords"
@@ -169,6 +172,7 @@ class Mp3net2Model(Frozen):
         # Intervals are of pitches, which take two frames.
         for name, lags, first, last in (
             ("movement_lags", self.movement_lags, 1, self.frames_per_part - 1),
+            ("loudness_lags", self.loudness_lags, 1, self.frames_per_part - 1),
             ("interval_lags", self.interval_lags, 0, self.frames_per_part - 2),
         ):
             if len(set(lags)) < len(lags) or not all(first <= lag <= last for lag in lags):

@@ -27,14 +27,14 @@ def _second_family(
     width: int,
     deep_width: int,
     movement_lags: tuple[int, ...] = (),
+    loudness_lags: tuple[int, ...] = (),
     interval_lags: tuple[int, ...] = (),
 ) -> Config:
     """The recipe that the lab found (docs/decisions.md says what each setting is worth)."""
     model = Mp3net2Model(
         num_parts=num_parts, width=width, deep_width=deep_width, global_share=0.25,
         partials_per_bin=8, phase_dim=32, view_frames=(8,), hearing_db=-12.0,
-        beat_clocks=6, keys=12, movement_lags=movement_lags,
-        interval_lags=interval_lags,
+        beat_clocks=6, keys=12, movement_lags=movement_lags, loudness_lags=loudness_lags, interval_lags=interval_lags,
     )  # fmt: skip
     optimiser = OptimiserConfig(
         learning_rate=2e-4,
@@ -55,7 +55,8 @@ PRESETS: dict[str, Config] = {
     # CPU core, and each can start from the weights of the other. First in the table, because they learn fastest.
     "mp3net2-nano": _second_family(_MONO_11K, 1, 150_000, width=192, deep_width=256),
     "mp3net2-6s": _second_family(
-        _MONO_11K, 4, 400_000, width=192, deep_width=256, movement_lags=(1, 2, 4, 8, 16), interval_lags=(0, 8, 16, 32)
+        _MONO_11K, 4, 400_000, width=192, deep_width=256,
+        movement_lags=(1, 2, 4, 8, 16), loudness_lags=(1, 2, 4, 8, 16), interval_lags=(0, 8, 16, 32),
     ),
     "mp3net2-95s": _second_family(AudioConfig(num_bins=512), 64, 6_000_000, width=256, deep_width=512),
     "mp3net2-44k": _second_family(

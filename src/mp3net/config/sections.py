@@ -119,6 +119,9 @@ class Relativistic(Frozen):
     movement_weight: float = Field(
         10.0, ge=0, description="how strongly levels are drawn to move as those of recordings do; with movement_lags"
     )
+    loudness_weight: float = Field(
+        10.0, ge=0, description="how strongly loudness is drawn to move as that of recordings does; with loudness_lags"
+    )
     interval_weight: float = Field(
         30.0, ge=0, description="how strongly intervals are drawn to come as often as in recordings; with interval_lags"
     )

@@ -21,7 +21,7 @@ from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
 from mp3net.model.mp3net2.intervals import interval_profile
 from mp3net.model.mp3net2.meter import Beats, beat_profile, onsets
-from mp3net.model.mp3net2.movement import movement_profile
+from mp3net.model.mp3net2.movement import loudness_profile, movement_profile
 
 # Long enough for a tempo, short enough for it to be steady.
 CROP_S = 12.0
@@ -83,16 +83,19 @@ class _Heard:
         if model.keys:
             yield "pitches", pitch_profile(features, audio, model.keys)
         if model.movement_lags:
-            yield "movement", movement_profile(level, model.movement_lags)
+            yield "movement", movement_profile(features, model.movement_lags)
+        if model.loudness_lags:
+            yield "loudness", loudness_profile(features, model.loudness_lags)
         if model.interval_lags:
             yield "intervals", interval_profile(self._tracks(features), audio, model.interval_lags)
 
     def _tracks(self, features: Tensor) -> Tensor:
-        """Features (1, T, 6, C, F) -> as many whole tracks (n, frames, 6, C, F) as they have. The mean of the roots of shares
-        depends on how long the pieces are: what is rare is in few short ones, and has less of a root in these."""
+        """Features (1, T, 6, C, F) -> as many whole tracks (n, frames, 6, C, F) as there are in them.
+
+        The mean of roots of shares depends on how long the pieces are: what is rare is in few short ones."""
         frames = self.model.num_frames
         count = features.shape[1] // frames
-        return features[0, : count * frames].unflatten(0, (count, frames))
+        return features[0, : count * frames].reshape(count, frames, *features.shape[2:])
 
 
 def fitted_keys(profiles: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,7 +85,7 @@ class TrainingState:
         snapshot.load_generator(self.networks.generator)
         # Its estimates of how songs move and of their intervals are found anew within some dozens of steps, and may be over
         # other lags.
-        snapshot.load_discriminator(self.networks.discriminator, fresh=("movement", "intervals"))
+        snapshot.load_discriminator(self.networks.discriminator, fresh=("movement", "loudness", "intervals"))
         self.networks.agree_on_levels()
         self.ema = averaged(self.networks.generator, self.config)
 

@@ -78,6 +78,8 @@ class Discriminator(nn.Module):
         self.key = ProfileGap(config.keys, 2) if config.keys else None
         lags = len(config.movement_lags)
         self.movement = ProfileGap(lags, 2, audio.num_bins) if lags else None
+        lags = len(config.loudness_lags)
+        self.loudness = ProfileGap(lags, 2, audio.num_bins) if lags else None
         lags = len(config.interval_lags)
         self.intervals = ProfileGap(lags, NUM_INTERVALS) if lags else None
 
@@ -93,7 +95,8 @@ class Discriminator(nn.Module):
     @property
     def estimates(self) -> dict[str, ProfileGap]:
         """The estimates of how mean profiles of songs differ from those of recordings, by name, as far as there are any."""
-        named = {"beat": self.beat, "key": self.key, "movement": self.movement, "intervals": self.intervals}
+        named = {"beat": self.beat, "key": self.key, "movement": self.movement, "loudness": self.loudness}
+        named["intervals"] = self.intervals
         return {name: estimate for name, estimate in named.items() if estimate is not None}
 
     def forward(self, coefficients: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How levels move, so that the notes of songs are as steady as those of recordings.
+"""How levels move, so that the notes of songs are as steady and as long as those of recordings.
 
 A struck note rises once and then falls. A generator's notes swell and fade instead, by a dB or two within a fraction of a
 second: all partials are read from the same few channels, and what these do for other notes does not quite cancel. A
@@ -13,14 +13,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Steps of the level (0.3 ln of an intensity ratio) that count half: 2.9 dB.
+# Steps that count half, in the units of the features: of the level (0.3 ln of an intensity ratio) 2.9 dB, of the masking
+# threshold (0.4 ln of an amplitude ratio), which follows several bins and is steadier, 2.2 dB.
 HALF_STEP = 0.2
+HALF_STEP_OF_LOUDNESS = 0.1
+LEVEL, THRESHOLD = 0, 5
 
 
-def movement_profile(level: Tensor, lags: Sequence[int]) -> Tensor:
-    """How often each bin rises and falls, and how far: levels (B, T, F) -> (B, lags, 2, F), 0 to 1.
+def movement_profile(features: Tensor, lags: Sequence[int]) -> Tensor:
+    """How often each bin rises above the threshold and falls, and how far: the front-end's features (B, T, 6, C, F) ->
+    `steps` of the level (B, lags, 2, F).
 
-    With d the difference of a bin's level from the one `lag` frames before, and s = HALF_STEP, the means over frames of
+    A level is above the masking threshold, which rises and falls with it: what moves alike in all bins is not in it."""
+    return steps(features[:, :, LEVEL].mean(2), lags, HALF_STEP)
+
+
+def loudness_profile(features: Tensor, lags: Sequence[int]) -> Tensor:
+    """How often the loudness near each bin rises and falls, and how far: the front-end's features (B, T, 6, C, F) -> `steps`
+    of the masking threshold (B, lags, 2, F), which follows the sound's excitation of the ear."""
+    return steps(features[:, :, THRESHOLD].mean(2), lags, HALF_STEP_OF_LOUDNESS)
+
+
+def steps(course: Tensor, lags: Sequence[int], half_step: float) -> Tensor:
+    """How often a course (B, T, F) rises and falls, and how far -> (B, lags, 2, F), 0 to 1.
+
+    With d the difference from `lag` frames before, and s = `half_step`, the means over frames of
 
         d^2 / (d^2 + s^2)
 
@@ -28,9 +45,9 @@ def movement_profile(level: Tensor, lags: Sequence[int]) -> Tensor:
     """
     made = []
     for lag in lags:
-        step = level[:, lag:] - level[:, :-lag]
+        step = course[:, lag:] - course[:, :-lag]
         for part in (F.relu(step), F.relu(-step)):
             square = part.square()
-            made.append((square / (square + HALF_STEP**2)).mean(1))
+            made.append((square / (square + half_step**2)).mean(1))
     profile = torch.stack(made, 1)
-    return profile.view(len(level), len(lags), 2, -1)
+    return profile.view(len(course), len(lags), 2, -1)

@@ -18,7 +18,7 @@ from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
 from mp3net.model.mp3net2.intervals import interval_profile
 from mp3net.model.mp3net2.meter import beat_profile
-from mp3net.model.mp3net2.movement import movement_profile
+from mp3net.model.mp3net2.movement import loudness_profile, movement_profile
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
 from mp3net.training.objectives.draws import TrackDraws
 
@@ -77,7 +77,8 @@ class RelativisticObjective(Objective):
         assert isinstance(config.objective, Relativistic)
         self.penalty_every = self.cycle_steps = config.objective.penalty_every
         self.beat_weight, self.key_weight = config.objective.beat_weight, config.objective.key_weight
-        self.movement_weight, self.interval_weight = config.objective.movement_weight, config.objective.interval_weight
+        self.movement_weight, self.loudness_weight = config.objective.movement_weight, config.objective.loudness_weight
+        self.interval_weight = config.objective.interval_weight
         self.audio = config.audio
 
     def summary(self, readings: Mapping[str, float]) -> str:
@@ -149,8 +150,11 @@ class RelativisticObjective(Objective):
             profile = transposed(pitch_profile(features, self.audio, keys.shape[1]), keys)
             yield Drawn("key", discriminator.key, profile, self.key_weight)
         if discriminator.movement is not None and self.movement_weight:
-            profile = movement_profile(features[:, :, 0].mean(2), discriminator.config.movement_lags)
+            profile = movement_profile(features, discriminator.config.movement_lags)
             yield Drawn("movement", discriminator.movement, profile, self.movement_weight, LONGEST_MOVEMENT_GAP)
+        if discriminator.loudness is not None and self.loudness_weight:
+            profile = loudness_profile(features, discriminator.config.loudness_lags)
+            yield Drawn("loudness", discriminator.loudness, profile, self.loudness_weight, LONGEST_MOVEMENT_GAP)
         if discriminator.intervals is not None and self.interval_weight:
             profile = interval_profile(features, self.audio, discriminator.config.interval_lags)
             yield Drawn("intervals", discriminator.intervals, profile, self.interval_weight)
