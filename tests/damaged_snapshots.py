@@ -28,6 +28,7 @@ SMALL = [
     "model.num_doublings=2",
     "model.movement_lags=[3]",
     "model.loudness_lags=[2]",
+    "model.tuning_harmonics=1",
     "model.interval_lags=[2]",
     "model.global_dim=8",
 ]

@@ -89,7 +89,15 @@ def test_the_presets_are_the_best_recipe(recipe: str, name: str) -> None:
     """But for the schedule of the rate, which depends on the number of tracks, and what songs are drawn to, which came later."""
     best, offered = RECIPES[recipe].config(0), preset(name)
     assert best.model == offered.model.model_copy(
-        update={"beat_clocks": 0, "keys": 0, "movement_lags": (), "loudness_lags": (), "interval_lags": ()}
+        update={
+            "beat_clocks": 0,
+            "keys": 0,
+            "loudness_gain": 1.0,
+            "tuning_harmonics": 0,
+            "movement_lags": (),
+            "loudness_lags": (),
+            "interval_lags": (),
+        }
     )
     assert best.objective == offered.objective
     assert best.audio == offered.audio

@@ -74,7 +74,7 @@ FAMILY, PAPER = "mp3net2-nano", "nano-1.5s"
 
 # All recipes here are from before there were clocks of beats, keys, movement, loudness and intervals.
 FREE = tuple(f"model.{name}_lags=[]" for name in ("movement", "loudness", "interval"))
-UNGUIDED = ("model.beat_clocks=0", "model.keys=0", *FREE)
+UNGUIDED = ("model.beat_clocks=0", "model.keys=0", "model.loudness_gain=1.0", "model.tuning_harmonics=0", *FREE)
 # The second family as it was before the lab changed it.
 WIDE = ("model.width=256", "model.deep_width=512")
 ONE_STYLE = ("model.global_share=1.0",)

@@ -42,7 +42,7 @@ SMALL = {
         "model.width=16", "model.deep_width=16", "model.global_dim=4", "model.local_dim=4", "model.noise_channels=1",
         "model.attention_heads=1", "optimiser.batch_size=2",
     ],
-    "short": ["audio.num_bins=16", "model.num_doublings=2", "model.view_frames=[]", "model.movement_lags=[1]", "model.loudness_lags=[1]", "model.interval_lags=[0]", "model.partials_per_bin=1"],
+    "short": ["audio.num_bins=16", "model.num_doublings=2", "model.view_frames=[]", "model.movement_lags=[1]", "model.loudness_lags=[1]", "model.tuning_harmonics=2", "model.interval_lags=[0]", "model.partials_per_bin=1"],
     "paper": [
         "audio.num_bins=16", "model.base_frames=1", "model.base_bins=4", "model.num_blocks=2", "model.top_channels=4",
         "model.channel_cap=16", "model.latent_dim=8", "optimiser.batch_size=2",

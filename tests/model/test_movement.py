@@ -59,23 +59,24 @@ def test_slopes_are_finite_in_silence():
 RIPPLE_HZ, RIPPLE_DB = 10.0, 3.0
 
 
-def rippling_tone(db: float) -> torch.Tensor:
-    """The features of 3 s of a tone in noise, whose level as a whole swings by so many dB."""
+def rippling_tone(db: float, gain: float) -> torch.Tensor:
+    """The features of 3 s of a tone in noise, whose level as a whole swings by so many dB, with a gain of loudness."""
     audio = AudioConfig(sample_rate_hz=11008, channels=1, num_bins=256)
     time_s = torch.arange(3 * 11008) / 11008
     sound = 0.1 * torch.sin(2 * math.pi * 440 * time_s) + 0.003 * torch.randn(len(time_s), generator=source())
     sound = sound * 10 ** (db / 20 * torch.sin(2 * math.pi * RIPPLE_HZ * time_s))
-    features: torch.Tensor = FrontEnd(audio)(mdct(sound[None, None], 256, audio.window, edges="crop"))
+    features: torch.Tensor = FrontEnd(audio, loudness_gain=gain)(mdct(sound[None, None], 256, audio.window, edges="crop"))
     return features
 
 
-def test_what_moves_alike_in_all_bins_is_loudness_and_hardly_movement():
-    """The threshold follows the tone, so that a level above it stays where it is."""
-    steady, rippling = (rippling_tone(db) for db in (0.0, RIPPLE_DB))
+@pytest.mark.parametrize("gain", [1.0, 3.0])
+def test_what_moves_alike_in_all_bins_is_loudness_and_hardly_movement(gain):
+    """The threshold follows the tone, so that a level above it stays where it is. However much of loudness is heard."""
+    steady, rippling = (rippling_tone(db, gain) for db in (0.0, RIPPLE_DB))
     tone = round(440 / 11008 * 2 * 256)
     movement, loudness = (
-        [float(profile(features, (2,))[0, 0, :, tone].sum()) for features in (steady, rippling)]
-        for profile in (movement_profile, loudness_profile)
+        [float(profile(features, (2,), *extra)[0, 0, :, tone].sum()) for features in (steady, rippling)]
+        for profile, *extra in ((movement_profile,), (loudness_profile, gain))
     )
     assert movement[1] - movement[0] < 0.02
     assert loudness[0] < 0.01

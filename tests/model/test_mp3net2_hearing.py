@@ -15,10 +15,10 @@ from mp3net.model.mp3net2.views import View
 from tests.model.small_networks import AUDIO, CONFIG, MODEL, networks, noise, source
 
 
-@pytest.mark.parametrize("hearing_db", [0.0, -12.0])
-def test_the_front_end_is_what_its_docstring_says(hearing_db):
+@pytest.mark.parametrize(("hearing_db", "gain"), [(0.0, 1.0), (-12.0, 3.0)])
+def test_the_front_end_is_what_its_docstring_says(hearing_db, gain):
     """Against plain complex numbers, on sound with silence and tones."""
-    front_end = FrontEnd(AUDIO, hearing_db).double()
+    front_end = FrontEnd(AUDIO, hearing_db, gain).double()
     front_end.bin_levels.copy_(torch.linspace(0.01, 0.1, 16))
     audio = 0.2 * noise(1, 2, 13 * 16)
     audio[..., :64] = 0
@@ -36,7 +36,8 @@ def test_the_front_end_is_what_its_docstring_says(hearing_db):
     before = np.concatenate([np.zeros_like(rotated[:, :1]), rotated[:, :-1]], 1)
     level_before = np.concatenate([np.zeros_like(level[:, :1]), level[:, :-1]], 1)
     turn = rotated * before.conj() / np.sqrt(level * level_before + 1e-4)
-    expected = [level, rotated.real, rotated.imag, turn.real, turn.imag, 0.4 * np.log(m / np.linspace(0.01, 0.1, 16)) + 1]
+    loudness = gain * (0.4 * np.log(m / np.linspace(0.01, 0.1, 16)) + 1)
+    expected = [level, rotated.real, rotated.imag, turn.real, turn.imag, loudness]
     for number, values in enumerate(expected):
         np.testing.assert_allclose(found[:, number], values.transpose(1, 0, 2), atol=2e-6, err_msg=str(number))
 
@@ -62,6 +63,20 @@ def test_the_discriminator_hears_as_deep_as_it_is_told():
     for hearing_db, factor in ((0.0, 1.0), (-20.0, 0.1)):
         model = MODEL.model_copy(update={"hearing_db": hearing_db})
         assert networks(CONFIG.model_copy(update={"model": model})).discriminator.front_end.hearing == pytest.approx(factor)
+
+
+def test_weights_can_go_on_with_another_gain_of_loudness():
+    """What a discriminator says stays the same when its front-end's gain is changed, and its weights are told."""
+    quiet, loud = (
+        networks(CONFIG.model_copy(update={"model": MODEL.model_copy(update={"loudness_gain": gain})}))
+        for gain in (1.0, 3.0)
+    )
+    loud.discriminator.load_state_dict(quiet.discriminator.state_dict())
+    coefficients = 0.1 * noise(2, CONFIG.audio.channels, MODEL.num_frames, CONFIG.audio.num_bins)
+    expected = quiet.discriminator(coefficients)
+    assert (loud.discriminator(coefficients) - expected).abs().max() > 1e-3
+    loud.hear_as_before(quiet.discriminator.config)
+    torch.testing.assert_close(loud.discriminator(coefficients), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_view_is_what_its_docstring_says():

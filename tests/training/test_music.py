@@ -149,19 +149,32 @@ def test_the_beat_does_not_depend_on_how_a_batch_is_divided(tiny_data):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-MOVING = override(WITH_BEAT, ["model.movement_lags=[1, 4]", "model.loudness_lags=[1, 3]", "model.interval_lags=[0, 2, 5]"])
+MOVING = override(
+    WITH_BEAT,
+    [
+        "model.movement_lags=[1, 4]",
+        "model.loudness_lags=[1, 3]",
+        "model.tuning_harmonics=2",
+        "model.interval_lags=[0, 2, 5]",
+    ],
+)
 
 
 @pytest.mark.parametrize(
     ("name", "shape", "weight"),
-    [("movement", (2, 2, 16), "movement"), ("loudness", (2, 2, 16), "loudness"), ("intervals", (3, 49), "interval")],
+    [
+        ("tuning", (2, 2, 16), "tuning"),
+        ("movement", (2, 2, 16), "movement"),
+        ("loudness", (2, 2, 16), "loudness"),
+        ("intervals", (3, 49), "interval"),
+    ],
 )
 def test_how_recordings_are_is_measured_and_songs_are_drawn_to_it(tiny_data, name, shape, weight):
     """The estimate is trained, and pulls the generator; without weight there is none."""
     session = trainer(MOVING, tiny_data)
     estimate = session.state.networks.discriminator.estimates[name]
     assert estimate.recordings.shape == shape
-    assert 0.01 < float(estimate.recordings.min()) < float(estimate.recordings.max()) < 1
+    assert (0.01 if name != "tuning" else -1) < float(estimate.recordings.min()) < float(estimate.recordings.max()) < 1
     terms = session.steps.iteration()
     assert {f"{name}/gap", f"{name}/followed"} <= terms.keys()
     assert float(estimate.scaled.detach().abs().median()) > 0, "the estimate is trained"
@@ -211,6 +224,7 @@ def test_a_training_may_begin_with_networks_that_knew_nothing_of_movement_and_in
     discriminator = after.state.networks.discriminator
     assert discriminator.movement.recordings.abs().max() > 0.01
     assert discriminator.loudness.recordings.abs().max() > 0.01
+    assert discriminator.tuning.recordings.abs().max() > 0.01
     assert discriminator.intervals.recordings.abs().max() > 0.01
     assert torch.equal(discriminator.from_bins.weight, before.state.networks.discriminator.from_bins.weight)
     assert torch.equal(discriminator.key.recordings, before.state.networks.discriminator.key.recordings)

@@ -79,7 +79,9 @@ class Mp3net2Model(Frozen):
     calibrated: ClassVar[bool] = True
     # Samples of a batch that are scored together.
     coupled_samples: ClassVar[int | None] = 1
-    shapeless: ClassVar[frozenset[str]] = frozenset({"num_parts", "movement_lags", "loudness_lags", "interval_lags"})
+    shapeless: ClassVar[frozenset[str]] = frozenset(
+        {"num_parts", "loudness_gain", "tuning_harmonics", "movement_lags", "loudness_lags", "interval_lags"}
+    )
 
     kind: Literal["mp3net2"] = "mp3net2"
     num_parts: int = Field(1, ge=1, le=100_000, description="parts of a track in training, one local latent each")
@@ -108,6 +110,12 @@ class Mp3net2Model(Frozen):
     keys: int = Field(
         0, ge=0, le=48, description="keys in which songs are, each a step of an octave from the next: 12; 0: no key"
     )
+    tuning_harmonics: int = Field(
+        0,
+        ge=0,
+        le=32,
+        description="how finely songs are drawn to the recordings' frequencies within each bin; 0: not at all",
+    )
     movement_lags: Annotated[tuple[int, ...], Strict(False)] = Field(
         (), description="frames after which levels of songs are drawn to have moved as far as those of recordings have"
     )
@@ -122,6 +130,9 @@ class Mp3net2Model(Frozen):
     )
     hearing_db: float = Field(
         0.0, ge=-60, le=0, description="level above which the discriminator hears, relative to the masking threshold"
+    )
+    loudness_gain: float = Field(
+        1.0, gt=0, le=100, description="how much of loudness, the masking threshold, the discriminator hears"
     )
     view_frames: Annotated[tuple[int, ...], Strict(False)] = Field(
         (), description="the discriminator also hears so many frames as one; powers of two from 4 on, each once"

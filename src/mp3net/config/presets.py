@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 from mp3net.config.models import Mp3net2Model, PaperModel
 from mp3net.config.sections import (
@@ -19,22 +20,11 @@ from mp3net.errors import Mp3netError
 UNCHANGED = AugmentConfig(random_sign=False, swap_channels=False)
 
 
-def _second_family(
-    audio: AudioConfig,
-    num_parts: int,
-    total_tracks: int,
-    *,
-    width: int,
-    deep_width: int,
-    movement_lags: tuple[int, ...] = (),
-    loudness_lags: tuple[int, ...] = (),
-    interval_lags: tuple[int, ...] = (),
-) -> Config:
-    """The recipe that the lab found (docs/decisions.md says what each setting is worth)."""
+def _second_family(audio: AudioConfig, num_parts: int, total_tracks: int, **settings: Any) -> Config:
+    """The recipe that the lab found (docs/decisions.md says what each setting is worth), with `settings` of the model."""
     model = Mp3net2Model(
-        num_parts=num_parts, width=width, deep_width=deep_width, global_share=0.25,
-        partials_per_bin=8, phase_dim=32, view_frames=(8,), hearing_db=-12.0,
-        beat_clocks=6, keys=12, movement_lags=movement_lags, loudness_lags=loudness_lags, interval_lags=interval_lags,
+        num_parts=num_parts, global_share=0.25, partials_per_bin=8, phase_dim=32, view_frames=(8,), hearing_db=-12.0,
+        beat_clocks=6, keys=12, **settings,
     )  # fmt: skip
     optimiser = OptimiserConfig(
         learning_rate=2e-4,
@@ -55,7 +45,7 @@ PRESETS: dict[str, Config] = {
     # CPU core, and each can start from the weights of the other. First in the table, because they learn fastest.
     "mp3net2-nano": _second_family(_MONO_11K, 1, 150_000, width=192, deep_width=256),
     "mp3net2-6s": _second_family(
-        _MONO_11K, 4, 400_000, width=192, deep_width=256,
+        _MONO_11K, 4, 400_000, width=192, deep_width=256, loudness_gain=3.0, tuning_harmonics=8,
         movement_lags=(1, 2, 4, 8, 16), loudness_lags=(1, 2, 4, 8, 16), interval_lags=(0, 8, 16, 32),
     ),
     "mp3net2-95s": _second_family(AudioConfig(num_bins=512), 64, 6_000_000, width=256, deep_width=512),

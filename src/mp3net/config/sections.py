@@ -116,6 +116,9 @@ class Relativistic(Frozen):
         description="how strongly onsets are drawn to the clocks, as recordings' are to the beat; with beat_clocks",
     )
     key_weight: float = Field(40.0, ge=0, description="how strongly pitches are drawn to the song's key; with keys")
+    tuning_weight: float = Field(
+        10.0, ge=0, description="how strongly songs are drawn to the frequencies of recordings; with tuning_harmonics"
+    )
     movement_weight: float = Field(
         10.0, ge=0, description="how strongly levels are drawn to move as those of recordings do; with movement_lags"
     )
@@ -126,6 +129,18 @@ class Relativistic(Frozen):
         30.0, ge=0, description="how strongly intervals are drawn to come as often as in recordings; with interval_lags"
     )
     masking_noise: MaskingNoise | None = MaskingNoise()
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """How strongly songs are drawn to what recordings have in the mean, by the name of its estimate."""
+        return {
+            "beat": self.beat_weight,
+            "key": self.key_weight,
+            "tuning": self.tuning_weight,
+            "movement": self.movement_weight,
+            "loudness": self.loudness_weight,
+            "intervals": self.interval_weight,
+        }
 
     def cost_per_track(self, made: float, scored: float) -> float:
         """As for `WganGp`. Discriminator step: a generator pass; scores of real and fake with their backward passes, 2 x 3;

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mp3net.config import Config, Mp3net2Model
+from mp3net.config import Config, Mp3net2Model, PaperModel
 from mp3net.model.batch import WholeBatch
 from mp3net.model.mp3net2 import discriminator as mp3net2_discriminator
 from mp3net.model.mp3net2 import generator as mp3net2_generator
@@ -54,6 +54,11 @@ class Networks:
         """Give the generator the levels that the discriminator has: those of an averaged generator are changed."""
         if isinstance(self.discriminator, mp3net2_discriminator.Discriminator):
             self.calibrate(self.discriminator.front_end.bin_levels)
+
+    def hear_as_before(self, model: Mp3net2Model | PaperModel) -> None:
+        """Let weights of networks of `model` score as there, although the front-end's gain may be another one."""
+        if isinstance(self.discriminator, mp3net2_discriminator.Discriminator) and isinstance(model, Mp3net2Model):
+            self.discriminator.expect_loudness_gain(model.loudness_gain)
 
 
 def build_networks(config: Config, whole_batch: WholeBatch | None = None) -> Networks:

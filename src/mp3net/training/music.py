@@ -19,9 +19,8 @@ from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
-from mp3net.model.mp3net2.intervals import interval_profile
 from mp3net.model.mp3net2.meter import Beats, beat_profile, onsets
-from mp3net.model.mp3net2.movement import loudness_profile, movement_profile
+from mp3net.model.mp3net2.profiles import mean_profiles
 
 # Long enough for a tempo, short enough for it to be steady.
 CROP_S = 12.0
@@ -82,17 +81,12 @@ class _Heard:
             yield "beat", beat_profile(level, bars.bars(times))
         if model.keys:
             yield "pitches", pitch_profile(features, audio, model.keys)
-        if model.movement_lags:
-            yield "movement", movement_profile(features, model.movement_lags)
-        if model.loudness_lags:
-            yield "loudness", loudness_profile(features, model.loudness_lags)
-        if model.interval_lags:
-            yield "intervals", interval_profile(self._tracks(features), audio, model.interval_lags)
+        yield from mean_profiles(self._tracks(features), model, audio)
 
     def _tracks(self, features: Tensor) -> Tensor:
         """Features (1, T, 6, C, F) -> as many whole tracks (n, frames, 6, C, F) as there are in them.
 
-        The mean of roots of shares depends on how long the pieces are: what is rare is in few short ones."""
+        The mean of the roots of intervals' shares depends on how long the pieces are: what is rare is in few short ones."""
         frames = self.model.num_frames
         count = features.shape[1] // frames
         return features[0, : count * frames].reshape(count, frames, *features.shape[2:])

@@ -83,9 +83,10 @@ class TrainingState:
         """Start from a snapshot's networks; its generator is the averaged one. Errors: Mp3netError if it does not fit."""
         check_start(snapshot, self.config)
         snapshot.load_generator(self.networks.generator)
-        # Its estimates of how songs move and of their intervals are found anew within some dozens of steps, and may be over
-        # other lags.
-        snapshot.load_discriminator(self.networks.discriminator, fresh=("movement", "loudness", "intervals"))
+        # Its estimates of what songs are drawn to, whatever they go by, are found anew within some dozens of steps, and may
+        # be over other lags.
+        snapshot.load_discriminator(self.networks.discriminator, fresh=("tuning", "movement", "loudness", "intervals"))
+        self.networks.hear_as_before(snapshot.config.model)
         self.networks.agree_on_levels()
         self.ema = averaged(self.networks.generator, self.config)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mp3net.config import AudioConfig, Mp3net2Model
-from mp3net.model.mp3net2.front_end import FEATURES, FrontEnd
+from mp3net.model.mp3net2.front_end import FEATURES, LOUDNESS, FrontEnd
 from mp3net.model.mp3net2.gap import ProfileGap
 from mp3net.model.mp3net2.intervals import NUM_INTERVALS
 from mp3net.model.mp3net2.layers import (
@@ -26,6 +26,8 @@ from mp3net.model.mp3net2.meter import HARMONICS, octaves
 from mp3net.model.mp3net2.views import View
 
 SCORE_DIM = 256
+# Attributes of the discriminator.
+ESTIMATES = ("beat", "key", "tuning", "movement", "loudness", "intervals")
 
 
 class ScoreHead(nn.Module):
@@ -54,7 +56,7 @@ class Discriminator(nn.Module):
         self.config = config
         self.checkpointing = False
         widths = config.level_widths[::-1]
-        self.front_end = FrontEnd(audio, config.hearing_db)
+        self.front_end = FrontEnd(audio, config.hearing_db, config.loudness_gain)
         self.from_bins = FrameConv(FEATURES * audio.channels * audio.num_bins, widths[0])
         self.levels = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width) for _ in range(config.blocks_per_level)) for width in widths
@@ -75,13 +77,11 @@ class Discriminator(nn.Module):
         self.score_part = ScoreHead(config.base_frames * widths[-1])
         self.score_track = ScoreHead(widths[-1])
         self.beat = ProfileGap(len(octaves(audio.num_bins)) + 1, HARMONICS, 2) if config.beat_clocks else None
-        self.key = ProfileGap(config.keys, 2) if config.keys else None
-        lags = len(config.movement_lags)
-        self.movement = ProfileGap(lags, 2, audio.num_bins) if lags else None
-        lags = len(config.loudness_lags)
-        self.loudness = ProfileGap(lags, 2, audio.num_bins) if lags else None
-        lags = len(config.interval_lags)
-        self.intervals = ProfileGap(lags, NUM_INTERVALS) if lags else None
+        self.key = _gap(config.keys, 2)
+        self.tuning = _gap(config.tuning_harmonics, 2, audio.num_bins)
+        self.movement = _gap(len(config.movement_lags), 2, audio.num_bins)
+        self.loudness = _gap(len(config.loudness_lags), 2, audio.num_bins)
+        self.intervals = _gap(len(config.interval_lags), NUM_INTERVALS)
 
     def initialise(self, source: torch.Generator) -> None:
         """Fresh weights."""
@@ -95,9 +95,14 @@ class Discriminator(nn.Module):
     @property
     def estimates(self) -> dict[str, ProfileGap]:
         """The estimates of how mean profiles of songs differ from those of recordings, by name, as far as there are any."""
-        named = {"beat": self.beat, "key": self.key, "movement": self.movement, "loudness": self.loudness}
-        named["intervals"] = self.intervals
-        return {name: estimate for name, estimate in named.items() if estimate is not None}
+        named = ((name, getattr(self, name)) for name in ESTIMATES)
+        return {name: estimate for name, estimate in named if estimate is not None}
+
+    @torch.no_grad()
+    def expect_loudness_gain(self, before: float) -> None:
+        """Score as these weights did with the gain of loudness `before`."""
+        at = slice(LOUDNESS * self.from_bins.weight.shape[1] // FEATURES, None)
+        self.from_bins.weight[:, at] *= before / self.config.loudness_gain
 
     def forward(self, coefficients: Tensor) -> Tensor:
         return self.judge(self.front_end(coefficients))
@@ -118,3 +123,7 @@ class Discriminator(nn.Module):
         parts = self.score_part(x.reshape(len(x), -1, self.config.base_frames * x.shape[-1]))
         track = self.score_track(at_least_float32(self.attention(x)).mean(1))
         return torch.cat([track[:, None], parts], 1)
+
+
+def _gap(count: int, *shape: int) -> ProfileGap | None:
+    return ProfileGap(count, *shape) if count else None

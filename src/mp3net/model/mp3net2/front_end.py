@@ -10,7 +10,8 @@ from mp3net.config import AudioConfig
 from mp3net.dsp.baseband import audible_level, baseband
 from mp3net.dsp.psychoacoustics import INTENSITY_FLOOR, Psychoacoustics
 
-FEATURES = 6
+# What the six are, as far as they are asked for by name: levels, their turns, loudness.
+FEATURES, LEVEL, TURN, LOUDNESS = 6, 0, slice(3, 5), 5
 # Share of the threshold's power below which a phase fades out instead of fluctuating.
 FADE = 1e-3
 TURN_FLOOR = 1e-4
@@ -25,16 +26,18 @@ class FrontEnd(nn.Module):
 
         L;  L cos phi and L sin phi, phi being the phase of c;
         sqrt(L L') cos and sin of the turn since the previous frame (L' being its level);
-        0.4 log(m / g) + 1, the threshold relative to the level g of the bin in the training data.
+        G (0.4 log(m / g) + 1), the loudness: the threshold relative to the level g of the bin in the training data, with
+        the gain G = `loudness_gain`.
 
     All six are differentiable with respect to the coefficients, including through the threshold.
     """
 
     bin_levels: Tensor
 
-    def __init__(self, audio: AudioConfig, hearing_db: float = 0.0) -> None:
+    def __init__(self, audio: AudioConfig, hearing_db: float = 0.0, loudness_gain: float = 1.0) -> None:
         super().__init__()
         self.hearing = 10 ** (hearing_db / 20)
+        self.loudness_gain = loudness_gain
         self.window = audio.window
         self.psychoacoustics = Psychoacoustics(audio.sample_rate_hz, audio.num_bins)
         self.register_buffer("bin_levels", torch.ones(audio.num_bins))
@@ -55,7 +58,7 @@ class FrontEnd(nn.Module):
                 across,
                 (along * along_before + across * across_before) * turn_scale,
                 (across * along_before - along * across_before) * turn_scale,
-                THRESHOLD_SCALE * (threshold / self.bin_levels.to(threshold.dtype)).log() + 1,
+                self.loudness_gain * (THRESHOLD_SCALE * (threshold / self.bin_levels.to(threshold.dtype)).log() + 1),
             ]
             return torch.stack(features, 1).permute(0, 3, 1, 2, 4)
 

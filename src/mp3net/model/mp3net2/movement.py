@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mp3net.model.mp3net2.front_end import LEVEL, LOUDNESS
+
 # Steps that count half, in the units of the features: of the level (0.3 ln of an intensity ratio) 2.9 dB, of the masking
 # threshold (0.4 ln of an amplitude ratio), which follows several bins and is steadier, 2.2 dB.
 HALF_STEP = 0.2
 HALF_STEP_OF_LOUDNESS = 0.1
-LEVEL, THRESHOLD = 0, 5
 
 
 def movement_profile(features: Tensor, lags: Sequence[int]) -> Tensor:
@@ -28,10 +29,11 @@ def movement_profile(features: Tensor, lags: Sequence[int]) -> Tensor:
     return steps(features[:, :, LEVEL].mean(2), lags, HALF_STEP)
 
 
-def loudness_profile(features: Tensor, lags: Sequence[int]) -> Tensor:
+def loudness_profile(features: Tensor, lags: Sequence[int], gain: float) -> Tensor:
     """How often the loudness near each bin rises and falls, and how far: the front-end's features (B, T, 6, C, F) -> `steps`
-    of the masking threshold (B, lags, 2, F), which follows the sound's excitation of the ear."""
-    return steps(features[:, :, THRESHOLD].mean(2), lags, HALF_STEP_OF_LOUDNESS)
+    of the masking threshold (B, lags, 2, F), which follows the sound's excitation of the ear. `gain` is that of loudness in
+    the features."""
+    return steps(features[:, :, LOUDNESS].mean(2), lags, HALF_STEP_OF_LOUDNESS * gain)
 
 
 def steps(course: Tensor, lags: Sequence[int], half_step: float) -> Tensor:

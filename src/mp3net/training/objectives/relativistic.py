@@ -16,9 +16,8 @@ from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.gap import ProfileGap
 from mp3net.model.mp3net2.generator import Generator
 from mp3net.model.mp3net2.harmony import pitch_profile, transposed
-from mp3net.model.mp3net2.intervals import interval_profile
 from mp3net.model.mp3net2.meter import beat_profile
-from mp3net.model.mp3net2.movement import loudness_profile, movement_profile
+from mp3net.model.mp3net2.profiles import mean_profiles
 from mp3net.training.objectives.base import Backward, Objective, Terms, compared
 from mp3net.training.objectives.draws import TrackDraws
 
@@ -50,9 +49,9 @@ def squared_slope(scores: Tensor, features: Tensor, signs: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1)
 
 
-# Beyond this gap songs are not drawn more strongly to move as recordings do. Sound that is not music yet moves so
-# differently that learning to move would come before learning to sound (docs/results.md).
-LONGEST_MOVEMENT_GAP = 0.2
+# Beyond this gap songs are not drawn more strongly to move and to be in tune as recordings do and are. Sound that is not
+# music yet moves so differently that learning to move would come before learning to sound (docs/results.md).
+LONGEST_GAP = 0.2
 
 
 class Drawn(NamedTuple):
@@ -76,9 +75,7 @@ class RelativisticObjective(Objective):
         super().__init__(config, networks, device)
         assert isinstance(config.objective, Relativistic)
         self.penalty_every = self.cycle_steps = config.objective.penalty_every
-        self.beat_weight, self.key_weight = config.objective.beat_weight, config.objective.key_weight
-        self.movement_weight, self.loudness_weight = config.objective.movement_weight, config.objective.loudness_weight
-        self.interval_weight = config.objective.interval_weight
+        self.weights = config.objective.weights
         self.audio = config.audio
 
     def summary(self, readings: Mapping[str, float]) -> str:
@@ -142,22 +139,17 @@ class RelativisticObjective(Objective):
         generator, discriminator = self.networks.generator, self._discriminator()
         assert isinstance(generator, Generator)
         beats, keys = generator.guides(latents)
-        if beats is not None and discriminator.beat is not None and self.beat_weight:
+        if beats is not None and discriminator.beat is not None and self.weights["beat"]:
             times = torch.arange(features.shape[1], device=features.device, dtype=features.dtype) + 0.5
             profile = beat_profile(features[:, :, 0].mean(2), beats.bars(times))
-            yield Drawn("beat", discriminator.beat, profile, self.beat_weight)
-        if keys is not None and discriminator.key is not None and self.key_weight:
+            yield Drawn("beat", discriminator.beat, profile, self.weights["beat"])
+        if keys is not None and discriminator.key is not None and self.weights["key"]:
             profile = transposed(pitch_profile(features, self.audio, keys.shape[1]), keys)
-            yield Drawn("key", discriminator.key, profile, self.key_weight)
-        if discriminator.movement is not None and self.movement_weight:
-            profile = movement_profile(features, discriminator.config.movement_lags)
-            yield Drawn("movement", discriminator.movement, profile, self.movement_weight, LONGEST_MOVEMENT_GAP)
-        if discriminator.loudness is not None and self.loudness_weight:
-            profile = loudness_profile(features, discriminator.config.loudness_lags)
-            yield Drawn("loudness", discriminator.loudness, profile, self.loudness_weight, LONGEST_MOVEMENT_GAP)
-        if discriminator.intervals is not None and self.interval_weight:
-            profile = interval_profile(features, self.audio, discriminator.config.interval_lags)
-            yield Drawn("intervals", discriminator.intervals, profile, self.interval_weight)
+            yield Drawn("key", discriminator.key, profile, self.weights["key"])
+        for name, profile in mean_profiles(features, discriminator.config, self.audio):
+            if self.weights[name]:
+                longest = math.inf if name == "intervals" else LONGEST_GAP
+                yield Drawn(name, discriminator.estimates[name], profile, self.weights[name], longest)
 
     def _discriminator(self) -> Discriminator:
         network = self.networks.discriminator
