@@ -34,7 +34,7 @@ COUNT, TRAINING_SEED, OTHER_SEED = 96, 7, 8
 LAGS = (1, 2, 4, 8, 16)
 SHOWN_LAG, SHOWN_BINS = 2, [6, 16, 32, 64, 128]
 HARMONICS = 8
-PLACES = {"65 to 172 Hz": slice(3, 8), "172 to 690 Hz": slice(8, 32), "above": slice(32, None)}
+PLACES = {"65 to 172 Hz": slice(3, 8), "172 to 344 Hz": slice(8, 16), "344 to 800 Hz": slice(16, 37)}
 
 
 def profiles(audio: np.ndarray, front_end: FrontEnd, settings: AudioConfig) -> dict[str, Tensor]:
@@ -45,7 +45,7 @@ def profiles(audio: np.ndarray, front_end: FrontEnd, settings: AudioConfig) -> d
             (
                 movement_profile(features, LAGS),
                 loudness_profile(features, LAGS, front_end.loudness_gain),
-                tuning_profile(features, HARMONICS),
+                tuning_profile(features, settings, HARMONICS),
             )
             for features in (front_end(one[None]) for one in coefficients)
         ]

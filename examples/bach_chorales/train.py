@@ -19,7 +19,13 @@ from typing import NamedTuple
 
 RENDER = Path(__file__).parent / "render.py"
 # Songs are drawn to move as recordings do, to their tuning and to their intervals, once they have notes.
-STILL = ("model.loudness_gain=1.0", "model.tuning_harmonics=0", "model.movement_lags=[]", "model.loudness_lags=[]", "model.interval_lags=[]")
+STILL = (
+    "model.loudness_gain=1.0",
+    "model.tuning_harmonics=0",
+    "model.movement_lags=[]",
+    "model.loudness_lags=[]",
+    "model.interval_lags=[]",
+)
 
 
 class Stage(NamedTuple):

@@ -163,7 +163,7 @@ MOVING = override(
 @pytest.mark.parametrize(
     ("name", "shape", "weight"),
     [
-        ("tuning", (2, 2, 16), "tuning"),
+        ("tuning", (2, 2, 3), "tuning"),
         ("movement", (2, 2, 16), "movement"),
         ("loudness", (2, 2, 16), "loudness"),
         ("intervals", (3, 49), "interval"),

@@ -23,6 +23,7 @@ from mp3net.model.mp3net2.layers import (
     through,
 )
 from mp3net.model.mp3net2.meter import HARMONICS, octaves
+from mp3net.model.mp3net2.tuning import tuned_bins
 from mp3net.model.mp3net2.views import View
 
 SCORE_DIM = 256
@@ -78,7 +79,7 @@ class Discriminator(nn.Module):
         self.score_track = ScoreHead(widths[-1])
         self.beat = ProfileGap(len(octaves(audio.num_bins)) + 1, HARMONICS, 2) if config.beat_clocks else None
         self.key = _gap(config.keys, 2)
-        self.tuning = _gap(config.tuning_harmonics, 2, audio.num_bins)
+        self.tuning = _gap(config.tuning_harmonics, 2, tuned_bins(audio))
         self.movement = _gap(len(config.movement_lags), 2, audio.num_bins)
         self.loudness = _gap(len(config.loudness_lags), 2, audio.num_bins)
         self.intervals = _gap(len(config.interval_lags), NUM_INTERVALS)

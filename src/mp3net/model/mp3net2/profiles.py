@@ -15,7 +15,7 @@ from mp3net.model.mp3net2.tuning import tuning_profile
 def mean_profiles(features: Tensor, model: Mp3net2Model, audio: AudioConfig) -> Iterator[tuple[str, Tensor]]:
     """Features (B, T, 6, C, F) of tracks -> the profiles (B, ...) that the configuration asks for, by name."""
     if model.tuning_harmonics:
-        yield "tuning", tuning_profile(features, model.tuning_harmonics)
+        yield "tuning", tuning_profile(features, audio, model.tuning_harmonics)
     if model.movement_lags:
         yield "movement", movement_profile(features, model.movement_lags)
     if model.loudness_lags:

@@ -9,14 +9,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mp3net.config import AudioConfig
 from mp3net.model.mp3net2.front_end import TURN
 
+# Up to the highest fundamental of most notes. Above, there is more chance than tuning in what frequencies there are.
+HIGHEST_HZ = 800.0
 # Where there is next to nothing to hear, there is no frequency. Keeps slopes finite.
 SILENCE = 1e-4
 
 
-def tuning_profile(features: Tensor, harmonics: int) -> Tensor:
-    """The place in their bin at which partials sound: the front-end's features (B, T, 6, C, F) -> (B, H, 2, F).
+def tuned_bins(audio: AudioConfig) -> int:
+    """How many bins, from the lowest, are compared."""
+    return max(min(round(HIGHEST_HZ * 2 * audio.num_bins / audio.sample_rate_hz), audio.num_bins), 1)
+
+
+def tuning_profile(features: Tensor, audio: AudioConfig, harmonics: int) -> Tensor:
+    """The place in their bin at which partials sound: the front-end's features (B, T, 6, C, F) -> (B, H, 2, tuned bins).
 
     With the turn a of each bin's phase since the previous frame, pi times the distance in bins from the bin's middle, and
     its weight w, the root of the levels of both frames, real and imaginary part of the means over frames and channels of
@@ -25,7 +33,7 @@ def tuning_profile(features: Tensor, harmonics: int) -> Tensor:
 
     the harmonics of the distribution of a.
     """
-    along, across = features[:, :, TURN].unbind(2)  # (B, T, C, F) each
+    along, across = features[:, :, TURN, :, : tuned_bins(audio)].unbind(2)  # (B, T, C, bins) each
     weight = (along.square() + across.square() + SILENCE**2).sqrt()
     along, across = along / weight, across / weight
     cosine, sine = weight, torch.zeros_like(weight)
