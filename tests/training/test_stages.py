@@ -90,6 +90,18 @@ def test_a_snapshot_that_travels_takes_its_stages_along(snapshot, untrained, tmp
     assert len(stages_of(replace(snapshot, folder=tmp_path / "later", metadata={}))) == 1
 
 
+def test_a_run_counts_up_to_the_snapshot_that_the_next_one_began_with(snapshot, untrained, tmp_path):
+    """The first run went on to 36,000 tracks; what the second began with was made after 18,123."""
+    begun = tmp_path / "short" / "checkpoints" / "tracks-18123" / "snapshot"
+    shutil.copytree(untrained, begun)
+    config = json.loads((begun / "config.json").read_text())
+    (begun / "config.json").write_text(json.dumps(config | {"metadata": {"tracks_seen": 18_123}}))
+    run = json.loads((tmp_path / "long" / "run.json").read_text()) | {"init_from": str(begun)}
+    for weights, counted in ((open_snapshot(begun).digest, 18_123), ("0123456789ab", 36_000)):
+        (tmp_path / "long" / "run.json").write_text(json.dumps(run | {"init_weights": weights}))
+        assert [stage.tracks_seen for stage in stages_of(snapshot)] == [counted, 3_600]
+
+
 def test_hours_of_one_core(snapshot):
     *_, long = stages_of(snapshot)
     twice = long.on_cores(2)

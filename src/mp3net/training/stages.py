@@ -14,7 +14,7 @@ from typing import Any
 from mp3net.errors import Mp3netError
 from mp3net.model.snapshot import Snapshot, open_snapshot
 from mp3net.training.course import Course, Point, read_course
-from mp3net.training.origin import Origin, find_run, read_origin
+from mp3net.training.origin import find_run, read_origin
 from mp3net.training.plan import flop_per_track
 
 # Where a snapshot's metadata have them.
@@ -77,34 +77,40 @@ def stages_of(snapshot: Snapshot) -> list[Stage]:
     place, weights = snapshot.folder, ""
     while (found := find_run(place)) is not None and found.resolve() not in runs:
         runs.append(found.resolve())
-        origin = read_origin(found)
-        stages.append(_stage(origin, read_course(found)))
+        origin, course = read_origin(found), read_course(found)
+        seen = _tracks_of(snapshot if not stages else _opened(place, weights), course)
+        track_s = origin.config.track_samples / origin.config.audio.sample_rate_hz
+        stages.append(Stage(track_s, flop_per_track(origin.config), course, seen))
         if not origin.init_from:
             break
         place, weights = Path(origin.init_from), origin.init_weights
-    if stages:
-        stages[0] = replace(stages[0], tracks_seen=int(snapshot.metadata.get("tracks_seen", stages[0].tracks_seen)))
     return after_each_other([*(_taken_along(snapshot, place, weights) if found is None else []), *reversed(stages)])
 
 
-def _stage(origin: Origin, course: Course) -> Stage:
-    config = origin.config
-    return Stage(config.track_samples / config.audio.sample_rate_hz, flop_per_track(config), course, course.tracks_seen)
+def _opened(place: Path, weights: str) -> Snapshot | None:
+    """The snapshot that a run began with; None if it is gone, or by now has other weights."""
+    try:
+        snapshot = open_snapshot(place)
+        return snapshot if weights in ("", snapshot.digest) else None
+    except (Mp3netError, OSError):
+        return None
+
+
+def _tracks_of(snapshot: Snapshot | None, course: Course) -> int:
+    """The tracks after which a snapshot was made: its run may have gone on, and has not logged each step."""
+    tracks = snapshot.metadata.get("tracks_seen") if snapshot is not None else None
+    return tracks if isinstance(tracks, int) else course.tracks_seen
 
 
 def _taken_along(snapshot: Snapshot, place: Path, weights: str) -> list[Stage]:
     """The stages in the metadata of a snapshot that lies in no run; none if it is gone, or by now has other weights."""
-    if place != snapshot.folder:
-        try:
-            snapshot = open_snapshot(place)
-            if weights not in ("", snapshot.digest):
-                return []
-        except (Mp3netError, OSError):
-            return []
+    known = snapshot if place == snapshot.folder else _opened(place, weights)
+    if known is None:
+        return []
     try:
-        return [_from_json(content) for content in snapshot.metadata.get(STAGES, [])]
+        return [_from_json(content) for content in known.metadata.get(STAGES, [])]
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
-        raise Mp3netError(f"{snapshot.folder}: metadata.{STAGES} in its config.json cannot be read: {error!r}") from None
+        raise Mp3netError(f"{known.folder}: metadata.{STAGES} in its config.json cannot be read: {error!r}") from None
 
 
 def _from_json(content: dict[str, Any]) -> Stage:
