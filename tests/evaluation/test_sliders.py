@@ -46,10 +46,13 @@ def test_attributes_are_what_they_are_called():
     bright = attributes(sines((0.1, 440), (0.05, 3520)), RATE)
     assert bright["brightness"][0] > quiet["brightness"][0] + 0.7
     assert bright["register"][0] == pytest.approx(quiet["register"][0], abs=0.02)
-    for per_s in (2.0, 3.0):
+    for per_s in (2.0, 2.6):
         found = attributes(strokes(per_s), RATE)
         assert found["density"][0] == pytest.approx(per_s, rel=0.1)
         assert found["tempo"][0] == pytest.approx(np.log2(per_s), abs=0.1)
+    for per_s in (1.0, 4.0, 4.4):  # a beat is found where it is half as many a second, or twice
+        octave = np.log2(per_s) - attributes(strokes(per_s), RATE)["tempo"][0]
+        assert octave == pytest.approx(-1 if per_s < 1.4 else 1, abs=0.1)
     flat = np.zeros(200)
     assert (density(flat, 50.0), np.isfinite(tempo(flat, 50.0))) == (0.0, True)
 
