@@ -92,7 +92,7 @@ def main() -> None:
         real = real or found
         for what in ("levels", "loudness"):
             print(f"{name}: {what}: {compared(real[what], found[what])}", flush=True)
-        print(f"{name}: tuning: {tuned(real['tuning'], found['tuning'])}")
+        print(f"{name}: tuning: {tuned(real['tuning'], found['tuning'])}", flush=True)
         falls = found["loudness"][LAGS.index(SHOWN_LAG), 1, SHOWN_BINS]
         print(f"{name}: loudness falls", " ".join(f"{value:.3f}" for value in falls.tolist()), flush=True)
 

@@ -15,8 +15,8 @@ LOWEST_HZ, REGISTER_HIGHEST_HZ = 65.0, 1000.0
 HIGHEST_SHARE_OF_RATE = 0.45
 # An onset is a rise of the mean log-mel level of so many dB from frame to frame, higher than its neighbours.
 ONSET_DB = 0.6
-# Half or twice a beat is a beat, too: within one octave there is one of them, and a sharper quaver does not double the tempo.
-BEAT_LAGS_S = (0.35, 0.7)
+# Half or twice a beat is a beat, too: within one octave there is one, and a sharper quaver does not double the tempo.
+OCTAVE_LAGS_S = (0.35, 0.7)
 UNITS = {"level": "dB", "brightness": "octaves", "register": "octaves", "density": "onsets/s", "tempo": "octaves"}
 
 
@@ -60,7 +60,7 @@ def density(onsets: np.ndarray, frames_per_s: float) -> float:
 
 def tempo(onsets: np.ndarray, frames_per_s: float) -> float:
     """Onset curve (T,) -> log2 of beats per second, within one octave."""
-    low, high = (round(lag * frames_per_s) for lag in BEAT_LAGS_S)
+    low, high = (round(lag * frames_per_s) for lag in OCTAVE_LAGS_S)
     heights = autocorrelation(onsets)
     lag = low + int((heights[low : high + 1] + heights[2 * low : 2 * high + 1 : 2]).argmax())
     return float(np.log2(frames_per_s / lag))

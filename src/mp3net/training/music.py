@@ -1,4 +1,4 @@
-"""The beat, key, movement and intervals of recordings: which there are, and how what is heard follows them."""
+"""The beat, key, tuning, movement and intervals of recordings: which there are, and how what is heard follows them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FITTED = (1, 2, 4, 8, 16)
 def measure_music(dataset: CropDataset, config: Config, networks: Networks) -> None:
     """Give networks with clocks the beat of recordings, and networks with keys their keys: how often each length and each
     key is there, and the mean profile of what follows it. Crops of up to 12 s are taken to have one beat and one key.
-    Networks that are to move as recordings do, or to have their intervals, get the mean profile of that."""
+    Networks that are to be tuned, to move or to have intervals as recordings do get the mean profiles of that."""
     generator, discriminator = networks.generator, networks.discriminator
     if not isinstance(discriminator, Discriminator) or not discriminator.estimates:
         return

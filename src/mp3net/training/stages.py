@@ -97,7 +97,7 @@ def _opened(place: Path, weights: str) -> Snapshot | None:
 
 
 def _tracks_of(snapshot: Snapshot | None, course: Course) -> int:
-    """The tracks after which a snapshot was made: its run may have gone on, and has not logged each step."""
+    """The tracks after which a snapshot was made: its run may have gone on, and may not have logged its last steps."""
     tracks = snapshot.metadata.get("tracks_seen") if snapshot is not None else None
     return tracks if isinstance(tracks, int) else course.tracks_seen
 

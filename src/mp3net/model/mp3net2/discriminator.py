@@ -27,7 +27,7 @@ from mp3net.model.mp3net2.tuning import tuned_bins
 from mp3net.model.mp3net2.views import View
 
 SCORE_DIM = 256
-# Attributes of the discriminator.
+# Names of its estimates, each an attribute.
 ESTIMATES = ("beat", "key", "tuning", "movement", "loudness", "intervals")
 
 

@@ -12,7 +12,7 @@ GAP_SCALE = 10.0
 
 
 class ProfileGap(nn.Module):
-    """Profiles are numbers of one shape, linear in what there is to hear, of a track by a beat or in a key.
+    """Profiles are numbers of one shape, linear in what there is to hear, of a track by a beat, in a key or by nothing.
 
     `recordings` is the mean profile p of recordings, by the beat or in the key that fits each best; the profile h of a song
     is by those that it was made with. The estimate g minimises E |g - (h - p)|^2, so it is E h - p, and songs that descend

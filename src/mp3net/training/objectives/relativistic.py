@@ -49,8 +49,8 @@ def squared_slope(scores: Tensor, features: Tensor, signs: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1)
 
 
-# Beyond this gap songs are not drawn more strongly to move and to be in tune as recordings do and are. Sound that is not
-# music yet moves so differently that learning to move would come before learning to sound (docs/results.md).
+# Beyond this gap songs are not drawn more strongly to move and to be in tune as recordings are. Sound that is not music yet
+# moves so differently that learning to move would come before learning to sound (docs/results.md).
 LONGEST_GAP = 0.2
 
 
@@ -134,8 +134,8 @@ class RelativisticObjective(Objective):
         return self._scores(self._features(coefficients, draws))
 
     def _drawn(self, features: Tensor, latents: Tensor) -> Iterator[Drawn]:
-        """How songs follow what they go by, how they move, and which intervals they have, in the features (B, T, 6, C, F) of
-        the songs of these latents."""
+        """How songs follow what they go by, and what else they are drawn to, in the features (B, T, 6, C, F) of the songs of
+        these latents."""
         generator, discriminator = self.networks.generator, self._discriminator()
         assert isinstance(generator, Generator)
         beats, keys = generator.guides(latents)
