@@ -219,7 +219,8 @@ def test_repeated_sections_are_heard_and_found_by_the_structure_metrics(models):
         found[form] = {"alike": alike} | {name: features[name].mean() for name in ("recurrence", "thirds_chroma")}
     # The beat goes on, so that a section returns at another place of its bar.
     assert min(found["ABA"]["alike"]) > 0.82
-    assert max(found[""]["alike"]) < 0.77
+    # Each beside its own seed's: how alike a song without sections is depends on its chords.
+    assert min(np.subtract(found["ABA"]["alike"], found[""]["alike"])) > 0.05
     assert found["ABA"]["thirds_chroma"] > found[""]["thirds_chroma"] + 0.05
     assert found["ABA"]["recurrence"] > found[""]["recurrence"] + 0.05
 
