@@ -18,19 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lab.judges import REFERENCE_SEED, real_clips, songs
-from lab.worker import CLIPS
+from lab.ears import Ears, clips_beside
 
-from mp3net.config import AudioConfig
-from mp3net.dsp.mdct import mdct
 from mp3net.evaluation.notes import NoteModel, find_notes, intervals
-from mp3net.generation import MP3net
-from mp3net.model.build import build_networks
-from mp3net.model.mp3net2.discriminator import Discriminator
 from mp3net.model.mp3net2.intervals import RARE, WIDEST, interval_profile
-from mp3net.model.snapshot import open_snapshot
 
-COUNT, TRAINING_SEED = 96, 7
+COUNT = 96
 LAGS = (0, 8, 16, 32)
 
 
@@ -49,11 +42,9 @@ def heard(audio: np.ndarray, rate: int) -> str:
     return f"together {shares}; {per_s:.1f} notes/s; within a second {followed}"
 
 
-def profiles(audio: np.ndarray, discriminator: Discriminator, settings: AudioConfig) -> torch.Tensor:
+def profiles(clips: np.ndarray, ears: Ears) -> torch.Tensor:
     """Profiles (n, lags, 49) of clips."""
-    with torch.inference_mode():
-        coefficients = mdct(torch.from_numpy(audio).float(), settings.num_bins, settings.window, edges="crop")
-        return torch.cat([interval_profile(discriminator.front_end(one[None]), settings, LAGS) for one in coefficients])
+    return torch.cat([interval_profile(features, ears.audio, LAGS) for features in ears.features(clips)])
 
 
 def compared(real: torch.Tensor, made: torch.Tensor) -> str:
@@ -71,20 +62,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path, nargs="+", help="snapshots of the second family; the first one's front-end hears")
     options = parser.parse_args()
-    first = open_snapshot(options.runs[0])
-    discriminator = build_networks(first.config).discriminator
-    first.load_discriminator(discriminator)
-    assert isinstance(discriminator, Discriminator)
-    rate = first.config.audio.sample_rate_hz
-    samples = round(CLIPS["6s"][0] * rate) // first.config.audio.num_bins * first.config.audio.num_bins
-    clips = {"training recordings": real_clips(options.data, "train", samples, COUNT, TRAINING_SEED)}
-    clips["held out"] = real_clips(options.data, "heldout", samples, COUNT, REFERENCE_SEED)
-    for run in options.runs:
-        clips[str(run)] = songs(MP3net.from_pretrained(run), samples / rate, COUNT)[..., :samples]
+    ears = Ears(options.runs[0])
     real = None
-    for name, audio in clips.items():
-        print(f"{name}: {heard(audio.astype(np.float32), rate)}", flush=True)
-        profile = profiles(audio.astype(np.float32), discriminator, first.config.audio)
+    for name, made in clips_beside(options.data, options.runs, ears.audio, COUNT):
+        clips = made.astype(np.float32)
+        print(f"{name}: {heard(clips, ears.audio.sample_rate_hz)}", flush=True)
+        profile = profiles(clips, ears)
         if real is None:
             real = profile
         else:

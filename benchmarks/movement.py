@@ -16,41 +16,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lab.judges import REFERENCE_SEED, real_clips, songs
-from lab.worker import CLIPS
+from lab.ears import Ears, clips_beside
 from torch import Tensor
 
-from mp3net.config import AudioConfig
-from mp3net.dsp.mdct import mdct
-from mp3net.generation import MP3net
-from mp3net.model.build import build_networks
-from mp3net.model.mp3net2.discriminator import Discriminator
-from mp3net.model.mp3net2.front_end import FrontEnd
 from mp3net.model.mp3net2.movement import loudness_profile, movement_profile
 from mp3net.model.mp3net2.tuning import tuning_profile
-from mp3net.model.snapshot import open_snapshot
 
-COUNT, TRAINING_SEED, OTHER_SEED = 96, 7, 8
+COUNT = 96
 LAGS = (1, 2, 4, 8, 16)
 SHOWN_LAG, SHOWN_BINS = 2, [6, 16, 32, 64, 128]
 HARMONICS = 8
 PLACES = {"65 to 172 Hz": slice(3, 8), "172 to 344 Hz": slice(8, 16), "344 to 800 Hz": slice(16, 37)}
 
 
-def profiles(audio: np.ndarray, front_end: FrontEnd, settings: AudioConfig) -> dict[str, Tensor]:
+def profiles(clips: np.ndarray, ears: Ears) -> dict[str, Tensor]:
     """The mean profiles (lags or harmonics, 2, F) of clips, by name."""
-    with torch.inference_mode():
-        coefficients = mdct(torch.from_numpy(audio).float(), settings.num_bins, settings.window, edges="crop")
-        found = [
-            (
-                movement_profile(features, LAGS),
-                loudness_profile(features, LAGS, front_end.loudness_gain),
-                tuning_profile(features, settings, HARMONICS),
-            )
-            for features in (front_end(one[None]) for one in coefficients)
-        ]
-        names = ("levels", "loudness", "tuning")
-        return {name: torch.cat(values).mean(0) for name, values in zip(names, zip(*found, strict=True), strict=True)}
+    found = [
+        (
+            movement_profile(features, LAGS),
+            loudness_profile(features, LAGS, ears.front_end.loudness_gain),
+            tuning_profile(features, ears.audio, HARMONICS),
+        )
+        for features in ears.features(clips)
+    ]
+    names = ("levels", "loudness", "tuning")
+    return {name: torch.cat(values).mean(0) for name, values in zip(names, zip(*found, strict=True), strict=True)}
 
 
 def compared(real: Tensor, found: Tensor) -> str:
@@ -75,20 +65,10 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path, nargs="+", help="snapshots of the second family; the first one's front-end hears")
     options = parser.parse_args()
-    first = open_snapshot(options.runs[0])
-    discriminator = build_networks(first.config).discriminator
-    first.load_discriminator(discriminator)
-    assert isinstance(discriminator, Discriminator)
-    rate = first.config.audio.sample_rate_hz
-    samples = round(CLIPS["6s"][0] * rate) // first.config.audio.num_bins * first.config.audio.num_bins
-    clips = {"training recordings": real_clips(options.data, "train", samples, COUNT, TRAINING_SEED)}
-    clips["other training recordings"] = real_clips(options.data, "train", samples, COUNT, OTHER_SEED)
-    clips["held out"] = real_clips(options.data, "heldout", samples, COUNT, REFERENCE_SEED)
-    for run in options.runs:
-        clips[str(run)] = songs(MP3net.from_pretrained(run), samples / rate, COUNT)[..., :samples]
+    ears = Ears(options.runs[0])
     real: dict[str, Tensor] = {}
-    for name, audio in clips.items():
-        found = profiles(audio, discriminator.front_end, first.config.audio)
+    for name, clips in clips_beside(options.data, options.runs, ears.audio, COUNT):
+        found = profiles(clips.astype(np.float32), ears)
         real = real or found
         for what in ("levels", "loudness"):
             print(f"{name}: {what}: {compared(real[what], found[what])}", flush=True)

@@ -50,7 +50,7 @@ def test_attributes_are_what_they_are_called():
         found = attributes(strokes(per_s), RATE)
         assert found["density"][0] == pytest.approx(per_s, rel=0.1)
         assert found["tempo"][0] == pytest.approx(np.log2(per_s), abs=0.1)
-    for per_s in (1.0, 4.0, 4.4):  # a beat is found where it is half as many a second, or twice
+    for per_s in (1.0, 3.2, 3.6, 4.8):  # a beat is found where it is half as many a second, or twice
         octave = np.log2(per_s) - attributes(strokes(per_s), RATE)["tempo"][0]
         assert octave == pytest.approx(-1 if per_s < 1.4 else 1, abs=0.1)
     flat = np.zeros(200)

@@ -13,6 +13,7 @@ from mp3net.config import Config, differing_keys
 from mp3net.errors import Mp3netError
 from mp3net.model.batch import WholeBatch
 from mp3net.model.build import Discriminator, Generator, Networks, build_networks
+from mp3net.model.mp3net2.discriminator import FREE
 from mp3net.model.snapshot import Snapshot
 from mp3net.training.ema import EMA
 from mp3net.training.objectives.draws import INIT_STREAM, addressed_generator
@@ -85,7 +86,7 @@ class TrainingState:
         snapshot.load_generator(self.networks.generator)
         # Its estimates of what songs are drawn to, whatever they go by, are found anew within some dozens of steps, and may
         # be over other lags.
-        snapshot.load_discriminator(self.networks.discriminator, fresh=("tuning", "movement", "loudness", "intervals"))
+        snapshot.load_discriminator(self.networks.discriminator, fresh=FREE)
         self.networks.hear_as_before(snapshot.config.model)
         self.networks.agree_on_levels()
         self.ema = averaged(self.networks.generator, self.config)

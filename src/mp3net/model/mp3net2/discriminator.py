@@ -27,8 +27,9 @@ from mp3net.model.mp3net2.tuning import tuned_bins
 from mp3net.model.mp3net2.views import View
 
 SCORE_DIM = 256
-# Names of its estimates, each an attribute.
-ESTIMATES = ("beat", "key", "tuning", "movement", "loudness", "intervals")
+# Names of its estimates, each an attribute; those of `profiles.mean_profiles` need no beat and no key.
+FREE = ("tuning", "movement", "loudness", "intervals")
+ESTIMATES = ("beat", "key", *FREE)
 
 
 class ScoreHead(nn.Module):
