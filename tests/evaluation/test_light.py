@@ -9,6 +9,7 @@ import pytest
 
 from mp3net.data.dataset import CropDataset
 from mp3net.evaluation import pairs
+from mp3net.evaluation.features import MAX_BATCH
 from mp3net.evaluation.light import LightEvaluation
 from mp3net.evaluation.spectrum import spectrum_features
 from mp3net.generation import MP3net, Song
@@ -40,6 +41,17 @@ def test_values_are_those_of_the_features(crops, untrained):
     real = crops.batch(0, 0, 16)[..., :SONG].numpy()
     assert values["evaluation/tonality_real"] == pytest.approx(spectrum_features(real, 11008)["tonality"].mean(), rel=1e-5)
     assert values == light(model)
+
+
+def test_it_can_be_left_between_any_two_batches_of_clips(crops, untrained):
+    turns = iter([None] * 3)
+
+    def between() -> None:
+        next(turns)
+
+    light = LightEvaluation(crops, SONG, 2 * MAX_BATCH, 0, between)
+    with pytest.raises(StopIteration):
+        light(MP3net.from_pretrained(untrained))
 
 
 def test_a_perfect_model_is_near_and_a_noisy_one_far(crops, untrained, monkeypatch):

@@ -42,6 +42,20 @@ def test_copies_are_found_and_others_are_not(data):
     assert copies.share_of_heldout < 0.1
 
 
+def test_a_search_can_be_left(data):
+    train = CropDataset(data, SAMPLES)
+    turns = 0
+
+    def between() -> None:
+        nonlocal turns
+        turns += 1
+
+    copies = Copies(train, None, SAMPLES, between)
+    assert turns == 4 + 128, "after every piece and every copy"
+    copies.share(CropClips(train, SAMPLES, 40, seed=5))
+    assert turns == 4 + 128 + 40
+
+
 class Loudness:
     """An objective whose scores are levels: higher for what is louder."""
 
@@ -102,3 +116,12 @@ def test_nothing_is_said_where_nothing_can_be(data, tiny_data):
     found = Overfitting(session.state, session.steps.objective, session.dataset, None, 8).readings(session.listening.model)
     assert found.keys() == {"evaluation/copied_share"}
     assert np.isfinite(found["evaluation/copied_share"])
+
+
+def test_scores_can_be_left(data):
+    def between() -> None:
+        raise InterruptedError
+
+    train = CropDataset(data, SAMPLES)
+    with pytest.raises(InterruptedError):
+        Overfitting(SimpleNamespace(config=TINY), Loudness(0.0), train, train, 10, between)._memorised_share()

@@ -16,8 +16,11 @@ import pytest
 import torch
 
 from mp3net.apps import train as train_app
+from mp3net.config import override
 from mp3net.errors import Mp3netError
 from mp3net.model.weights import load_tensors
+from mp3net.training.course import read_course
+from mp3net.training.watcher import Watcher
 from tests.training.conftest import trainer
 
 ROOT = Path(__file__).parents[2]
@@ -168,3 +171,26 @@ def test_out_of_memory_on_the_way_becomes_measured_advice(tiny, tiny_data):
     assert text.startswith("out of memory on cpu; the last checkpoint is kept. What would fit: ")
     assert "--set optimiser.precision=bfloat16" in text
     assert not session.state.networks.generator.checkpointing
+
+
+def test_an_evaluation_is_left_when_the_training_is_to_stop(tiny, tiny_data, tmp_path):
+    """Whoever asked waits for seconds only, and an evaluation may take minutes."""
+    config = override(tiny, ["run.evaluate_every_tracks=32", "run.sample_every_tracks=32", "run.evaluate_samples=8"])
+    training = trainer(config, tiny_data, tmp_path / "run")
+
+    class Impatient(Watcher):
+        def sampled(self, tracks_seen, songs, real) -> None:
+            training.stop_requested = tracks_seen == 32
+
+    assert training.run(Impatient()).tracks_seen == 32
+    assert trainer(config, tiny_data, tmp_path / "run").run().finished
+    assert [point.tracks_seen for point in read_course(tmp_path / "run").evaluated] == [64]
+
+
+def test_what_fails_while_it_evaluates_costs_no_training(tiny, tiny_data, tmp_path, monkeypatch):
+    config = override(tiny, ["run.evaluate_every_tracks=32", "run.checkpoint_every_tracks=32", "run.evaluate_samples=8"])
+    training = trainer(config, tiny_data, tmp_path / "run")
+    monkeypatch.setattr(training.listening, "readings", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        training.run()
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["tracks-000000000032"]

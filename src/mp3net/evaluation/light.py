@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mp3net.data.dataset import CropDataset
@@ -30,10 +32,20 @@ class CropClips(ClipSet):
         return clip
 
 
-class LightEvaluation:
-    """Compares songs of fixed seeds with fixed real crops; the crops are analysed once."""
+def never_left() -> None:
+    """Between two clips of an evaluation that is made to its end."""
 
-    def __init__(self, crops: CropDataset, song_samples: int, samples: int, seed: int) -> None:
+
+class LightEvaluation:
+    """Compares songs of fixed seeds with fixed real crops; the crops are analysed once.
+
+    `between` is called again and again between two clips; what it raises leaves the evaluation, which can be made anew.
+    """
+
+    def __init__(
+        self, crops: CropDataset, song_samples: int, samples: int, seed: int, between: Callable[[], None] = never_left
+    ) -> None:
+        self.between = between
         self.song_samples = song_samples
         self.samples = samples
         self.extractors: dict[str, Extractor] = build_extractors(MEASURES, 0.0, required=True)[0]
@@ -42,7 +54,7 @@ class LightEvaluation:
         self.real = self._features(clips)
 
     def _features(self, clips: ClipSet) -> Features:
-        return named(compute(clips, self.extractors, lambda done: None))
+        return named(compute(clips, self.extractors, lambda done: self.between()))
 
     def __call__(self, model: MP3net) -> dict[str, float]:
         """Metrics by name: "evaluation/octave_flatness" of the songs, "evaluation/octave_flatness_real" beside it, ..."""

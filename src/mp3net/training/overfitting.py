@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from mp3net.data.dataset import CropDataset
 from mp3net.dsp.mdct import mdct
 from mp3net.evaluation import memorisation
 from mp3net.evaluation.clips import ClipSet, generated_set
-from mp3net.evaluation.light import FIRST_SEED, CropClips
+from mp3net.evaluation.light import FIRST_SEED, CropClips, never_left
 from mp3net.generation import MP3net
 from mp3net.training.objectives.base import Objective
 from mp3net.training.objectives.draws import TrackDraws
@@ -26,11 +28,21 @@ SCORE_STREAM = 3
 
 
 class Overfitting:
-    """Readings of a run with held-out crops; without them (`heldout` None) only the search for copies is left."""
+    """Readings of a run with held-out crops; without them (`heldout` None) only the search for copies is left.
+
+    `between` is that of `LightEvaluation`.
+    """
 
     def __init__(
-        self, state: TrainingState, objective: Objective, data: CropDataset, heldout: CropDataset | None, samples: int
+        self,
+        state: TrainingState,
+        objective: Objective,
+        data: CropDataset,
+        heldout: CropDataset | None,
+        samples: int,
+        between: Callable[[], None] = never_left,
     ) -> None:
+        self.between = between
         self.state, self.objective = state, objective
         self.data = CropDataset(data.store, data.crop_samples)  # as recorded: changed crops would not be found
         self.heldout = heldout
@@ -44,7 +56,7 @@ class Overfitting:
         if self.data.hours > MOST_HOURS or clip_samples < LEAST_S * self.state.config.audio.sample_rate_hz:
             return found
         if self._copies is None:
-            self._copies = Copies(self.data, self.heldout, clip_samples)
+            self._copies = Copies(self.data, self.heldout, clip_samples, self.between)
         found["evaluation/copied_share"] = self._copies.share(generated_set(model, self.samples, clip_samples, FIRST_SEED))
         if self._copies.share_of_heldout is not None:
             found["evaluation/copied_share_real"] = self._copies.share_of_heldout
@@ -77,6 +89,7 @@ class Overfitting:
         ]
 
     def _scores(self, coefficients: Tensor, number: int) -> Tensor:
+        self.between()
         return self.objective.scores(coefficients, self._draws(number))
 
     def _draws(self, number: int) -> TrackDraws:
@@ -88,8 +101,11 @@ class Overfitting:
 class Copies:
     """The search of `evaluation.memorisation`, calibrated once: what exact copies reach, and how often others do."""
 
-    def __init__(self, data: CropDataset, heldout: CropDataset | None, clip_samples: int) -> None:
-        self._index = memorisation.index_training(data.store)
+    def __init__(
+        self, data: CropDataset, heldout: CropDataset | None, clip_samples: int, between: Callable[[], None] = never_left
+    ) -> None:
+        self.between = between
+        self._index = memorisation.index_training(data.store, lambda done, total: between())
         seed = 0
         exact = CropClips(data, clip_samples, COPIES, seed)
         self.threshold = memorisation.copy_threshold(self._similarity(exact))
@@ -102,5 +118,5 @@ class Copies:
         return float((self._similarity(clips) >= self.threshold).mean())
 
     def _similarity(self, clips: ClipSet) -> np.ndarray:
-        found = memorisation.search(clips, self._index, exclude_own=False, progress=lambda done: None)
+        found = memorisation.search(clips, self._index, exclude_own=False, progress=lambda done: self.between())
         return found["similarity"]

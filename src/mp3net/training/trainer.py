@@ -41,6 +41,10 @@ class DivergedError(Mp3netError):
     """A loss or a weight is no longer finite."""
 
 
+class _LeftError(Exception):
+    """The training was asked to stop while it evaluated."""
+
+
 class Trainer:
     """Trains a configuration on a dataset in a run directory, resuming from its newest checkpoint.
 
@@ -69,7 +73,7 @@ class Trainer:
         self.state = self._begun(init_from)
         self.loader = BatchLoader(dataset, config, device, self.ranks)
         self.steps = Steps(self.state, self.loader, device, self.ranks)
-        self.listening = Listening(self.state, self.steps.objective, dataset, heldout)
+        self.listening = Listening(self.state, self.steps.objective, dataset, heldout, self._unless_asked_to_stop)
         self.stop_requested = False
 
     def _begun(self, init_from: Snapshot | None) -> TrainingState:
@@ -122,12 +126,12 @@ class Trainer:
             if self._passed(before, run.sample_every_tracks):
                 self._sample(watchers)
                 sampled = state.tracks_seen
+            if self._passed(before, run.checkpoint_every_tracks):
+                self._save()  # before the evaluation, which may take minutes: whatever ends it costs no training
+                saved = state.tracks_seen
             if self._passed(before, run.evaluate_every_tracks):
                 self._evaluate(watchers)
                 evaluated = state.tracks_seen
-            if self._passed(before, run.checkpoint_every_tracks):
-                self._save()
-                saved = state.tracks_seen
         if not self.stop_requested:  # the end between two intervals is reported too
             if means:
                 self._log(watchers, clock, means.taken())
@@ -170,9 +174,17 @@ class Trainer:
 
     def _evaluate(self, watchers: Sequence[Watcher]) -> None:
         if watchers and self.config.run.evaluate_samples:
-            readings = self.listening.readings()
+            try:
+                readings = self.listening.readings()
+            except _LeftError:
+                return
             for watcher in watchers:
                 watcher.evaluated(self.state.tracks_seen, readings)
+
+    def _unless_asked_to_stop(self) -> None:
+        """Leaves an evaluation, since whoever asks a process to stop soon kills it: torchrun, for one, after 30 s."""
+        if self.stop_requested:
+            raise _LeftError
 
     def _save(self) -> None:
         broken = [name for name, value in self.state.tensors().items() if not bool(torch.isfinite(value).all())]
