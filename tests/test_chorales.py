@@ -33,7 +33,7 @@ def test_the_stages_fit_together(train):
     for command in trainings:
         assert command[command.index("train") + 1] == after(prepare, "--out")[0]
         config = override(preset(after(command, "--preset")[0]), after(command, "--set"))
-        assert config.optimiser.learning_rate_schedule[-1][0] == int(after(command, "--tracks")[0])
+        assert config.optimiser.learning_rate_schedule[-1][0] in (0, int(after(command, "--tracks")[0]))
         stages.append(config)
     assert [after(command, "--init-from") for command in trainings] == [
         [],
@@ -46,6 +46,15 @@ def test_the_stages_fit_together(train):
     assert evaluate[evaluate.index("evaluate") + 1] == after(trainings[-1], "--out")[0]
 
 
+def test_a_rehearsal_differs_in_its_length_alone(train):
+    whole, rehearsed = (train.commands(Path("out"), 1, rehearse) for rehearse in (False, True))
+    differences = [
+        (a, b) for before, now in zip(whole, rehearsed, strict=True) for a, b in zip(before, now, strict=False) if a != b
+    ]
+    lengths = [(str(stage.tracks), "64") for stage in train.STAGES]
+    assert differences == [*lengths, ("--out", "--samples"), (str(Path("out/report")), "32")]
+
+
 def test_commands_are_printed_or_run_and_the_first_that_fails_is_the_last(train, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(
@@ -54,7 +63,7 @@ def test_commands_are_printed_or_run_and_the_first_that_fails_is_the_last(train,
     monkeypatch.setattr(sys, "argv", ["train.py", "--out", "out", "--show"])
     assert train.main() == 0
     assert ran == []
-    assert len(capsys.readouterr().out.splitlines()) == 6
+    assert len(capsys.readouterr().out.splitlines()) == 8
     monkeypatch.setattr(sys, "argv", ["train.py", "--out", "out"])
     assert train.main() == 1
     assert len(ran) == 3

@@ -1,4 +1,4 @@
-"""Clips as a discriminator of the second family hears them in training, but for the masking noise."""
+"""Clips as a discriminator of the second family hears them in training."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lab.judges import REFERENCE_SEED, real_clips, songs
 from lab.worker import CLIPS
 from mp3net.config import AudioConfig
 from mp3net.dsp.mdct import mdct
+from mp3net.dsp.psychoacoustics import Psychoacoustics
 from mp3net.generation import MP3net
 from mp3net.model.build import build_networks
 from mp3net.model.mp3net2.discriminator import Discriminator
@@ -32,11 +33,16 @@ class Ears:
         assert isinstance(discriminator, Discriminator)
         self.front_end: FrontEnd = discriminator.front_end
         self.audio: AudioConfig = snapshot.config.audio
+        hidden = snapshot.config.objective.masking_noise
+        grid = "exact" if hidden is None else hidden.grid
+        self.psychoacoustics = Psychoacoustics(self.audio.sample_rate_hz, self.audio.num_bins, grid=grid)
 
     @torch.inference_mode()
-    def features(self, clips: np.ndarray) -> Iterator[Tensor]:
-        """Clips (n, C, S) -> the features (1, T, 6, C, F) of each."""
+    def features(self, clips: np.ndarray, noise: torch.Generator | None = None) -> Iterator[Tensor]:
+        """Clips (n, C, S) -> the features (1, T, 6, C, F) of each, with masking noise if there is `noise` to draw it."""
         coefficients = mdct(torch.from_numpy(clips).float(), self.audio.num_bins, self.audio.window, edges="crop")
+        if noise is not None:
+            coefficients = self.psychoacoustics.add_masking_noise(coefficients, noise)
         for one in coefficients:
             yield self.front_end(one[None])
 
