@@ -449,6 +449,7 @@ def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
     status, out, _ = mp3net(*train, "--out", "runs/short")
     assert status == 0
     assert "warning: fresh networks learn to move before they learn to sound; begin with the weights" in out
+    assert "add --set 'model.movement_lags=[]' --set 'model.loudness_lags=[]' --set 'model.interval_lags=[]'\n" in out
     assert "1 discriminator step per generator step" in out
     assert re.search(r"samples to listen to every 8,000 tracks \(\d.*\), a checkpoint every 8,000 \(\d", out)
     assert "finished at 16 tracks" in out

@@ -223,14 +223,17 @@ def _begun(config: Config, snapshot: Snapshot | None) -> str:
     """What is to be said of how a fresh run begins, if anything."""
     if snapshot is not None:
         return f"beginning with both networks of {snapshot.folder} (weights {snapshot.digest})"
-    model = config.model
-    if isinstance(model, Mp3net2Model) and (model.movement_lags or model.loudness_lags or model.interval_lags):
-        return (
-            "warning: fresh networks learn to move before they learn to sound; begin with the weights of a shorter preset "
-            "(--init-from), or add --set 'model.movement_lags=[]' --set 'model.loudness_lags=[]' "
-            "--set 'model.interval_lags=[]'"
-        )
-    return ""
+    if not isinstance(config.model, Mp3net2Model):
+        return ""
+    nothing = {"movement_lags": (), "loudness_lags": (), "interval_lags": (), "tuning_harmonics": 0}
+    drawn_to = {name: value for name, value in nothing.items() if getattr(config.model, name)}
+    if not drawn_to:
+        return ""
+    leave_out = " ".join(f"--set 'model.{name}={'[]' if value == () else value}'" for name, value in drawn_to.items())
+    return (
+        "warning: fresh networks learn to move before they learn to sound; begin with the weights of a shorter preset "
+        f"(--init-from), or add {leave_out}"
+    )
 
 
 def _run_directory(request: Request, choice: Choice, dataset: CropDataset, snapshot: Snapshot | None) -> RunDirectory:
