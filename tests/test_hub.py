@@ -165,7 +165,7 @@ def test_readings_of_a_report_go_into_the_card(mp3net, tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(report))
     assert mp3net("export", "--format", "hub", "--report", "mine.json")[0] == 0
     assert (
-        "| Kernel distance | 3.4 (3 to 3.8) | 3.4 (3 to 3.8) |  | like vocoded |"
+        "| Kernel distance (`kernel_logmel`) | 3.4 (3 to 3.8) | 3.4 (3 to 3.8) |  | like vocoded |"
         in (tmp_path / "hub" / "README.md").read_text()
     )
     (tmp_path / "none.json").write_text("[]")

@@ -70,7 +70,7 @@ def commands(out: Path, threads: int, rehearsed: bool = False) -> list[list[str]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train on Bach's chorales as the bundled snapshot was trained.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for music, data, runs and report")
     parser.add_argument("--threads", type=int, default=1, help="of the trainings; more than one helps little")
     parser.add_argument(

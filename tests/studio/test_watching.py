@@ -48,6 +48,8 @@ def test_a_run_that_stands_still_is_said_to(tmp_path, run):
     assert stands.progress == f"48 of 96 tracks: STOPPED, no report for 2.0 h; to go on: {again}"
     assert stands.stopped
     assert standing(tmp_path / "run", read_origin(run).config).progress == "48 of 48 tracks: finished"
+    metrics.write_text("")
+    assert standing(tmp_path / "run", config).progress.startswith("48 of 96 tracks"), "kept, though not yet reported"
 
 
 def test_the_heading_says_how_it_ended(run, tmp_path):

@@ -20,6 +20,7 @@ from mp3net.words import counted, install, mono_or_stereo
 
 if TYPE_CHECKING:
     from mp3net.config import Config
+    from mp3net.model.snapshot import Snapshot
     from mp3net.training.origin import Origin
 
 
@@ -34,6 +35,7 @@ def run(path: Path | None, settings: bool = False) -> None:
         path = BUNDLED
     if path is None:
         plain_console().print(_presets())
+        print("begin with mp3net2-nano, on any machine (docs/recipes.md); all settings of one: mp3net info PRESET")
     elif str(path) in PRESETS and not path.exists():
         print(json.dumps(preset(str(path)).model_dump(), indent=1))
     elif settings:
@@ -175,9 +177,7 @@ def _snapshot(path: Path) -> None:
         raise Mp3netError(_foreign(path))
     snapshot = open_snapshot(path)
     print(f"snapshot {snapshot.folder}, weights {snapshot.digest}: {_config_words(snapshot.config)}")
-    for name, value in snapshot.metadata.items():
-        if not isinstance(value, dict):
-            print(f"{name}: {value}")
+    _metadata(snapshot)
     if (snapshot.folder / SLIDERS_FILE).exists():
         try:
             effects = read_sliders(snapshot).effects
@@ -187,6 +187,17 @@ def _snapshot(path: Path) -> None:
     shown = [] if path == BUNDLED else [str(path)]
     print(f"listen: {shlex.join(['mp3net', 'studio', *shown])}")
     print(f"all settings: {shlex.join(['mp3net', 'info', *(shown or ['bundled']), '--settings'])}")
+
+
+def _metadata(snapshot: Snapshot) -> None:
+    """One line each, but for what is no fact for people."""
+    from mp3net.training.stages import STAGES, stages_in_words
+
+    for name, value in snapshot.metadata.items():
+        if name == STAGES:
+            print(f"{name}: {stages_in_words(snapshot)}")
+        elif not isinstance(value, dict | list):
+            print(f"{name}: {value}")
 
 
 def _config_words(config: Config) -> str:

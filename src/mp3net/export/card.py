@@ -20,6 +20,11 @@ LIMITS = (
     "It takes no text, style or melody, and makes what its recordings are like: what is not in them it cannot play. Songs "
     "may be like those recordings; `mp3net evaluate` looks for copies."
 )
+LADDER = (
+    "The last column says how much a difference weighs: the same number was measured of recordings that were spoiled in "
+    "known ways, the ladder of faults, and this model's lies between those of these two. It does not say that songs have "
+    "their fault. What each metric hears, and the ladder: docs/evaluation.md in the source of mp3net."
+)
 NO_REPORT = "No report was given: `mp3net evaluate` writes one, and `mp3net export --format hub --report` puts it here."
 
 # Columns of the curve: what the light evaluation of a training finds, and the same for recordings where it has that.
@@ -109,7 +114,7 @@ class Card:
             f"Licence: {licence or 'not stated: say here what others may do with the weights'}",
             "## Training\n\n" + _training(config, metadata),
             "\n".join(self.curve),
-            "## How good it is\n\n" + ("\n".join(self.readings) or NO_REPORT),
+            "## How good it is\n\n" + ("\n".join([*self.readings, "", LADDER]) if self.readings else NO_REPORT),
             f"## What it cannot do\n\n{self.limits}",
             "## How it was made\n\nWith mp3net (arXiv 2101.04785). "
             f"Weights: `{self.snapshot.digest}`; settings: `config.json`.",
@@ -146,8 +151,8 @@ def readings(report: Path, digest: str) -> list[str]:
     try:
         judged = content["candidate"].get("weights")
         rows = [
-            (found["meaning"], _interval(found), _interval(found["floor"]), found["unit"], found["place"])
-            for found in content["metrics"].values()
+            (f"{found['meaning']} (`{name}`)", _interval(found), _interval(found["floor"]), found["unit"], found["place"])
+            for name, found in content["metrics"].items()
         ]
     except (KeyError, TypeError, AttributeError):
         raise Mp3netError(f"{report}: is no report of `mp3net evaluate`, which writes report.json") from None

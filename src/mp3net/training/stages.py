@@ -16,6 +16,7 @@ from mp3net.model.snapshot import Snapshot, open_snapshot
 from mp3net.training.course import Course, Point, read_course
 from mp3net.training.origin import find_run, read_origin
 from mp3net.training.plan import flop_per_track
+from mp3net.training.progress import format_duration
 
 # Where a snapshot's metadata have them.
 STAGES = "stages"
@@ -85,6 +86,15 @@ def stages_of(snapshot: Snapshot) -> list[Stage]:
             break
         place, weights = Path(origin.init_from), origin.init_weights
     return after_each_other([*(_taken_along(snapshot, place, weights) if found is None else []), *reversed(stages)])
+
+
+def stages_in_words(snapshot: Snapshot) -> str:
+    """What led to a snapshot, for people; empty if nothing is known. Errors: those of `stages_of`."""
+    stages = stages_of(snapshot)
+    took = [format_duration(3600 * (stage.hours - stage.hours_before)) for stage in stages]
+    return ", ".join(
+        f"{stage.tracks_seen:,} tracks of {stage.track_s:.1f} s in {time}" for stage, time in zip(stages, took, strict=True)
+    )
 
 
 def _opened(place: Path, weights: str) -> Snapshot | None:
