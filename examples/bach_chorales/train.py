@@ -2,7 +2,7 @@
 
     python examples/bach_chorales/train.py --out chorales
 
-writes music, data, runs and a report below `chorales`. It takes about twelve hours of one CPU core and 4 GB, and can
+writes music, data, runs and a report below `chorales`. It takes nine to twelve hours of one CPU core and 4 GB, and can
 be listened to and looked at meanwhile: `mp3net studio chorales/1-short`. What is done is not done again, so the same command
 goes on after an interruption. `--rehearse` does all of it with 64 tracks per stage, in a quarter of an hour, to see that
 nothing is missing; `--show` prints the commands without running them, to be changed and run by hand. Needs what
@@ -44,7 +44,7 @@ STAGES = (
     Stage("2-long", "mp3net2-6s", 24_000, HALF, NO_MOVEMENT),
     Stage("3-steady", "mp3net2-6s", 29_192, HALF, NO_INTERVALS),
     Stage("4-richer", "mp3net2-6s", 50_136, HALF, NO_LOUDNESS),
-    Stage("5-louder", "mp3net2-6s", 70_000, HALF),
+    Stage("5-louder", "mp3net2-6s", 70_120, HALF),
 )
 
 

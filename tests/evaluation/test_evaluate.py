@@ -173,6 +173,13 @@ def test_names_in_the_report_cannot_inject_html(evaluation, tmp_path):
     assert "<img src=x>" not in page
 
 
+def test_the_page_tells_facts_about_the_weights_and_no_tables(evaluation, tmp_path):
+    candidate = {"kind": "x", "name": "y", "hours": 12.1, "stages": [{"track_s": 1.5}], "rates": {"a": 1}}
+    save_report(replace(evaluation, candidate=candidate), tmp_path)
+    assert "<p><small>hours: 12.1</small></p>" in (tmp_path / "report.html").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["candidate"] == candidate
+
+
 def test_place_between_rungs():
     def score(value: float) -> Score:
         return Score(Estimate(0.5, 0.4, 0.6), Estimate(value, value - 0.1, value + 0.1))

@@ -117,7 +117,7 @@ class Relativistic(Frozen):
     )
     key_weight: float = Field(40.0, ge=0, description="how strongly pitches are drawn to the song's key; with keys")
     tuning_weight: float = Field(
-        3.0, ge=0, description="how strongly songs are drawn to the frequencies of recordings; with tuning_harmonics"
+        1.0, ge=0, description="how strongly songs are drawn to the frequencies of recordings; with tuning_harmonics"
     )
     movement_weight: float = Field(
         10.0, ge=0, description="how strongly levels are drawn to move as those of recordings do; with movement_lags"

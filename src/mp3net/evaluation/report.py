@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,9 +120,8 @@ def _page(evaluation: Evaluation) -> Iterator[str]:
         "scale): grey ticks are the rungs of the ladder, the green bar is the floor, the black one what is judged. Point at "
         "a tick for its name.</p>"
     )
-    details = {key: value for key, value in evaluation.candidate.items() if key not in ("kind", "name")}
-    if details:
-        yield f"<p><small>{html.escape('; '.join(f'{key}: {value}' for key, value in details.items()))}</small></p>"
+    if details := "; ".join(_facts(evaluation.candidate)):
+        yield f"<p><small>{html.escape(details)}</small></p>"
     notes = [*evaluation.warnings, *(f"not computed: {key}: {why}" for key, why in evaluation.left_out.items())]
     for note in notes:
         yield f"<p class='warning'>{html.escape(note)}</p>"
@@ -140,6 +140,13 @@ def _page(evaluation: Evaluation) -> Iterator[str]:
     for rung in RUNGS:
         yield f"<tr><td>{rung.name}</td><td>{rung.meaning}</td></tr>"
     yield f"</table><p><small>mp3net {__version__}</small></p></html>"
+
+
+def _facts(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """What can be said in a few words: report.json has the rest, such as a snapshot's stages with all their readings."""
+    for key, value in candidate.items():
+        if key not in ("kind", "name") and isinstance(value, str | int | float):
+            yield f"{key}: {value}"
 
 
 def _table(results: list[Result]) -> Iterator[str]:
