@@ -46,13 +46,17 @@ def test_the_stages_fit_together(train):
     assert evaluate[evaluate.index("evaluate") + 1] == after(trainings[-1], "--out")[0]
 
 
-def test_a_rehearsal_differs_in_its_length_alone(train):
+def test_a_rehearsal_differs_in_its_length_and_its_runs_alone(train):
+    """The whole that follows begins with none of its runs, and with its music and data."""
     whole, rehearsed = (train.commands(Path("out"), 1, rehearse) for rehearse in (False, True))
-    differences = [
-        (a, b) for before, now in zip(whole, rehearsed, strict=True) for a, b in zip(before, now, strict=False) if a != b
-    ]
-    lengths = [(str(stage.tracks), "64") for stage in train.STAGES]
-    assert differences == [*lengths, ("--out", "--samples"), (str(Path("out/report")), "32")]
+    assert rehearsed[:2] == whole[:2]
+    runs, apart = (str(Path(folder) / "_")[:-1] for folder in ("out", "out/rehearsal"))
+    for before, now, stage in zip(whole[2:-1], rehearsed[2:-1], train.STAGES, strict=True):
+        assert after(now, "--tracks") == ["64"]
+        expected = [word.replace(runs, apart) if runs in word and word != before[4] else word for word in before]
+        assert [word if word != "64" else str(stage.tracks) for word in now] == expected
+    assert after(rehearsed[-1], "--samples") == ["32"]
+    assert after(rehearsed[-1], "--out") == [f"{apart}report"]
 
 
 def test_commands_are_printed_or_run_and_the_first_that_fails_is_the_last(train, monkeypatch, capsys):

@@ -2,11 +2,11 @@
 
     python examples/bach_chorales/train.py --out chorales
 
-writes music, data, runs and a report below `chorales`. It takes nine to twelve hours of one CPU core and 4 GB, and can
+writes music, data, runs and a report below `chorales`. It takes seven to twelve hours of one CPU core and 4 GB, and can
 be listened to and looked at meanwhile: `mp3net studio chorales/1-short`. What is done is not done again, so the same command
-goes on after an interruption. `--rehearse` does all of it with 64 tracks per stage, in a quarter of an hour, to see that
-nothing is missing; `--show` prints the commands without running them, to be changed and run by hand. Needs what
-render.py needs.
+goes on after an interruption. `--rehearse` does all of it with 64 tracks per stage, in ten minutes, to see that nothing
+is missing, with runs and report in `chorales/rehearsal`; `--show` prints the commands without running them, to be changed
+and run by hand. Needs what render.py needs.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ STAGES = (
 def commands(out: Path, threads: int, rehearsed: bool = False) -> list[list[str]]:
     """What is run, one after the other."""
     most = REHEARSED_TRACKS if rehearsed else sum(stage.tracks for stage in STAGES)
+    runs = out / "rehearsal" if rehearsed else out  # apart: the stages of the whole begin with those before them
     mp3net = [sys.executable, "-m", "mp3net"]
     music, data = str(out / "music"), str(out / "data")
     found = [
@@ -59,14 +60,14 @@ def commands(out: Path, threads: int, rehearsed: bool = False) -> list[list[str]
     ]
     begins_with: list[str] = []
     for stage in STAGES:
-        run = str(out / stage.name)
+        run = str(runs / stage.name)
         train = [*mp3net, "train", data, "--threads", str(threads), "--preset", stage.preset, *begins_with]
         settings = (f"optimiser.learning_rate_schedule={stage.rate}", *stage.settings)
         set_them = [word for setting in settings for word in ("--set", setting)]
         found.append([*train, "--out", run, "--tracks", str(min(stage.tracks, most)), *set_them])
         begins_with = ["--init-from", run]
     fewer = ["--samples", str(REHEARSED_SAMPLES)] if rehearsed else []
-    return [*found, [*mp3net, "evaluate", begins_with[1], "--data", data, *fewer, "--out", str(out / "report")]]
+    return [*found, [*mp3net, "evaluate", begins_with[1], "--data", data, *fewer, "--out", str(runs / "report")]]
 
 
 def main() -> int:
