@@ -17,19 +17,18 @@ that its own distribution and mean scatter from 0 to 4.) A minute and a half per
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
-from lab.ears import Ears, clips_beside
+from lab.ears import Ears, clips_beside, data_and_runs
 from torch import Tensor
 
+from mp3net.model.mp3net2.front_end import LEVEL, LOUDNESS, TURN
+
 COUNT = 64
-LEVEL, TURN, LOUDNESS = 0, slice(3, 5), 5
-# First and last centre of eight soft classes, which hold nearly all values of the chorales.
+# Centres of eight soft classes, among which are nearly all values of the chorales.
 CLASSES = {LEVEL: torch.linspace(0.0, 4.0, 8), LOUDNESS: torch.linspace(-1.0, 2.0, 8)}
 BAND_EDGES = [0, 3, 6, 9, 12, 16, 20, 26, 32, 42, 52, 64, 80, 104, 128, 176, 256]
 STEP_FLOOR = 0.01
@@ -88,9 +87,10 @@ def turn(harmonic: int) -> Statistic:
     """The harmonic of the place of partials within their bins, in both directions of the plane."""
 
     def found(x: Tensor) -> Tensor:
-        along = torch.complex(x[:, :, TURN.start], x[:, :, TURN.start + 1])
-        length = along.abs()
-        powers = (along / (length + 1e-3)) ** harmonic * length.clamp(max=1)
+        along, across = x[:, :, TURN].unbind(2)
+        turned = torch.complex(along, across)
+        length = turned.abs()
+        powers = (turned / (length + 1e-3)) ** harmonic * length.clamp(max=1)
         return torch.cat([powers.real.mean(1), powers.imag.mean(1)], 1)
 
     return found
@@ -120,16 +120,14 @@ def heard(clips: np.ndarray, ears: Ears) -> Tensor:
 
 
 def in_chances(statistic: Statistic, real: Tensor, judged: Tensor) -> float:
+    """The squared distance of the means of `judged` and `real`, in units of what it is for more clips like `real`."""
     of_real, of_judged = statistic(real), statistic(judged)
     chance = (1 / len(judged) + 1 / len(real)) * of_real.var(0).sum()
     return float((of_judged.mean(0) - of_real.mean(0)).square().sum() / chance)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path, nargs="+", help="snapshots of the second family; the first one's front-end hears")
-    options = parser.parse_args()
+    options = data_and_runs(__doc__)
     ears = Ears(options.runs[0])
     clips = clips_beside(options.data, options.runs, ears.audio, COUNT)
     real = torch.cat([heard(next(clips)[1], ears) for _ in range(2)])

@@ -13,12 +13,9 @@ in songs for every time in training recordings.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from lab.ears import Ears, clips_beside
+from lab.ears import Ears, clips_beside, data_and_runs
 
 from mp3net.evaluation.notes import NoteModel, find_notes, intervals
 from mp3net.model.mp3net2.intervals import RARE, WIDEST, interval_profile
@@ -58,10 +55,7 @@ def compared(real: torch.Tensor, made: torch.Tensor) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path, nargs="+", help="snapshots of the second family; the first one's front-end hears")
-    options = parser.parse_args()
+    options = data_and_runs(__doc__)
     ears = Ears(options.runs[0])
     real = None
     for name, made in clips_beside(options.data, options.runs, ears.audio, COUNT):

@@ -11,12 +11,9 @@ and how much of the recordings' profile there is. Then how often loudness falls 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from lab.ears import Ears, clips_beside
+from lab.ears import Ears, clips_beside, data_and_runs
 from torch import Tensor
 
 from mp3net.model.mp3net2.movement import loudness_profile, movement_profile
@@ -61,10 +58,7 @@ def tuned(real: Tensor, found: Tensor) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path, nargs="+", help="snapshots of the second family; the first one's front-end hears")
-    options = parser.parse_args()
+    options = data_and_runs(__doc__)
     ears = Ears(options.runs[0])
     real: dict[str, Tensor] = {}
     for name, clips in clips_beside(options.data, options.runs, ears.audio, COUNT):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -45,6 +46,14 @@ class Ears:
             coefficients = self.psychoacoustics.add_masking_noise(coefficients, noise)
         for one in coefficients:
             yield self.front_end(one[None])
+
+
+def data_and_runs(described: str | None) -> argparse.Namespace:
+    """What a script that listens with `Ears` is given: `data` and `runs`, of which the first one's front-end hears."""
+    parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", help="snapshots of the second family; the first one's front-end hears")
+    return parser.parse_args()
 
 
 def clips_beside(data: Path, runs: Sequence[Path], audio: AudioConfig, count: int) -> Iterator[tuple[str, np.ndarray]]:

@@ -17,10 +17,7 @@ import soundfile
 import typer
 
 from mp3net.apps import cli, options
-from mp3net.apps.targets import parse_duration, parse_seeds, plan_targets
 from mp3net.config import PRESETS
-from mp3net.errors import Mp3netError
-from mp3net.generation import BUNDLED, SongSettings
 from tests.data.test_remote import Server
 from tests.recordings import write_folder
 
@@ -377,104 +374,3 @@ def test_a_snapshot_may_be_no_url_but_that_of_the_hub(mp3net, tmp_path, command)
     status, _, err = mp3net(command, "https://a.org/s", *options)
     message = "error: https://a.org/s: a URL; name a folder of this machine, or a model of the hub: hf://OWNER/NAME\n"
     assert (status, err, sorted(tmp_path.iterdir())) == (2, message, before)
-
-
-def test_info_lists_presets_and_describes_the_bundled_snapshot(mp3net):
-    status, out, _ = mp3net("info")
-    assert status == 0
-    assert "piano-95s" in out
-    assert "begin with mp3net2-nano" in out
-    status, out, _ = mp3net("info", "micro-6s")
-    assert (status, json.loads(out)) == (0, json.loads(json.dumps(PRESETS["micro-6s"].model_dump())))
-    status, out, _ = mp3net("info", BUNDLED)
-    assert status == 0
-    assert "tracks_seen: " in out
-    assert "\nstages: 67,600 tracks of 1.5 s in 62 min, 24,000 tracks of 6.0 s in 63 min, " in out
-    assert max(len(line) for line in out.splitlines()) < 1000
-    assert out.splitlines()[-2:] == ["listen: mp3net studio", "all settings: mp3net info bundled --settings"]
-    status, out, _ = mp3net("info", "bundled", "--settings")
-    assert json.loads(out)["audio"] == PRESETS["mp3net2-6s"].audio.model_dump()
-
-
-def test_seed_texts():
-    assert parse_seeds("7") == [7]
-    assert parse_seeds("1..3") == [1, 2, 3]
-    assert parse_seeds("5, 1,5") == [5, 1]
-    assert parse_seeds("4294967295") == [4294967295]
-    for text in ("", "-1", "3..1", "1..", "a", "1;2", str(2**32), str(2**63)):
-        with pytest.raises(Mp3netError):
-            parse_seeds(text)
-
-
-def test_targets(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    one, two = SongSettings(seed=1), SongSettings(seed=2)
-    varied = [SongSettings(seed=1, strength=0.5, variation=number) for number in (3, 4)]
-    assert plan_targets([one], None, None) == [Path("song.wav")]
-    assert plan_targets([one], None, "ogg") == [Path("song.ogg")]
-    assert plan_targets([one, two], None, None) == [Path("songs/seed-1.wav"), Path("songs/seed-2.wav")]
-    assert plan_targets([one], Path("x.FLAC"), None) == [Path("x.FLAC")]
-    assert plan_targets([two], Path("dir"), "mp3") == [Path("dir/seed-2.mp3")]
-    assert plan_targets(varied, None, None) == [Path(f"songs/seed-1-variation-{number}.wav") for number in (3, 4)]
-    for folder in ("runs.v2", "take.1", "2024.05.01"):
-        assert plan_targets([one], Path(folder), None) == [Path(folder) / "seed-1.wav"]
-    (tmp_path / "a.new").mkdir()
-    assert plan_targets([one], Path("a.new"), None) == [Path("a.new/seed-1.wav")]
-    with pytest.raises(Mp3netError, match="cannot write .xyz; .* make it first"):
-        plan_targets([one], Path("x.xyz"), None)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("20", 20), ("1.5s", 1.5), ("10min", 600), ("2 h", 7200), ("1:30", 90), ("1:00:02.5", 3602.5)]
-)
-def test_durations(text, seconds):
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1:", "5 days", "ten", "1e9", "inf", "1:2:3:4", "1:75", "1:60:00", "1:99.5"])
-def test_what_is_no_duration(text):
-    with pytest.raises(Mp3netError, match="give seconds, or a time such as"):
-        parse_duration(text)
-
-
-def test_the_second_family_from_recordings_to_a_longer_song(mp3net, tmp_path):
-    """Train on short tracks, go on with longer ones, generate any length."""
-    write_folder(tmp_path / "music")
-    assert mp3net("prepare", "music", "--out", "data", "--sample-rate", 8000, "--channels", 1, "--workers", 2)[0] == 0
-    settings = [
-        "audio.sample_rate_hz=8000", "audio.num_bins=16", "model.num_doublings=2", "model.movement_lags=[1, 4]",
-        "model.loudness_lags=[2]", "model.interval_lags=[0, 4]",
-        "model.width=16", "model.deep_width=16", "model.global_dim=4", "model.local_dim=4", "optimiser.batch_size=4",
-        "run.evaluate_samples=0",
-    ]  # fmt: skip
-    train = ["train", "data", "--preset", "mp3net2-nano", "--device", "cpu", "--tracks", 16]
-    train += [item for setting in settings for item in ("--set", setting)]
-    status, out, _ = mp3net(*train, "--out", "runs/short")
-    assert status == 0
-    assert "warning: fresh networks learn to move before they learn to sound; begin with the weights" in out
-    assert "add --set 'model.movement_lags=[]' --set 'model.loudness_lags=[]' --set 'model.interval_lags=[]'\n" in out
-    assert "1 discriminator step per generator step" in out
-    assert re.search(r"samples to listen to every 8,000 tracks \(\d.*\), a checkpoint every 8,000 \(\d", out)
-    assert "finished at 16 tracks" in out
-    longer = [*train, "--out", "runs/long", "--init-from", "runs/short", "--set", "model.num_parts=3"]
-    status, out, _ = mp3net(*longer)
-    assert (status, "beginning with both networks of runs/short" in out) == (0, True)
-    status, out, _ = mp3net("generate", "runs/long", "--duration", 1.5, "--out", "long.wav")
-    assert (status, "long.wav: 1.50 s mono at 8000 Hz" in out) == (0, True)
-    assert soundfile.info("long.wav").frames == 12000
-    status, out, _ = mp3net("generate", "runs/long", "--out", "usual.wav")
-    assert (status, soundfile.info("usual.wav").frames) == (0, 20 * 8000), "songs last at least 20 s"
-    status, _, err = mp3net(*train, "--out", "runs/other", "--init-from", "bundled")
-    assert (status, f"{BUNDLED}: " in err) == (2, True), "the bundled snapshot is found, and of another sample rate"
-    status, _, err = mp3net("generate", "runs/long", "--duration", 0, "--out", "none.wav")
-    assert (status, "songs last from 0.1 s to" in err) == (2, True)
-    status, _, err = mp3net(*train, "--out", "runs/other", "--set", "model.num_blocks=3")
-    assert (status, "model.num_blocks belongs to the other family" in err) == (2, True)
-    paper = ["train", "data", "--preset", "nano-1.5s", "--out", "runs/paper", "--init-from", "runs/short"]
-    status, _, err = mp3net(*paper, "--set", "audio.sample_rate_hz=8000")
-    assert (status, "of the family mp3net2, this preset's of paper" in err) == (2, True)
-    assert not (tmp_path / "runs" / "paper").exists(), "a refused training leaves nothing behind"
-    status, _, err = mp3net(*train, "--out", "runs/other", "--set", "model.num_parts=500")
-    assert (status, err.startswith("error: data: none of its")) == (2, True)
-    status, _, err = mp3net(*longer[:-1], "model.num_parts=2")
-    assert (status, "differing: model.num_parts: 3 -> 2" in err) == (2, True)

@@ -199,3 +199,20 @@ def test_words():
     assert [counted(number, "file") for number in (0, 1, 2, 12_000)] == ["0 files", "1 file", "2 files", "12,000 files"]
     assert (counted(1, "process"), counted(2, "process")) == ("1 process", "2 processes")
     assert [mono_or_stereo(channels) for channels in (1, 2, 6)] == ["mono", "stereo", "6 channels"]
+
+
+def test_info_lists_presets_and_describes_the_bundled_snapshot(mp3net):
+    status, out, _ = mp3net("info")
+    assert status == 0
+    assert "piano-95s" in out
+    assert "begin with mp3net2-nano" in out
+    status, out, _ = mp3net("info", "micro-6s")
+    assert (status, json.loads(out)) == (0, json.loads(json.dumps(PRESETS["micro-6s"].model_dump())))
+    status, out, _ = mp3net("info", BUNDLED)
+    assert status == 0
+    assert "tracks_seen: " in out
+    assert "\nstages: 67,600 tracks of 1.5 s in 62 min, 24,000 tracks of 6.0 s in 63 min, " in out
+    assert max(len(line) for line in out.splitlines()) < 1000
+    assert out.splitlines()[-2:] == ["listen: mp3net studio", "all settings: mp3net info bundled --settings"]
+    status, out, _ = mp3net("info", "bundled", "--settings")
+    assert json.loads(out)["audio"] == PRESETS["mp3net2-6s"].audio.model_dump()

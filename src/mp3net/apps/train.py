@@ -26,7 +26,7 @@ from mp3net.data.storage import Store, is_remote, open_store
 from mp3net.errors import Mp3netError
 from mp3net.generation import BUNDLED
 from mp3net.model.snapshot import Snapshot, open_snapshot
-from mp3net.training.checkpoint import RunDirectory, saved_checkpoints
+from mp3net.training.checkpoint import RunDirectory, saved_checkpoints, saved_tracks
 from mp3net.training.memory import keep_freed_memory
 from mp3net.training.origin import RUN_FILE, Origin, read_origin
 from mp3net.training.parallel import join
@@ -258,8 +258,8 @@ def _earlier_data(request: Request, before: Origin | None, dataset: CropDataset)
         return ()
     if not request.data_changed or before.data_sha256 == dataset.fingerprint:
         return before.earlier_data
-    tracks_seen = int(saved_checkpoints(request.out)[-1].name.rpartition("-")[2])
-    return *before.earlier_data, {"data_sha256": before.data_sha256, "data": before.data, "until_tracks": tracks_seen}
+    until = saved_tracks(request.out)
+    return *before.earlier_data, {"data_sha256": before.data_sha256, "data": before.data, "until_tracks": until}
 
 
 def _heldout(store: Store, config: Config, say: Callable[[str], None]) -> CropDataset | None:

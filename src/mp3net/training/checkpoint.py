@@ -57,8 +57,7 @@ class RunDirectory:
             shutil.rmtree(leftover)
 
     def _finished(self) -> bool:
-        saved = self.saved()
-        return bool(saved) and int(saved[-1].name.rpartition("-")[2]) >= self.origin.config.run.total_tracks
+        return saved_tracks(self.path) >= self.origin.config.run.total_tracks
 
     def _check_same(self) -> None:
         before = read_origin(self.path)
@@ -130,6 +129,12 @@ class RunDirectory:
 def saved_checkpoints(run: Path) -> list[Path]:
     """Complete checkpoints of a run directory, oldest first; empty if it does not exist."""
     return sorted((run / CHECKPOINTS_FOLDER).glob("tracks-*"))
+
+
+def saved_tracks(run: Path) -> int:
+    """Tracks seen at the newest checkpoint of a run directory; 0 if there is none."""
+    saved = saved_checkpoints(run)
+    return int(saved[-1].name.rpartition("-")[2]) if saved else 0
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mp3net.config import Config
-from mp3net.training.checkpoint import saved_checkpoints
+from mp3net.training.checkpoint import saved_tracks
 from mp3net.training.course import Course, read_course
 from mp3net.training.progress import format_duration
 from mp3net.training.reference import Reference, beside, reference_for
@@ -58,8 +58,8 @@ def standing(run: Path, config: Config) -> Standing:
 
 
 def _progress(course: Course, run: Path, total_tracks: int, silence_s: float | None) -> str:
-    kept = [int(path.name.rpartition("-")[2]) for path in saved_checkpoints(run)]  # may be of more than its last report
-    done = f"{max([course.tracks_seen, *kept]):,} of {total_tracks:,} tracks"
+    # A checkpoint may be of more than the last report.
+    done = f"{max(course.tracks_seen, saved_tracks(run)):,} of {total_tracks:,} tracks"
     if course.tracks_seen >= total_tracks:
         return f"{done}: finished"
     if course.diverged_at is not None:

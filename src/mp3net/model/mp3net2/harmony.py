@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mp3net.config import AudioConfig
+from mp3net.model.mp3net2.front_end import TURN
 
 # Where pitches are read: above, few partials are left; below, a bin is wider than a step.
 LOWEST_HZ, HIGHEST_HZ = 200.0, 3000.0
@@ -37,7 +38,7 @@ def octaves_of_bins(
     bin_hz = audio.sample_rate_hz / (2 * audio.num_bins)
     first = max(math.ceil(lowest_hz / bin_hz), 1)
     last = max(min(int(highest_hz / bin_hz), audio.num_bins), first + 1)
-    along, across = features[:, 1:, 3:5, :, first:last].mean(3).unbind(2)
+    along, across = features[:, 1:, TURN, :, first:last].mean(3).unbind(2)
     weight = (along.square() + across.square() + SILENCE).sqrt()
     offset = (torch.atan2(across, along + SILENCE) / math.pi).clamp(-0.5, 0.5)
     middle = torch.arange(first, last, device=features.device, dtype=features.dtype) + 0.5
